@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What pvmread.c shares with its KUnit suite, and with nobody else.
+ */
+#ifndef PVMREAD_H
+#define PVMREAD_H
+
+#include <linux/export.h>
+#include <linux/mm_types.h>
+#include <linux/types.h>
+#include <linux/uio.h>
+
+/*
+ * The pages that one pin takes at most: what two pages hold of page pointers,
+ * as for the syscall. More would ask the allocator for more than it can be
+ * counted on to have, and hold mmap_lock for longer.
+ */
+#define PVMREAD_MAX_PIN		(2 * PAGE_SIZE / sizeof(struct page *))
+
+/* Up to this many page pointers stand on the stack. */
+#define PVMREAD_STACK_PAGES	16
+
+/**
+ * struct pvmread_vectors - the two sides of a request, copied in and checked
+ * @local: the caller's memory, and how much of it is still to be used
+ * @remote: the target's segments, @remote_stack or allocated
+ * @remote_count: their number
+ * @local_alloc: what import_iovec() allocated for @local, or NULL
+ * @local_stack: the local segments, when there are few
+ * @remote_stack: the remote segments, when there are few
+ *
+ * Filled by pvmread_vectors_import(), which on success leaves it to the caller
+ * to hand it to pvmread_vectors_release().
+ */
+struct pvmread_vectors {
+	struct iov_iter local;
+	struct iovec *remote;
+	unsigned long remote_count;
+	struct iovec *local_alloc;
+	struct iovec local_stack[UIO_FASTIOV];
+	struct iovec remote_stack[UIO_FASTIOV];
+};
+
+/**
+ * struct pvmread_engine - what moves bytes between an mm and an iov_iter
+ * @mm: the target's memory; the caller holds a reference to its users
+ * @gup_flags: FOLL_WRITE to write to @mm, 0 to read it
+ * @stop_addr: the address in @mm at which the last transfer ended
+ * @pages: where the pinned pages are noted, @stack or allocated
+ * @max_pages: how many fit there
+ * @stack: room for a small transfer
+ *
+ * Set up by pvmread_engine_init(), given back by pvmread_engine_release().
+ * Between two calls it holds no pin.
+ */
+struct pvmread_engine {
+	struct mm_struct *mm;
+	unsigned int gup_flags;
+	unsigned long stop_addr;
+	struct page **pages;
+	unsigned long max_pages;
+	struct page *stack[PVMREAD_STACK_PAGES];
+};
+
+/*
+ * A build for the KUnit suite shows it the functions below. Any other hides
+ * them, whatever the kernel's CONFIG_KUNIT: they look up symbols and move
+ * memory, and ask for no permission.
+ */
+#ifdef PVMREAD_KUNIT
+#define PVMREAD_TESTED
+#define EXPORT_SYMBOL_TO_SUITE EXPORT_SYMBOL_GPL
+
+unsigned long pvmread_find_symbol(const char *name);
+
+ssize_t pvmread_vectors_import(struct pvmread_vectors *vec, bool write,
+			       u64 local, u64 local_count,
+			       u64 remote, u64 remote_count);
+void pvmread_vectors_release(struct pvmread_vectors *vec);
+
+int pvmread_engine_init(struct pvmread_engine *eng,
+			const struct pvmread_vectors *vec, bool write);
+void pvmread_engine_release(struct pvmread_engine *eng);
+int pvmread_engine_run(struct pvmread_engine *eng, struct mm_struct *mm,
+		       struct pvmread_vectors *vec);
+#else
+#define PVMREAD_TESTED static
+#define EXPORT_SYMBOL_TO_SUITE(...)
+#endif
+
+#endif /* PVMREAD_H */
