@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the scripts share. To be sourced, after "set -euo pipefail".
+# shellcheck disable=SC2034 # used where this is sourced
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Outside the checkout, so that "make clean" and a fresh clone keep the kernels.
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/pvmread
+
+# Results go to stdout, so all that a person reads goes to stderr.
+say() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+die() {
+	say "error: $*"
+	exit 1
+}
+
+# took START - seconds since START (a value of $SECONDS), as text
+took() {
+	printf '%d min %02d s' $(((SECONDS - $1) / 60)) $(((SECONDS - $1) % 60))
+}
+
+# lock NAME - one process at a time per product; held until the script ends
+lock() {
+	mkdir -p "$CACHE/locks"
+	exec {LOCK_FD}>"$CACHE/locks/$1"
+	if ! flock -n "$LOCK_FD"; then
+		say "waiting for another run that prepares $1"
+		flock "$LOCK_FD"
+	fi
+}
+
+# run_logged LOG COMMAND... - run it in the background with a sign of life
+# every 15 seconds; on failure show the end of the log and where it is. The
+# caller's cleanup must call stop_logged. The lock is not for the children:
+# one that outlives us would hold it.
+RUN_PID=
+run_logged() {
+	local log=$1 next=$((SECONDS + 15)) start=$SECONDS status=0
+	shift
+
+	mkdir -p "$(dirname "$log")"
+	# A group of its own, so that stop_logged reaches all of a make.
+	setsid "$@" >"$log" 2>&1 {LOCK_FD}>&- </dev/null &
+	RUN_PID=$!
+	while kill -0 "$RUN_PID" 2>/dev/null; do
+		sleep 0.2
+		if ((SECONDS >= next)); then
+			say "  $(took "$start"), $(grep -cE '^ +(CC|AS|LD|AR|HOSTCC) ' "$log" || true) objects"
+			next=$((SECONDS + 15))
+		fi
+	done
+	wait "$RUN_PID" || status=$?
+	RUN_PID=
+	if ((status)); then
+		tail -n 30 "$log" >&2
+		say "failed ($*); the whole log: $log"
+	fi
+	return "$status"
+}
+
+stop_logged() {
+	if [[ $RUN_PID ]]; then
+		kill -TERM -- "-$RUN_PID" 2>/dev/null || true
+	fi
+}
+
+# tree_version TREE - the version that a kernel tree's Makefile states
+tree_version() {
+	awk '$2 == "=" && $1 == "VERSION" { v = $3 }
+	     $2 == "=" && $1 == "PATCHLEVEL" { p = $3 }
+	     $2 == "=" && $1 == "SUBLEVEL" { s = $3 }
+	     $1 == "EXTRAVERSION" { e = $3; exit }
+	     END { if (v == "" || p == "") exit 1; print v "." p "." s e }' \
+		"$1/Makefile"
+}
+
+# version_between LOW V HIGH - LOW <= V <= HIGH as version numbers
+version_between() {
+	[[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]] &&
+	[[ $(printf '%s\n' "$2" "$3" | sort -V | tail -n 1) == "$3" ]]
+}
+
+# --- Debian's kernel packages, without a change to the machine's apt ---
+
+# debian_suite KERNEL - where Debian keeps that kernel, for this release
+debian_suite() {
+	local codename
+	# shellcheck source=/dev/null
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	case $codename:$1 in
+	bookworm:6.12)	echo bookworm-backports ;;
+	*:6.12)		echo trixie ;;
+	*:7.3)		echo trixie-backports ;;
+	*)		die "Debian packages no kernel $1: set KSRC to a tree" ;;
+	esac
+}
+
+# debian_mirror - URI of the archive that apt is set up with
+debian_mirror() {
+	local codename uri
+	# shellcheck source=/dev/null
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
+	# shellcheck disable=SC2016 # apt's variables
+	uri=$(apt-get indextargets --format \
+		'$(RELEASE) $(COMPONENT) $(CREATED_BY) $(REPO_URI)' |
+	      awk -v c="$codename" '($1 == c || $1 == "stable") && $2 == "main" &&
+				     $3 == "Packages" { print $4; exit }')
+	[[ $uri ]] || die "apt has no source for $codename main: set KSRC to a kernel tree"
+	echo "$uri"
+}
+
+# private_apt SUITE - set APT to apt-get's and apt-cache's options for that
+# suite with lists of its own, and bring the lists
+private_apt() {
+	local suite=$1 dir=$CACHE/apt/$1 mirror start=$SECONDS
+
+	command -v apt-get >/dev/null || die "no apt here: set KSRC to a kernel tree"
+	mirror=$(debian_mirror)
+	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
+	cat >"$dir/sources.list" <<-END
+		deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main
+	END
+	# The machine's settings (a proxy, say) still hold, but not its hooks:
+	# they would act on the system's lists.
+	cat >"$dir/apt.conf" <<-END
+		#clear APT::Update::Pre-Invoke;
+		#clear APT::Update::Post-Invoke;
+		#clear APT::Update::Post-Invoke-Success;
+		Dir::Etc::SourceList "$dir/sources.list";
+		Dir::Etc::SourceParts "/dev/null";
+		Dir::State::Lists "$dir/lists";
+		Dir::Cache "$dir";
+		Dir::Cache::archives "$dir/archives";
+		APT::Sandbox::User "root";
+		Acquire::Languages "none";
+		Acquire::Retries "3";
+	END
+	APT=(-q -c "$dir/apt.conf")
+	apt-get "${APT[@]}" update >"$dir/update.log" 2>&1 ||
+		{ cat "$dir/update.log" >&2; die "cannot read the package lists of $suite"; }
+	say "package lists of Debian's $suite from $mirror ($(took "$start"))"
+}
