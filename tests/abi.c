@@ -1,0 +1,1077 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The device itself: what uapi/linux/pvmread.h promises and the system calls do
+ * not have. That both move the same bytes is for parity.c to say.
+ *
+ * The target is the tester: two windows of memory play the two sides.
+ *
+ * Environment: READONLY=1 when the module was loaded with readonly=1.
+ */
+#define _GNU_SOURCE
+#include <assert.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdalign.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+#include <kselftest_harness.h>
+
+#include "pvmread_test.h"
+
+/* What a program was compiled with is what every later module must take. */
+static_assert(sizeof(struct pvmread_rw) == 64, "struct pvmread_rw");
+static_assert(offsetof(struct pvmread_rw, size) == 0, "size");
+static_assert(offsetof(struct pvmread_rw, flags) == 4, "flags");
+static_assert(offsetof(struct pvmread_rw, pid) == 8, "pid");
+static_assert(offsetof(struct pvmread_rw, error) == 12, "error");
+static_assert(offsetof(struct pvmread_rw, local) == 16, "local");
+static_assert(offsetof(struct pvmread_rw, local_count) == 24, "local_count");
+static_assert(offsetof(struct pvmread_rw, remote) == 32, "remote");
+static_assert(offsetof(struct pvmread_rw, remote_count) == 40, "remote_count");
+static_assert(offsetof(struct pvmread_rw, transferred) == 48, "transferred");
+static_assert(offsetof(struct pvmread_rw, stop_addr) == 56, "stop_addr");
+static_assert(alignof(struct pvmread_rw) == 8, "alignment");
+
+static_assert(sizeof(struct pvmread_info) == 32, "struct pvmread_info");
+static_assert(offsetof(struct pvmread_info, size) == 0, "size");
+static_assert(offsetof(struct pvmread_info, __reserved) == 4, "__reserved");
+static_assert(offsetof(struct pvmread_info, version) == 8, "version");
+static_assert(offsetof(struct pvmread_info, max_segments) == 12, "max_segments");
+static_assert(offsetof(struct pvmread_info, features) == 16, "features");
+static_assert(offsetof(struct pvmread_info, max_bytes) == 24, "max_bytes");
+
+static_assert(PVMREAD_IOC_INFO == 0xd500, "INFO");
+static_assert(PVMREAD_IOC_READV == 0xd501, "READV");
+static_assert(PVMREAD_IOC_WRITEV == 0xd502, "WRITEV");
+static_assert(PVMREAD_FEATURE_READV == 1, "READV");
+static_assert(PVMREAD_FEATURE_WRITEV == 2, "WRITEV");
+static_assert(PVMREAD_FEATURE_READONLY == 4, "READONLY");
+static_assert(PVMREAD_ABI_VERSION == 1, "version");
+
+/* The first command number that nothing has yet. */
+#define FREE_NR		0x03
+
+#define RW_MIN		56
+#define INFO_MIN	8
+
+#define PAGE		4096UL
+/* Where no mapping without an address goes, so that a hole stays one. */
+#define NEAR		0x50000000UL	/* the caller's side */
+#define FAR		0x60000000UL	/* the target's side */
+#define ARG		0x70000000UL	/* where the ioctl's struct lies, if it matters */
+/* The pages of the two sides: four that are there, a hole, one, a read-only one, a hole. */
+#define HOLE		4
+#define ALONE		5
+#define READ_ONLY	6
+#define PAGES		8
+
+#if __SIZEOF_POINTER__ == 8
+#define KERNEL_ADDR	0xffff888000000000UL
+#else
+#define KERNEL_ADDR	0xfffff000UL
+#endif
+
+#define GARBAGE		0xa5
+#define NEGATIVE	((size_t)SSIZE_MAX + 1)
+
+static const unsigned char pattern[2] = { 'n', 'f' };
+
+static unsigned char pattern_at(int side, size_t off)
+{
+	return pattern[side] + off % 251;
+}
+
+static uintptr_t base_of(int side)
+{
+	return side ? FAR : NEAR;
+}
+
+/* Is page @page of a window there? */
+static bool mapped(size_t page)
+{
+	return page != HOLE && page < PAGES - 1;
+}
+
+/* Give both sides their contents again. */
+static void refill(void)
+{
+	size_t page, i;
+	int side;
+
+	for (side = 0; side < 2; side++)
+		for (page = 0; page < PAGES; page++) {
+			unsigned char *at = (void *)(base_of(side) + page * PAGE);
+
+			if (!mapped(page) || page == READ_ONLY)
+				continue;
+			for (i = 0; i < PAGE; i++)
+				at[i] = pattern_at(side, page * PAGE + i);
+		}
+}
+
+/**
+ * differs() - find the first byte of a side that is not what it was filled with
+ * @side: 0 the caller's, 1 the target's
+ * @from: an address there
+ *
+ * Return: the address of the first such byte at or after @from, or 0.
+ */
+static uintptr_t differs(int side, uintptr_t from)
+{
+	size_t off;
+
+	for (off = from - base_of(side); off < PAGES * PAGE; off++) {
+		const unsigned char *at = (void *)(base_of(side) + off);
+
+		if (mapped(off / PAGE) && *at != pattern_at(side, off))
+			return (uintptr_t)at;
+	}
+	return 0;
+}
+
+/* Has nothing been moved? */
+static bool untouched(void)
+{
+	return !differs(0, NEAR) && !differs(1, FAR);
+}
+
+/* Do the @len bytes at @at, of either side, hold what @side has at @from? */
+static bool holds(uintptr_t at, size_t len, int side, uintptr_t from)
+{
+	const unsigned char *byte = (void *)at;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (byte[i] != pattern_at(side, from - base_of(side) + i))
+			return false;
+	return true;
+}
+
+FIXTURE(abi) {
+	int fd;
+	bool readonly;
+	struct iovec local;
+	struct iovec remote;
+	struct pvmread_rw rw;
+};
+
+/* A request for 100 bytes that would work; what the kernel is to set holds garbage. */
+static void good_request(FIXTURE_DATA(abi) * const self)
+{
+	refill();
+	self->local = (struct iovec){ (void *)(NEAR + 8), 100 };
+	self->remote = (struct iovec){ (void *)(FAR + PAGE + 3), 100 };
+	memset(&self->rw, GARBAGE, sizeof(self->rw));
+	self->rw.size = sizeof(self->rw);
+	self->rw.flags = 0;
+	self->rw.pid = getpid();
+	self->rw.local = (uintptr_t)&self->local;
+	self->rw.local_count = 1;
+	self->rw.remote = (uintptr_t)&self->remote;
+	self->rw.remote_count = 1;
+}
+
+static unsigned int command(bool write)
+{
+	return write ? PVMREAD_IOC_WRITEV : PVMREAD_IOC_READV;
+}
+
+/* 0 or what errno says */
+static int send(int fd, unsigned int cmd, const void *arg)
+{
+	return ioctl(fd, cmd, arg) ? errno : 0;
+}
+
+/* READV is always there, WRITEV may be turned off. */
+static int directions(const FIXTURE_DATA(abi) * const self)
+{
+	return self->readonly ? 1 : 2;
+}
+
+FIXTURE_SETUP(abi)
+{
+	const char *readonly = getenv("READONLY");
+	size_t page, i;
+	int side;
+
+	self->readonly = readonly && *readonly == '1';
+	self->fd = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(self->fd, 0) {
+		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
+	}
+	for (side = 0; side < 2; side++)
+		for (page = 0; page < PAGES; page++) {
+			unsigned char *at = (void *)(base_of(side) + page * PAGE);
+
+			if (!mapped(page))
+				continue;
+			ASSERT_EQ(at, mmap(at, PAGE, PROT_READ | PROT_WRITE,
+					   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+					   0));
+			for (i = 0; i < PAGE; i++)
+				at[i] = pattern_at(side, page * PAGE + i);
+			if (page == READ_ONLY)
+				ASSERT_EQ(0, mprotect(at, PAGE, PROT_READ));
+		}
+	/* Three pages, of which the last is read-only, and nothing around them */
+	ASSERT_EQ((void *)ARG,
+		  mmap((void *)ARG, 3 * PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
+	good_request(self);
+}
+
+FIXTURE_TEARDOWN(abi)
+{
+	close(self->fd);
+}
+
+/*
+ * An oracle for all the rest: were good_request() not good, tests of failures
+ * would pass for the wrong reason.
+ */
+TEST_F(abi, moves_what_it_is_told_to)
+{
+	int write;
+
+	for (write = 0; write < directions(self); write++) {
+		int to = write ? 1 : 0;
+		uintptr_t at = write ? FAR + PAGE + 3 : NEAR + 8;
+		uintptr_t from = write ? NEAR + 8 : FAR + PAGE + 3;
+
+		good_request(self);
+		ASSERT_TRUE(untouched());
+		ASSERT_EQ(0, send(self->fd, command(write), &self->rw));
+		EXPECT_EQ(0, self->rw.error);
+		EXPECT_EQ(100, self->rw.transferred);
+		EXPECT_EQ(FAR + PAGE + 3 + 100, self->rw.stop_addr);
+		EXPECT_TRUE(holds(at, 100, !to, from));
+		EXPECT_EQ(at, differs(to, base_of(to)));
+		EXPECT_EQ(0, differs(to, at + 100));
+		EXPECT_EQ(0, differs(!to, base_of(!to)));
+	}
+}
+
+TEST_F(abi, leaves_the_in_fields_alone)
+{
+	struct pvmread_rw before = self->rw;
+
+	ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_READV, &self->rw));
+	before.error = self->rw.error;
+	before.transferred = self->rw.transferred;
+	before.stop_addr = self->rw.stop_addr;
+	EXPECT_EQ(0, memcmp(&before, &self->rw, sizeof(before)));
+}
+
+TEST_F(abi, answers_enotty_to_an_unknown_command)
+{
+	static const unsigned int cmds[] = {
+		0, 1, 0x5401, 0xd400, 0xd401, 0xd402, 0xd601, 0xffffffff, 0x7fffffff,
+		_IO(0xd4, 1), _IO(0x55, 1), _IO(0, 0xd5),
+		_IOR(PVMREAD_IOC_TYPE, 1, struct pvmread_rw),
+		_IOW(PVMREAD_IOC_TYPE, 1, struct pvmread_rw),
+		_IOWR(PVMREAD_IOC_TYPE, 1, struct pvmread_rw),
+		_IOWR(PVMREAD_IOC_TYPE, 0, struct pvmread_info),
+		PVMREAD_IOC_READV | 1U << 16, PVMREAD_IOC_READV | 1U << 31,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cmds); i++) {
+		EXPECT_EQ(ENOTTY, send(self->fd, cmds[i], &self->rw)) {
+			TH_LOG("command %#x", cmds[i]);
+		}
+	}
+	for (i = FREE_NR; i < 256; i++) {
+		EXPECT_EQ(ENOTTY, send(self->fd, _IO(PVMREAD_IOC_TYPE, i), &self->rw));
+		EXPECT_EQ(ENOTTY, send(self->fd, _IO(PVMREAD_IOC_TYPE, i), NULL));
+	}
+	EXPECT_TRUE(untouched());
+}
+
+/* Send a struct that is to be refused: nothing may change, the struct neither. */
+#define expect_refused(err, write) do { \
+	struct pvmread_rw before = self->rw; \
+	\
+	EXPECT_EQ(err, send(self->fd, command(write), &self->rw)); \
+	EXPECT_EQ(0, memcmp(&before, &self->rw, sizeof(before))); \
+	EXPECT_TRUE(untouched()); \
+} while (0)
+
+TEST_F(abi, refuses_every_flag)
+{
+	int write, bit;
+
+	for (write = 0; write < 2; write++)
+		for (bit = 0; bit < 32; bit++) {
+			good_request(self);
+			self->rw.flags = 1U << bit;
+			expect_refused(EINVAL, write);
+		}
+	self->rw.flags = ~0U;
+	expect_refused(EINVAL, 0);
+}
+
+TEST_F(abi, refuses_a_struct_that_is_too_short)
+{
+	int write;
+	__u32 size;
+
+	for (write = 0; write < 2; write++)
+		for (size = 0; size < RW_MIN; size++) {
+			good_request(self);
+			self->rw.size = size;
+			expect_refused(EINVAL, write);
+		}
+	for (size = 0; size < INFO_MIN; size++) {
+		struct pvmread_info info = { .size = size };
+		struct pvmread_info before = info;
+
+		EXPECT_EQ(EINVAL, send(self->fd, PVMREAD_IOC_INFO, &info));
+		EXPECT_EQ(0, memcmp(&before, &info, sizeof(before)));
+	}
+}
+
+/* The struct of an older caller ends earlier; what lies behind it is not ours. */
+TEST_F(abi, takes_a_shorter_struct_and_writes_nothing_behind_it)
+{
+	struct pvmread_rw whole;
+	int write;
+	__u32 size;
+
+	for (write = 0; write < directions(self); write++) {
+		good_request(self);
+		ASSERT_EQ(0, send(self->fd, command(write), &self->rw));
+		whole = self->rw;
+		for (size = RW_MIN; size <= sizeof(whole); size++) {
+			unsigned char *end = (void *)(ARG + PAGE);
+			unsigned char *arg = end - sizeof(whole);
+			size_t i;
+
+			good_request(self);
+			self->rw.size = size;
+			whole.size = size;
+			memset(arg, GARBAGE, sizeof(whole));
+			memcpy(arg, &self->rw, size);
+			ASSERT_EQ(0, send(self->fd, command(write), arg));
+			EXPECT_EQ(0, memcmp(arg, &whole, size));
+			for (i = size; i < sizeof(whole); i++)
+				EXPECT_EQ(GARBAGE, arg[i]);
+			EXPECT_FALSE(untouched());
+		}
+	}
+}
+
+TEST_F(abi, does_not_need_memory_behind_a_shorter_struct)
+{
+	unsigned char *end = (void *)(ARG + PAGE);
+	int write;
+
+	ASSERT_EQ(0, munmap(end, PAGE));
+	for (write = 0; write < directions(self); write++) {
+		good_request(self);
+		self->rw.size = RW_MIN;
+		memcpy(end - RW_MIN, &self->rw, RW_MIN);
+		EXPECT_EQ(0, send(self->fd, command(write), end - RW_MIN));
+		memcpy(&self->rw, end - RW_MIN, RW_MIN);
+		EXPECT_EQ(100, self->rw.transferred);
+		EXPECT_FALSE(untouched());
+	}
+}
+
+/* A newer caller, that uses nothing of what is new */
+TEST_F(abi, takes_a_longer_struct_with_a_zero_tail)
+{
+	static const __u32 sizes[] = { 65, 71, 72, 127, 128, 1000, 4095, 4096 };
+	unsigned char *arg = (void *)ARG;
+	struct pvmread_info info;
+	size_t i, j;
+	int write;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (write = 0; write < directions(self); write++) {
+			good_request(self);
+			self->rw.size = sizes[i];
+			memset(arg, 0, sizes[i]);
+			arg[sizes[i]] = GARBAGE;
+			memcpy(arg, &self->rw, sizeof(self->rw));
+			ASSERT_EQ(0, send(self->fd, command(write), arg));
+			memcpy(&self->rw, arg, sizeof(self->rw));
+			EXPECT_EQ(sizes[i], self->rw.size);
+			EXPECT_EQ(100, self->rw.transferred);
+			EXPECT_EQ(FAR + PAGE + 3 + 100, self->rw.stop_addr);
+			EXPECT_FALSE(untouched());
+			for (j = sizeof(self->rw); j < sizes[i]; j++)
+				ASSERT_EQ(0, arg[j]);
+			EXPECT_EQ(GARBAGE, arg[sizes[i]]);
+		}
+		memset(arg, 0, sizes[i]);
+		memcpy(arg, &sizes[i], sizeof(sizes[i]));
+		ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_INFO, arg));
+		memcpy(&info, arg, sizeof(info));
+		EXPECT_EQ(PVMREAD_ABI_VERSION, info.version);
+		for (j = sizeof(info); j < sizes[i]; j++)
+			ASSERT_EQ(0, arg[j]);
+	}
+}
+
+TEST_F(abi, refuses_a_longer_struct_with_something_in_its_tail)
+{
+	const size_t size = 4096;
+	unsigned char *arg = (void *)ARG;
+	size_t i;
+	int write;
+
+	for (i = sizeof(self->rw); i < size; i++)
+		for (write = 0; write < 2; write++) {
+			self->rw.size = size;
+			memset(arg, 0, size);
+			memcpy(arg, &self->rw, sizeof(self->rw));
+			arg[i] = 1U << i % 8;
+			ASSERT_EQ(E2BIG, send(self->fd, command(write), arg)) {
+				TH_LOG("byte %zu", i);
+			}
+			ASSERT_EQ(0, memcmp(arg, &self->rw, sizeof(self->rw)));
+		}
+	EXPECT_TRUE(untouched());
+	for (i = sizeof(struct pvmread_info); i < size; i++) {
+		struct pvmread_info info = { .size = size };
+
+		memset(arg, 0, size);
+		memcpy(arg, &info, sizeof(info));
+		arg[i] = 1U << i % 8;
+		ASSERT_EQ(E2BIG, send(self->fd, PVMREAD_IOC_INFO, arg)) {
+			TH_LOG("byte %zu", i);
+		}
+		ASSERT_EQ(0, memcmp(arg, &info, sizeof(info)));
+	}
+	/* The shortest tail there is */
+	good_request(self);
+	memset(arg, 0, size);
+	self->rw.size = sizeof(self->rw) + 1;
+	memcpy(arg, &self->rw, sizeof(self->rw));
+	arg[sizeof(self->rw)] = 1;
+	EXPECT_EQ(E2BIG, send(self->fd, PVMREAD_IOC_READV, arg));
+	EXPECT_TRUE(untouched());
+}
+
+TEST_F(abi, refuses_a_struct_of_more_than_a_page)
+{
+	static const __u32 sizes[] = { 4097, 4104, 8192, 0x7fffffff, 0x80000000, 0xffffffff };
+	unsigned char *arg = (void *)ARG;
+	size_t i;
+	int write;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		self->rw.size = sizes[i];
+		memset(arg, 0, 2 * PAGE);
+		memcpy(arg, &self->rw, sizeof(self->rw));
+		for (write = 0; write < 2; write++)
+			EXPECT_EQ(E2BIG, send(self->fd, command(write), arg));
+		EXPECT_EQ(0, memcmp(arg, &self->rw, sizeof(self->rw)));
+		memset(arg, 0, 2 * PAGE);
+		memcpy(arg, &sizes[i], sizeof(sizes[i]));
+		EXPECT_EQ(E2BIG, send(self->fd, PVMREAD_IOC_INFO, arg));
+	}
+	EXPECT_TRUE(untouched());
+}
+
+TEST_F(abi, refuses_a_reserved_field_that_is_not_zero)
+{
+	int bit;
+
+	for (bit = 0; bit < 32; bit++) {
+		struct pvmread_info info = { .size = sizeof(info), .__reserved = 1U << bit };
+		struct pvmread_info before = info;
+
+		EXPECT_EQ(EINVAL, send(self->fd, PVMREAD_IOC_INFO, &info));
+		EXPECT_EQ(0, memcmp(&before, &info, sizeof(info)));
+	}
+}
+
+TEST_F(abi, answers_efault_to_a_struct_it_cannot_reach_and_moves_nothing)
+{
+	unsigned char *hole = (void *)(ARG + 3 * PAGE);
+	void *const bad[] = { NULL, (void *)1, hole, (void *)KERNEL_ADDR, (void *)-PAGE,
+			      (void *)-1 };
+	size_t i;
+	int write;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		for (write = 0; write < 2; write++)
+			EXPECT_EQ(EFAULT, send(self->fd, command(write), bad[i])) {
+				TH_LOG("struct at %p", bad[i]);
+			}
+		EXPECT_EQ(EFAULT, send(self->fd, PVMREAD_IOC_INFO, bad[i]));
+	}
+	/* Every byte of it may be the first that is not there. */
+	for (i = 1; i < sizeof(self->rw); i++) {
+		memcpy(hole - i, &self->rw, i);
+		for (write = 0; write < 2; write++)
+			EXPECT_EQ(EFAULT, send(self->fd, command(write), hole - i)) {
+				TH_LOG("only %zu bytes of the struct", i);
+			}
+		EXPECT_EQ(0, memcmp(hole - i, &self->rw, i));
+	}
+	for (i = 1; i < sizeof(struct pvmread_info); i++) {
+		struct pvmread_info info = { .size = sizeof(info) };
+
+		memcpy(hole - i, &info, i);
+		EXPECT_EQ(EFAULT, send(self->fd, PVMREAD_IOC_INFO, hole - i));
+	}
+	EXPECT_TRUE(untouched());
+}
+
+/* That the answer cannot be written must come out before something was moved. */
+TEST_F(abi, answers_efault_to_a_struct_it_cannot_write_and_moves_nothing)
+{
+	unsigned char *arg = (void *)(ARG + 2 * PAGE);
+	struct pvmread_info info = { .size = sizeof(info) };
+	size_t i;
+	int write;
+
+	/* From all of it in the read-only page to all but a byte before it */
+	for (i = 0; i < sizeof(self->rw); i++) {
+		ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ | PROT_WRITE));
+		memcpy(arg - i, &self->rw, sizeof(self->rw));
+		ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ));
+		for (write = 0; write < 2; write++)
+			EXPECT_EQ(EFAULT, send(self->fd, command(write), arg - i)) {
+				TH_LOG("%zu bytes can be written", i);
+			}
+	}
+	EXPECT_TRUE(untouched());
+	ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ | PROT_WRITE));
+	memcpy(arg, &info, sizeof(info));
+	ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ));
+	EXPECT_EQ(EFAULT, send(self->fd, PVMREAD_IOC_INFO, arg));
+}
+
+TEST_F(abi, takes_a_struct_that_is_not_aligned)
+{
+	unsigned char *arg = (void *)(ARG + PAGE - 29);
+
+	memcpy(arg, &self->rw, sizeof(self->rw));
+	ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_READV, arg));
+	memcpy(&self->rw, arg, sizeof(self->rw));
+	EXPECT_EQ(100, self->rw.transferred);
+	EXPECT_TRUE(holds(NEAR + 8, 100, 1, FAR + PAGE + 3));
+}
+
+TEST_F(abi, tells_what_it_can_do)
+{
+	__u64 features = PVMREAD_FEATURE_READV | PVMREAD_FEATURE_WRITEV;
+	struct pvmread_info info;
+	__u32 size;
+
+	if (self->readonly)
+		features |= PVMREAD_FEATURE_READONLY;
+	memset(&info, GARBAGE, sizeof(info));
+	info.size = sizeof(info);
+	info.__reserved = 0;
+	ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_INFO, &info));
+	EXPECT_EQ(sizeof(info), info.size);
+	EXPECT_EQ(0, info.__reserved);
+	EXPECT_EQ(PVMREAD_ABI_VERSION, info.version);
+	EXPECT_EQ(1024, info.max_segments);
+	EXPECT_EQ(features, info.features);
+	EXPECT_EQ(INT_MAX & ~(PAGE - 1), info.max_bytes);
+
+	for (size = INFO_MIN; size < sizeof(info); size++) {
+		unsigned char arg[sizeof(info)];
+		__u32 i;
+
+		info.size = size;
+		memset(arg, GARBAGE, sizeof(arg));
+		memcpy(arg, &info, INFO_MIN);
+		ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_INFO, arg));
+		EXPECT_EQ(0, memcmp(arg, &info, size));
+		for (i = size; i < sizeof(arg); i++)
+			EXPECT_EQ(GARBAGE, arg[i]);
+	}
+}
+
+/*
+ * A request that fails as a whole: errno, @error the same unless @detail says
+ * more, nothing moved, all out fields set.
+ */
+#define expect_failure(err, detail, stop, write) do { \
+	EXPECT_EQ(err, send(self->fd, command(write), &self->rw)); \
+	EXPECT_EQ(detail, self->rw.error); \
+	EXPECT_EQ(0, self->rw.transferred); \
+	EXPECT_EQ(stop, self->rw.stop_addr); \
+	EXPECT_TRUE(untouched()); \
+} while (0)
+
+TEST_F(abi, checks_counts_before_narrowing_them)
+{
+	static const __u64 counts[] = {
+		1025, 1026, 0x7fffffff, 0x80000000, 0xffffffff, 1ULL << 32, (1ULL << 32) + 1,
+		(1ULL << 32) + 1024, 1ULL << 48 | 1, 1ULL << 63, (1ULL << 63) + 1, ~0ULL - 1,
+		~0ULL,
+	};
+	size_t i;
+	int write;
+
+	for (i = 0; i < ARRAY_SIZE(counts); i++)
+		for (write = 0; write < directions(self); write++) {
+			good_request(self);
+			self->rw.local_count = counts[i];
+			expect_failure(EINVAL, EINVAL, 0, write);
+			good_request(self);
+			self->rw.remote_count = counts[i];
+			expect_failure(EINVAL, EINVAL, 0, write);
+		}
+}
+
+/* Were the upper half of an address dropped, these would be those of the arrays. */
+TEST_F(abi, takes_addresses_as_64_bits)
+{
+	static const int bits[] = { sizeof(long) == 4 ? 32 : 57, 62, 63 };
+	size_t i;
+	int write;
+
+	for (i = 0; i < ARRAY_SIZE(bits); i++)
+		for (write = 0; write < directions(self); write++) {
+			good_request(self);
+			self->rw.local |= 1ULL << bits[i];
+			expect_failure(EFAULT, EFAULT, 0, write);
+			good_request(self);
+			self->rw.remote |= 1ULL << bits[i];
+			expect_failure(EFAULT, EFAULT, 0, write);
+		}
+}
+
+TEST_F(abi, says_why_a_request_failed)
+{
+	int write;
+
+	for (write = 0; write < directions(self); write++) {
+		good_request(self);
+		self->local.iov_len = NEGATIVE;
+		expect_failure(EINVAL, EINVAL, 0, write);
+		good_request(self);
+		self->remote.iov_len = NEGATIVE;
+		expect_failure(EINVAL, EINVAL, 0, write);
+		good_request(self);
+		self->rw.local = 0;
+		expect_failure(EFAULT, EFAULT, 0, write);
+		good_request(self);
+		self->rw.remote = ARG + 3 * PAGE;
+		expect_failure(EFAULT, EFAULT, 0, write);
+		good_request(self);
+		self->rw.pid = 0;
+		expect_failure(ESRCH, ESRCH, 0, write);
+		good_request(self);
+		self->rw.pid = -1;
+		expect_failure(ESRCH, ESRCH, 0, write);
+	}
+}
+
+TEST_F(abi, begins_nothing_without_bytes_on_both_sides)
+{
+	int write;
+
+	for (write = 0; write < directions(self); write++) {
+		/* Nobody is asked for, so it does not matter that nobody is there */
+		good_request(self);
+		self->rw.pid = -1;
+		self->local.iov_len = 0;
+		expect_failure(0, 0, 0, write);
+		good_request(self);
+		self->rw.pid = -1;
+		self->rw.local_count = 0;
+		self->rw.local = 0;
+		self->rw.remote_count = 1025;
+		expect_failure(0, 0, 0, write);
+		good_request(self);
+		self->rw.pid = -1;
+		self->remote.iov_len = 0;
+		expect_failure(0, 0, 0, write);
+		good_request(self);
+		self->rw.pid = -1;
+		self->rw.remote_count = 0;
+		self->rw.remote = 0;
+		expect_failure(0, 0, 0, write);
+	}
+}
+
+/**
+ * struct stop - how a transfer from or to one remote segment ends
+ * @local: where the local segment begins
+ * @llen: its length
+ * @remote: where the remote one begins
+ * @rlen: its length
+ * @moved: how many bytes are moved
+ * @error: why not more
+ */
+struct stop {
+	uintptr_t local;
+	size_t llen;
+	uintptr_t remote;
+	size_t rlen;
+	size_t moved;
+	unsigned int error;
+};
+
+#define N(page, off)	(NEAR + (page) * PAGE + (off))
+#define F(page, off)	(FAR + (page) * PAGE + (off))
+
+static const struct stop stops[] = {
+	/* both sides used up */
+	{ N(0, 0), 1, F(0, 0), 1, 1, 0 },
+	{ N(0, 7), 2 * PAGE, F(1, 9), 2 * PAGE, 2 * PAGE, 0 },
+	/* up to the last byte before a hole is not into it */
+	{ N(0, 0), 10, F(3, 4086), 10, 10, 0 },
+	{ N(3, 4086), 10, F(0, 0), 10, 10, 0 },
+	/* one side used up */
+	{ N(0, 7), 99, F(1, 9), 5000, 99, 0 },
+	{ N(0, 7), 5000, F(1, 9), 4999, 4999, 0 },
+	{ N(0, 7), 96, F(3, 4000), 97, 96, 0 },
+	{ N(3, 4000), 97, F(0, 7), 96, 96, 0 },
+	/* remote hole: first byte, after some, after pages */
+	{ N(0, 0), 10, F(HOLE, 0), 10, 0, EIO },
+	{ N(0, 0), 10, F(HOLE, 17), 10, 0, EIO },
+	{ N(0, 0), 10, F(3, 4095), 10, 1, EIO },
+	{ N(0, 0), 97, F(3, 4000), 97, 96, EIO },
+	{ N(0, 5), 4 * PAGE - 5, F(1, 5), 4 * PAGE, 3 * PAGE - 5, EIO },
+	{ N(0, 0), 10, KERNEL_ADDR, 10, 0, EIO },
+	/* local hole */
+	{ N(HOLE, 0), 10, F(0, 3), 10, 0, EFAULT },
+	{ N(3, 4095), 10, F(0, 3), 10, 1, EFAULT },
+	{ N(3, 4000), 200, F(0, 3), 200, 96, EFAULT },
+	{ N(1, 5), 4 * PAGE, F(0, 5), 4 * PAGE - 5, 3 * PAGE - 5, EFAULT },
+};
+
+TEST_F(abi, says_where_and_why_a_transfer_ended)
+{
+	size_t i;
+	int write;
+
+	for (i = 0; i < ARRAY_SIZE(stops); i++)
+		for (write = 0; write < directions(self); write++) {
+			const struct stop *s = &stops[i];
+			uintptr_t at = write ? s->remote : s->local;
+			uintptr_t from = write ? s->local : s->remote;
+
+			good_request(self);
+			self->local = (struct iovec){ (void *)s->local, s->llen };
+			self->remote = (struct iovec){ (void *)s->remote, s->rlen };
+			if (!s->moved) {
+				expect_failure(EFAULT, s->error, s->remote, write);
+			} else {
+				EXPECT_EQ(0, send(self->fd, command(write), &self->rw));
+				EXPECT_EQ(s->error, self->rw.error);
+				EXPECT_EQ(s->moved, self->rw.transferred);
+				EXPECT_EQ(s->remote + s->moved, self->rw.stop_addr);
+				EXPECT_TRUE(holds(at, s->moved, !write, from));
+				EXPECT_EQ(at, differs(write, base_of(write)));
+				EXPECT_EQ(0, differs(write, at + s->moved));
+				EXPECT_EQ(0, differs(!write, base_of(!write)));
+			}
+			if (!_metadata->exit_code)
+				continue;
+			TH_LOG("in row %zu, %s", i, write ? "WRITEV" : "READV");
+			return;
+		}
+}
+
+TEST_F(abi, says_in_which_segment_a_transfer_ended)
+{
+	struct iovec far[] = {
+		{ (void *)F(0, 0), 10 }, { (void *)F(1, 0), 0 }, { (void *)F(2, 7), 20 },
+		{ (void *)F(3, 4090), 30 }, { (void *)F(0, 100), 40 },
+	};
+	struct iovec near[] = {
+		{ (void *)N(0, 0), 15 }, { (void *)N(1, 1), 3 }, { (void *)N(2, 0), 500 },
+	};
+	int write;
+
+	for (write = 0; write < directions(self); write++) {
+		good_request(self);
+		self->rw.local = (uintptr_t)near;
+		self->rw.local_count = ARRAY_SIZE(near);
+		self->rw.remote = (uintptr_t)far;
+		self->rw.remote_count = ARRAY_SIZE(far);
+		/* A hole in the middle of the fourth */
+		EXPECT_EQ(0, send(self->fd, command(write), &self->rw));
+		EXPECT_EQ(EIO, self->rw.error);
+		EXPECT_EQ(36, self->rw.transferred);
+		EXPECT_EQ(F(HOLE, 0), self->rw.stop_addr);
+
+		/* A hole at the beginning of the fourth */
+		far[3].iov_base = (void *)F(HOLE, 9);
+		EXPECT_EQ(0, send(self->fd, command(write), &self->rw));
+		EXPECT_EQ(EIO, self->rw.error);
+		EXPECT_EQ(30, self->rw.transferred);
+		EXPECT_EQ(F(HOLE, 9), self->rw.stop_addr);
+
+		/* Not reached: the local side ends in the third */
+		self->rw.local_count = 2;
+		EXPECT_EQ(0, send(self->fd, command(write), &self->rw));
+		EXPECT_EQ(0, self->rw.error);
+		EXPECT_EQ(18, self->rw.transferred);
+		EXPECT_EQ(F(2, 7) + 8, self->rw.stop_addr);
+
+		/* Not reached: the remote side ends with the third */
+		self->rw.local_count = ARRAY_SIZE(near);
+		self->rw.remote_count = 3;
+		EXPECT_EQ(0, send(self->fd, command(write), &self->rw));
+		EXPECT_EQ(0, self->rw.error);
+		EXPECT_EQ(30, self->rw.transferred);
+		EXPECT_EQ(F(2, 7) + 20, self->rw.stop_addr);
+
+		/* The local side ends exactly with the first remote segment */
+		near[0].iov_len = 10;
+		self->rw.local_count = 1;
+		EXPECT_EQ(0, send(self->fd, command(write), &self->rw));
+		EXPECT_EQ(0, self->rw.error);
+		EXPECT_EQ(10, self->rw.transferred);
+		EXPECT_EQ(F(0, 10), self->rw.stop_addr);
+
+		/* The local side is bad in the third remote segment */
+		near[1] = (struct iovec){ (void *)N(3, 4092), 10 };
+		self->rw.local_count = ARRAY_SIZE(near);
+		EXPECT_EQ(0, send(self->fd, command(write), &self->rw));
+		EXPECT_EQ(EFAULT, self->rw.error);
+		EXPECT_EQ(14, self->rw.transferred);
+		EXPECT_EQ(F(2, 7) + 4, self->rw.stop_addr);
+
+		near[0].iov_len = 15;
+		near[1] = (struct iovec){ (void *)N(1, 1), 3 };
+		far[3].iov_base = (void *)F(3, 4090);
+	}
+}
+
+TEST_F(abi, writes_nothing_to_read_only_memory)
+{
+	if (self->readonly)
+		SKIP(return, "WRITEV is turned off");
+	self->remote.iov_base = (void *)F(READ_ONLY, 5);
+	expect_failure(EFAULT, EIO, F(READ_ONLY, 5), 1);
+
+	/* The page before it is written, as by the system call */
+	good_request(self);
+	self->remote.iov_base = (void *)F(ALONE, 4092);
+	ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_WRITEV, &self->rw));
+	EXPECT_EQ(EIO, self->rw.error);
+	EXPECT_EQ(4, self->rw.transferred);
+	EXPECT_EQ(F(READ_ONLY, 0), self->rw.stop_addr);
+	EXPECT_EQ(F(ALONE, 4092), differs(1, FAR));
+	EXPECT_EQ(0, differs(1, F(READ_ONLY, 0)));
+
+	/* It can be read */
+	good_request(self);
+	self->remote.iov_base = (void *)F(READ_ONLY, 5);
+	ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_READV, &self->rw));
+	EXPECT_EQ(100, self->rw.transferred);
+	EXPECT_TRUE(holds(NEAR + 8, 100, 1, F(READ_ONLY, 5)));
+
+	/* and not be read into */
+	good_request(self);
+	self->local.iov_base = (void *)N(READ_ONLY, 5);
+	expect_failure(EFAULT, EFAULT, FAR + PAGE + 3, 0);
+}
+
+TEST_F(abi, writes_to_nobody_when_it_is_loaded_read_only)
+{
+	if (!self->readonly)
+		SKIP(return, "the module was not loaded with readonly=1");
+	expect_failure(EROFS, EROFS, 0, 1);
+
+	/* It comes before all that the request itself may have wrong */
+	good_request(self);
+	self->rw.local_count = 1025;
+	self->rw.pid = -1;
+	expect_failure(EROFS, EROFS, 0, 1);
+	good_request(self);
+	self->rw.local_count = 0;
+	expect_failure(EROFS, EROFS, 0, 1);
+
+	/* but after what the struct has wrong */
+	good_request(self);
+	self->rw.flags = 1U << 31;
+	expect_refused(EINVAL, 1);
+
+	good_request(self);
+	EXPECT_EQ(0, send(self->fd, PVMREAD_IOC_READV, &self->rw));
+	EXPECT_EQ(100, self->rw.transferred);
+}
+
+TEST_F(abi, has_a_node_for_root_alone)
+{
+	struct stat st;
+	int status;
+	pid_t pid;
+
+	ASSERT_EQ(0, stat(PVMREAD_DEVICE, &st));
+	EXPECT_TRUE(S_ISCHR(st.st_mode));
+	EXPECT_EQ(0600, st.st_mode & 07777);
+	EXPECT_EQ(0, st.st_uid);
+	EXPECT_EQ(0, st.st_gid);
+	EXPECT_EQ(10, major(st.st_rdev));	/* misc devices */
+
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
+			_exit(255);
+		_exit(open(PVMREAD_DEVICE, O_RDONLY) < 0 ? errno : 0);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(EACCES, WEXITSTATUS(status));
+}
+
+/* So that a group can be given a node that it may read with, but not write. */
+TEST_F(abi, asks_for_the_open_mode_that_the_direction_needs)
+{
+	static const struct {
+		int mode, readv, writev;
+	} rows[] = {
+		{ O_RDONLY, 0, EBADF },
+		{ O_WRONLY, EBADF, 0 },
+		{ O_RDWR, 0, 0 },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		int fd = open(PVMREAD_DEVICE, rows[i].mode | O_CLOEXEC);
+		int writev = rows[i].writev ?: self->readonly ? EROFS : 0;
+
+		ASSERT_GE(fd, 0);
+		/* The refused one first: nothing may have changed by then. */
+		good_request(self);
+		if (rows[i].writev) {
+			EXPECT_EQ(EBADF, send(fd, PVMREAD_IOC_WRITEV, &self->rw));
+			EXPECT_EQ(EBADF, self->rw.error);
+			EXPECT_EQ(0, self->rw.transferred);
+			EXPECT_TRUE(untouched());
+		}
+		if (rows[i].readv) {
+			EXPECT_EQ(EBADF, send(fd, PVMREAD_IOC_READV, &self->rw));
+			EXPECT_EQ(EBADF, self->rw.error);
+			EXPECT_TRUE(untouched());
+		}
+		good_request(self);
+		EXPECT_EQ(rows[i].readv, send(fd, PVMREAD_IOC_READV, &self->rw));
+		good_request(self);
+		EXPECT_EQ(writev, send(fd, PVMREAD_IOC_WRITEV, &self->rw));
+		good_request(self);
+		close(fd);
+	}
+}
+
+TEST_F(abi, does_nothing_but_ioctls)
+{
+	char byte = 0;
+
+	EXPECT_EQ(-1, read(self->fd, &byte, 1));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, write(self->fd, &byte, 1));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, pread(self->fd, &byte, 1, FAR));
+	EXPECT_NE(0, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, self->fd, 0));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_TRUE(untouched());
+}
+
+/* The caller's side is that of who calls, not of who opened the device. */
+TEST_F(abi, serves_a_child_with_the_childs_own_memory)
+{
+	int status, copy = dup(self->fd);
+	pid_t pid;
+
+	ASSERT_GE(copy, 0);
+	ASSERT_EQ(0, close(self->fd));
+	self->fd = copy;
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		self->rw.pid = getppid();
+		*(unsigned char *)(FAR + PAGE + 3) = GARBAGE;
+		if (send(copy, PVMREAD_IOC_READV, &self->rw) || self->rw.transferred != 100)
+			_exit(1);
+		/* The parent's byte, not the child's */
+		_exit(!holds(NEAR + 8, 100, 1, FAR + PAGE + 3));
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_TRUE(untouched());
+	EXPECT_EQ(0, send(copy, PVMREAD_IOC_READV, &self->rw));
+	EXPECT_EQ(100, self->rw.transferred);
+}
+
+#define THREADS	4
+#define ROUNDS	2000
+
+struct worker {
+	pthread_t thread;
+	int fd;
+	int id;
+	bool readonly;
+	unsigned long wrong;
+};
+
+/* Move own bytes to and fro, with own holes: what another does must not show. */
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	unsigned char here[3000], there[3000];
+	struct iovec local[2] = {
+		{ here, 500 + w->id }, { here + 500 + w->id, sizeof(here) - 500 - w->id }
+	};
+	struct iovec remote[2] = {
+		{ there, sizeof(there) - 100 * w->id }, { (void *)F(HOLE, w->id), 1 }
+	};
+	struct request req = {
+		.pid = getpid(),
+		.local = local,
+		.local_count = 2,
+		.remote = remote,
+		.remote_count = 2,
+	};
+	struct pvmread_rw rw;
+	size_t len = remote[0].iov_len;
+	int i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		unsigned char from = i + 64 * w->id;
+		unsigned char *src, *dst;
+
+		req.write = i % 2 && !w->readonly;
+		src = req.write ? here : there;
+		dst = req.write ? there : here;
+		memset(src, from, sizeof(here));
+		memset(dst, ~from, sizeof(here));
+		/* The first thread's first segment is as long as the local side */
+		w->wrong += send_ioctl(w->fd, &req, &rw) != (ssize_t)len;
+		w->wrong += rw.error != (w->id ? EIO : 0);
+		w->wrong += rw.stop_addr != (w->id ? F(HOLE, w->id) : (uintptr_t)there + len);
+		w->wrong += memcmp(src, dst, len) != 0;
+		w->wrong += w->id && dst[len] != (unsigned char)~from;
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(abi, serves_threads_that_share_it, 120)
+{
+	struct worker worker[THREADS];
+	int i;
+
+	for (i = 0; i < THREADS; i++) {
+		worker[i] = (struct worker){ .fd = self->fd, .id = i, .readonly = self->readonly };
+		ASSERT_EQ(0, pthread_create(&worker[i].thread, NULL, work, &worker[i]));
+	}
+	for (i = 0; i < THREADS; i++) {
+		ASSERT_EQ(0, pthread_join(worker[i].thread, NULL));
+		EXPECT_EQ(0, worker[i].wrong);
+	}
+}
+
+TEST_HARNESS_MAIN

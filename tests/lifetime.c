@@ -1,0 +1,1231 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Lifetime: what is still there, and what goes, when one of the partners of a
+ * request dies, execs or hangs in the middle of it.
+ *
+ * "In the middle" is made with userfaultfd: a page of the reader's buffer, or
+ * of the target's memory, that nobody has put in place yet. The reader waits
+ * there until the tester serves the page.
+ *
+ * That the target's memory is held, and that it is freed, is seen from outside:
+ * the target maps a file without a name, on a tmpfs of the test's own. Only the
+ * target's memory keeps it, and statfs(2) counts its blocks.
+ */
+#define _GNU_SOURCE
+#include <grp.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <kselftest_harness.h>
+
+#include "pvmread_test.h"
+
+#define PAGE		4096UL
+/*
+ * Free in every process here: the program lies below, its heap begins at most
+ * 1 GiB above it, and all else is near the top.
+ */
+#define LOCAL		((unsigned char *)0x50000000UL)
+#define REMOTE_FILE	((unsigned char *)0x60000000UL)
+#define REMOTE_ANON	((unsigned char *)0x61000000UL)
+#define REMOTE_LATE	((unsigned char *)0x62000000UL)	/* on userfaultfd */
+#define LOCAL_PAGES	6UL
+#define FILE_PAGES	64UL
+#define ANON_PAGES	4UL
+
+/* A killed process must be gone by then. */
+#define LEAVE_MS	1000
+#define PATIENCE_MS	10000
+#define LIFETIME_S	28
+
+#define MODULE_NAME	"pvmread"
+#define MODULE_FILE	"/pvmread.ko"
+
+enum door { SYSCALL, IOCTL };
+
+/**
+ * struct board - what tester, target and reader tell each other
+ * @go: the reader may begin
+ * @exec: the target shall exec
+ * @close: the reader shall close the device
+ * @uffd: the reader's or target's userfaultfd, a number in its own file table
+ * @done: the reader's request is over
+ * @signals: how many signals the reader has handled
+ * @ret: what it returned
+ * @err: its errno
+ * @held: what the tmpfs counted when it returned, before the reader went on
+ * @wrong: index of the first wrong byte, or -1
+ * @marks: set by the long transfer itself, one after the other
+ * @trouble: why a child gave up
+ */
+struct board {
+	int go;
+	int exec;
+	int close;
+	int uffd;
+	int done;
+	int signals;
+	ssize_t ret;
+	int err;
+	long held;
+	long wrong;
+	unsigned char marks[1024];
+	char trouble[200];
+};
+
+static struct board *board;
+static int dev = -1;
+static enum door door;
+static char dir[40];
+
+static __attribute__((noreturn)) void broken(const char *what)
+{
+	snprintf(board->trouble, sizeof(board->trouble), "%s: %s", what,
+		 strerror(errno));
+	_exit(2);
+}
+
+static void die_with_parent(void)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		broken("PR_SET_PDEATHSIG");
+	alarm(LIFETIME_S);
+}
+
+static int get(int *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+static void set(int *flag)
+{
+	__atomic_store_n(flag, 1, __ATOMIC_RELEASE);
+}
+
+static void wait_for(int *flag)
+{
+	while (!get(flag))
+		usleep(1000);
+}
+
+static ssize_t send_request(const struct request *req)
+{
+	return door == IOCTL ? send_ioctl(dev, req, NULL) : send_syscall(req);
+}
+
+static long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Return: how long a child took to end, or -1 if it did not in @limit ms. */
+static long reap(pid_t pid, int limit, int *status)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	long begin = now_ms();
+	bool ended;
+
+	pfd.fd = syscall(SYS_pidfd_open, pid, 0);
+	ended = pfd.fd >= 0 && poll(&pfd, 1, limit) == 1;
+	close(pfd.fd);
+	if (!ended)
+		return -1;
+	if (waitpid(pid, status, 0) != pid)
+		return -1;
+	return now_ms() - begin;
+}
+
+/* --- What can be seen from outside --- */
+
+/* Pages that files in our tmpfs use, with or without a name. */
+static long held(void)
+{
+	struct statfs fs;
+
+	if (statfs(dir, &fs))
+		return -1;
+	return fs.f_blocks - fs.f_bfree;
+}
+
+struct pins {
+	bool known;
+	long long acquired;
+	long long released;
+};
+
+static struct pins pins(void)
+{
+	bool acquired = false, released = false;
+	struct pins p = {};
+	char line[128];
+	FILE *f;
+
+	/* Each CPU has some of the count until it is asked for them. */
+	f = fopen("/proc/sys/vm/stat_refresh", "r");
+	if (f) {
+		(void)!fread(line, 1, sizeof(line), f);
+		fclose(f);
+	}
+	f = fopen("/proc/vmstat", "r");
+	if (!f)
+		return p;
+	while (fgets(line, sizeof(line), f)) {
+		acquired |= sscanf(line, "nr_foll_pin_acquired %lld",
+				   &p.acquired) == 1;
+		released |= sscanf(line, "nr_foll_pin_released %lld",
+				   &p.released) == 1;
+	}
+	fclose(f);
+	p.known = acquired && released;
+	return p;
+}
+
+static struct pins pins_before;
+
+/* To be called once all that a test started has ended. */
+static void expect_no_trace(struct __test_metadata *_metadata)
+{
+	struct pins p = pins();
+
+	EXPECT_EQ(0, held());
+	EXPECT_EQ(pins_before.known, p.known);
+	EXPECT_EQ(p.acquired - pins_before.acquired,
+		  p.released - pins_before.released);
+}
+
+/* --- Contents --- */
+
+/* No byte that a page begins with is in another page, or 0. */
+static unsigned char file_byte(size_t i)
+{
+	return 1 + i / PAGE + i % 7;
+}
+
+static unsigned char anon_byte(size_t i)
+{
+	return 0x80 + i / PAGE + i % 11;
+}
+
+static unsigned char image_byte(size_t i)
+{
+	return 0xc0 + i % 13;
+}
+
+static void fill(unsigned char *to, size_t len, unsigned char (*byte)(size_t))
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		to[i] = byte(i);
+}
+
+static unsigned char *map(unsigned char *at, size_t len, int flags, int fd)
+{
+	unsigned char *p;
+
+	p = mmap(at, len, PROT_READ | PROT_WRITE,
+		 flags | MAP_FIXED_NOREPLACE, fd, 0);
+	if (p != at)
+		broken("mmap");
+	return p;
+}
+
+/*
+ * The request of all tests that wait: three remote segments, so three pins.
+ * The first is made before the wait; the last two after it, of memory that the
+ * target touched and of pages that nobody had in a page table before.
+ */
+static const struct iovec remote_vec[] = {
+	{ REMOTE_FILE, PAGE },
+	{ REMOTE_ANON, 2 * PAGE },
+	{ REMOTE_FILE + PAGE, 3 * PAGE },
+};
+
+static const struct iovec local_vec[] = {
+	{ LOCAL, LOCAL_PAGES * PAGE },
+};
+
+static unsigned char old_byte(size_t i)
+{
+	if (i < PAGE)
+		return file_byte(i);
+	if (i < 3 * PAGE)
+		return anon_byte(i - PAGE);
+	return file_byte(i - 2 * PAGE);
+}
+
+/* --- Userfaultfd --- */
+
+static void leave_to_tester(unsigned char *page)
+{
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)page, .len = PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	board->uffd = open_uffd();
+	if (board->uffd < 0)
+		broken("userfaultfd");
+	if (ioctl(board->uffd, UFFDIO_REGISTER, &reg))
+		broken("UFFDIO_REGISTER");
+}
+
+/* Take a child's userfaultfd over. */
+static int take_uffd(pid_t pid)
+{
+	int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	int fd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
+
+	close(pidfd);
+	return fd;
+}
+
+/* Return: true once somebody waits for @page. */
+static bool is_waited_for(int uffd, const unsigned char *page)
+{
+	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
+	struct uffd_msg msg;
+
+	return poll(&pfd, 1, PATIENCE_MS) == 1 &&
+	       read(uffd, &msg, sizeof(msg)) == sizeof(msg) &&
+	       msg.event == UFFD_EVENT_PAGEFAULT &&
+	       (msg.arg.pagefault.address & ~(PAGE - 1)) == (uintptr_t)page;
+}
+
+static int serve(int uffd, const unsigned char *page, const void *contents)
+{
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)page,
+		.src = (uintptr_t)contents,
+		.len = PAGE,
+	};
+
+	return ioctl(uffd, UFFDIO_COPY, &copy);
+}
+
+static const unsigned char zeros[PAGE];
+
+/* --- The partners --- */
+
+static int told[2];
+
+static void tell(void)
+{
+	if (write(told[1], "r", 1) != 1)
+		broken("telling the tester");
+}
+
+static bool is_told(void)
+{
+	struct pollfd pfd = { .fd = told[0], .events = POLLIN };
+	char c;
+
+	return poll(&pfd, 1, PATIENCE_MS) == 1 && read(told[0], &c, 1) == 1;
+}
+
+static void map_target_memory(void)
+{
+	char path[sizeof(dir) + 8];
+	unsigned char page[PAGE];
+	size_t i, j;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/file", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || unlink(path))
+		broken(path);
+	for (i = 0; i < FILE_PAGES; i++) {
+		for (j = 0; j < PAGE; j++)
+			page[j] = file_byte(i * PAGE + j);
+		if (write(fd, page, PAGE) != (ssize_t)PAGE)
+			broken("filling the file");
+	}
+	map(REMOTE_FILE, FILE_PAGES * PAGE, MAP_SHARED, fd);
+	close(fd);
+	map(REMOTE_ANON, ANON_PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	fill(REMOTE_ANON, ANON_PAGES * PAGE, anon_byte);
+}
+
+static void be_target(void)
+{
+	char fd[12];
+
+	map_target_memory();
+	tell();
+	wait_for(&board->exec);
+	/* Not close-on-exec: the new image tells too. */
+	snprintf(fd, sizeof(fd), "%d", told[1]);
+	execl("/proc/self/exe", "lifetime", "--image", fd, NULL);
+	broken("exec");
+}
+
+static void be_target_on_userfaultfd(void)
+{
+	map(REMOTE_LATE, PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	leave_to_tester(REMOTE_LATE);
+	tell();
+	for (;;)
+		pause();
+}
+
+/* The target's second life: other bytes at the same addresses. */
+static __attribute__((noreturn)) void main_of_image(char **argv)
+{
+	static struct board nowhere;
+
+	board = &nowhere;
+	told[1] = atoi(argv[2]);
+	die_with_parent();
+	map(REMOTE_FILE, FILE_PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	map(REMOTE_ANON, ANON_PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	fill(REMOTE_FILE, FILE_PAGES * PAGE, image_byte);
+	fill(REMOTE_ANON, ANON_PAGES * PAGE, image_byte);
+	tell();
+	for (;;)
+		pause();
+}
+
+static pid_t whom;
+
+static void count_signal(int sig)
+{
+	(void)sig;
+	board->signals++;
+}
+
+static void note_answer(ssize_t ret)
+{
+	board->err = ret < 0 ? errno : 0;
+	board->ret = ret;
+	board->held = held();
+	set(&board->done);
+}
+
+static void compare(const unsigned char *at, size_t len,
+		    unsigned char (*byte)(size_t))
+{
+	size_t i;
+
+	board->wrong = -1;
+	for (i = 0; i < len; i++) {
+		if (at[i] != byte(i)) {
+			board->wrong = i;
+			break;
+		}
+	}
+}
+
+static struct request the_request(void)
+{
+	return (struct request){
+		.pid = whom,
+		.local = local_vec,
+		.local_count = 1,
+		.remote = remote_vec,
+		.remote_count = 3,
+	};
+}
+
+/* Reads the target into a buffer whose first page the tester must serve. */
+static void be_reader(void)
+{
+	struct request req = the_request();
+
+	map(LOCAL, LOCAL_PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	leave_to_tester(LOCAL);
+	tell();
+	wait_for(&board->go);
+	note_answer(send_request(&req));
+	compare(LOCAL, LOCAL_PAGES * PAGE, old_byte);
+}
+
+/* Of the_request(), once the target has exec'd. */
+static unsigned char new_byte(size_t i)
+{
+	if (i < PAGE)
+		return image_byte(i);
+	if (i < 3 * PAGE)
+		return image_byte(i - PAGE);
+	return image_byte(i - 2 * PAGE);
+}
+
+/* As be_reader(), and asks again once the target has its new image. */
+static void be_reader_twice(void)
+{
+	struct request req = the_request();
+
+	be_reader();
+	if (board->wrong >= 0 || board->ret != (ssize_t)(LOCAL_PAGES * PAGE))
+		return;
+	if (send_request(&req) != board->ret)
+		broken("reading the new image");
+	compare(LOCAL, LOCAL_PAGES * PAGE, new_byte);
+}
+
+static unsigned char late_byte(size_t i)
+{
+	return 0x40 + i % 17;
+}
+
+/* Reads the target's page that the tester must serve. */
+static void be_reader_of_late(void)
+{
+	struct iovec local = { LOCAL, PAGE };
+	struct iovec remote = { REMOTE_LATE, PAGE };
+	struct request req = {
+		.pid = whom,
+		.local = &local,
+		.local_count = 1,
+		.remote = &remote,
+		.remote_count = 1,
+	};
+	struct sigaction action = { .sa_handler = count_signal };
+
+	sigaction(SIGUSR1, &action, NULL);
+	map(LOCAL, PAGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1);
+	tell();
+	wait_for(&board->go);
+	note_answer(send_request(&req));
+	compare(LOCAL, PAGE, late_byte);
+}
+
+static pid_t start(void (*what)(void))
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	die_with_parent();
+	what();
+	_exit(0);
+}
+
+/* Return: a child that has told that it is ready, or -1. */
+static pid_t start_and_wait(void (*what)(void))
+{
+	pid_t pid = start(what);
+
+	if (pid > 0 && !is_told()) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return -1;
+	}
+	return pid;
+}
+
+static void assert_started(struct __test_metadata *_metadata, pid_t pid)
+{
+	ASSERT_LT(0, pid) {
+		TH_LOG("%s", board->trouble);
+	}
+}
+
+/* --- The request and its partners --- */
+
+struct partners {
+	pid_t target;
+	pid_t reader;
+	int uffd;
+};
+
+FIXTURE(lifetime) {
+	struct partners of;
+};
+
+FIXTURE_VARIANT(lifetime) {
+	enum door door;
+};
+
+FIXTURE_VARIANT_ADD(lifetime, syscall) {
+	.door = SYSCALL,
+};
+
+FIXTURE_VARIANT_ADD(lifetime, ioctl) {
+	.door = IOCTL,
+};
+
+FIXTURE_SETUP(lifetime)
+{
+	int fd;
+
+	fd = open_uffd();
+	if (fd < 0)
+		SKIP(return, "not in this kernel: userfaultfd: %s",
+		     strerror(errno));
+	close(fd);
+	door = variant->door;
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, board);
+	ASSERT_EQ(0, pipe(told));
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev) {
+		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
+	}
+	/* A tmpfs that nobody else uses, and that goes with this process. */
+	ASSERT_EQ(0, unshare(CLONE_NEWNS));
+	ASSERT_EQ(0, mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	snprintf(dir, sizeof(dir), "/tmp/pvmread-lifetime.XXXXXX");
+	ASSERT_NE(NULL, mkdtemp(dir));
+	ASSERT_EQ(0, mount("none", dir, "tmpfs", 0, "size=16m"));
+	ASSERT_EQ(0, held());
+	pins_before = pins();
+}
+
+FIXTURE_TEARDOWN(lifetime)
+{
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+}
+
+/* Until the reader waits for its own buffer, having pinned its first page. */
+static void start_both(struct __test_metadata *_metadata,
+		       struct partners *of, void (*reader)(void))
+{
+	of->target = start_and_wait(be_target);
+	assert_started(_metadata, of->target);
+	whom = of->target;
+	of->reader = start_and_wait(reader);
+	assert_started(_metadata, of->reader);
+	of->uffd = take_uffd(of->reader);
+	ASSERT_LE(0, of->uffd);
+	set(&board->go);
+	ASSERT_TRUE(is_waited_for(of->uffd, LOCAL));
+	ASSERT_EQ(0, get(&board->done));
+	ASSERT_EQ((long)FILE_PAGES, held());
+}
+
+static void kill_target(struct __test_metadata *_metadata, pid_t pid)
+{
+	int status;
+
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_LE(0, reap(pid, PATIENCE_MS, &status));
+	ASSERT_TRUE(WIFSIGNALED(status));
+	ASSERT_EQ(-1, kill(pid, 0));
+	ASSERT_EQ(ESRCH, errno);
+}
+
+static void kill_reader(struct __test_metadata *_metadata, pid_t pid)
+{
+	int status = 0;
+	long ms;
+
+	/* It is still in its request, and has not just finished it. */
+	ASSERT_EQ(0, get(&board->done));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ms = reap(pid, LEAVE_MS, &status);
+	ASSERT_LE(0, ms) {
+		TH_LOG("the reader is still there after %d ms", LEAVE_MS);
+	}
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(0, get(&board->done));
+}
+
+static void expect_old_bytes(struct __test_metadata *_metadata, pid_t reader)
+{
+	int status = -1;
+
+	ASSERT_LE(0, reap(reader, PATIENCE_MS, &status));
+	ASSERT_EQ(0, status) {
+		TH_LOG("%s", board->trouble);
+	}
+	EXPECT_EQ(1, board->done);
+	EXPECT_EQ(0, board->err);
+	EXPECT_EQ((ssize_t)(LOCAL_PAGES * PAGE), board->ret);
+	EXPECT_EQ(-1, board->wrong);
+}
+
+TEST_F(lifetime, memory_of_a_dead_target_is_read_to_the_end_and_then_freed)
+{
+	start_both(_metadata, &self->of, be_reader);
+	kill_target(_metadata, self->of.target);
+	/* Nobody but the reader has it now. */
+	usleep(50000);
+	ASSERT_EQ((long)FILE_PAGES, held());
+	ASSERT_EQ(0, serve(self->of.uffd, LOCAL, zeros));
+	expect_old_bytes(_metadata, self->of.reader);
+	/* Freed in the call, and not because the reader went. */
+	EXPECT_EQ(0, board->held);
+	expect_no_trace(_metadata);
+}
+
+TEST_F(lifetime, reader_killed_over_a_dead_target_leaves_and_frees)
+{
+	start_both(_metadata, &self->of, be_reader);
+	kill_target(_metadata, self->of.target);
+	ASSERT_EQ((long)FILE_PAGES, held());
+	kill_reader(_metadata, self->of.reader);
+	expect_no_trace(_metadata);
+}
+
+TEST_F(lifetime, reader_killed_in_its_own_page_fault_leaves_the_target_alone)
+{
+	unsigned char c = 0;
+	struct iovec local = { &c, 1 };
+	struct iovec remote = { REMOTE_ANON, 1 };
+	struct request req = {
+		.local = &local,
+		.local_count = 1,
+		.remote = &remote,
+		.remote_count = 1,
+	};
+
+	start_both(_metadata, &self->of, be_reader);
+	kill_reader(_metadata, self->of.reader);
+	EXPECT_EQ((long)FILE_PAGES, held());
+	req.pid = self->of.target;
+	EXPECT_EQ(1, send_request(&req));
+	EXPECT_EQ(anon_byte(0), c);
+	kill_target(_metadata, self->of.target);
+	expect_no_trace(_metadata);
+}
+
+TEST_F(lifetime, target_that_execs_is_read_to_the_end_of_its_old_image)
+{
+	start_both(_metadata, &self->of, be_reader_twice);
+	set(&board->exec);
+	ASSERT_TRUE(is_told());
+	EXPECT_EQ((long)FILE_PAGES, held());
+	ASSERT_EQ(0, serve(self->of.uffd, LOCAL, zeros));
+	expect_old_bytes(_metadata, self->of.reader);
+	EXPECT_EQ(0, board->held);
+	kill_target(_metadata, self->of.target);
+	expect_no_trace(_metadata);
+}
+
+static void start_late(struct __test_metadata *_metadata,
+		       struct partners *of)
+{
+	of->target = start_and_wait(be_target_on_userfaultfd);
+	assert_started(_metadata, of->target);
+	whom = of->target;
+	of->uffd = take_uffd(of->target);
+	ASSERT_LE(0, of->uffd);
+	of->reader = start_and_wait(be_reader_of_late);
+	assert_started(_metadata, of->reader);
+	set(&board->go);
+	ASSERT_TRUE(is_waited_for(of->uffd, REMOTE_LATE));
+	ASSERT_EQ(0, get(&board->done));
+}
+
+TEST_F(lifetime, reader_killed_in_the_targets_page_fault_leaves)
+{
+	start_late(_metadata, &self->of);
+	kill_reader(_metadata, self->of.reader);
+	kill_target(_metadata, self->of.target);
+	expect_no_trace(_metadata);
+}
+
+TEST_F(lifetime, signal_that_does_not_kill_waits_for_the_targets_page_fault)
+{
+	unsigned char page[PAGE];
+	int status = -1;
+
+	start_late(_metadata, &self->of);
+	ASSERT_EQ(0, kill(self->of.reader, SIGUSR1));
+	usleep(200000);
+	EXPECT_EQ(0, get(&board->done));
+	EXPECT_EQ(0, board->signals);
+	fill(page, PAGE, late_byte);
+	ASSERT_EQ(0, serve(self->of.uffd, REMOTE_LATE, page));
+	ASSERT_LE(0, reap(self->of.reader, PATIENCE_MS, &status));
+	ASSERT_EQ(0, status);
+	EXPECT_EQ((ssize_t)PAGE, board->ret);
+	EXPECT_EQ(-1, board->wrong);
+	EXPECT_EQ(1, board->signals);
+	kill_target(_metadata, self->of.target);
+	expect_no_trace(_metadata);
+}
+
+/* --- The long transfer --- */
+
+#define CHUNK		(4UL << 20)
+#define CHUNKS		511UL	/* with their marks just below MAX_RW_COUNT */
+
+/*
+ * The same 4 MiB again and again, and after each time one byte, which arrives
+ * in shared memory: the transfer itself tells how far it is.
+ */
+static void be_reader_of_much(void)
+{
+	static struct iovec local[2 * CHUNKS], remote[2 * CHUNKS];
+	static unsigned char mark = 1;
+	struct request req = {
+		.pid = getppid(),
+		.local = local,
+		.local_count = 2 * CHUNKS,
+		.remote = remote,
+		.remote_count = 2 * CHUNKS,
+	};
+	size_t i;
+
+	map(LOCAL, CHUNK, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1);
+	for (i = 0; i < CHUNKS; i++) {
+		local[2 * i] = (struct iovec){ LOCAL, CHUNK };
+		local[2 * i + 1] = (struct iovec){ &board->marks[i], 1 };
+		remote[2 * i] = (struct iovec){ REMOTE_ANON, CHUNK };
+		remote[2 * i + 1] = (struct iovec){ &mark, 1 };
+	}
+	note_answer(send_request(&req));
+}
+
+static size_t marks(void)
+{
+	size_t i;
+
+	for (i = 0; i < CHUNKS; i++) {
+		if (!__atomic_load_n(&board->marks[i], __ATOMIC_ACQUIRE))
+			break;
+	}
+	return i;
+}
+
+TEST_F(lifetime, reader_killed_in_a_long_transfer_leaves)
+{
+	long begin, ms;
+	size_t before, after;
+	int status = 0;
+
+	/* The tester is the target. */
+	map(REMOTE_ANON, CHUNK, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1);
+	self->of.reader = start(be_reader_of_much);
+	ASSERT_LT(0, self->of.reader);
+	begin = now_ms();
+	while (!marks() && now_ms() - begin < PATIENCE_MS)
+		usleep(1000);
+	before = marks();
+	ASSERT_EQ(0, kill(self->of.reader, SIGKILL));
+	ASSERT_LT(0, before) {
+		TH_LOG("%zd, %s, %s", board->ret, strerror(board->err),
+		       board->trouble);
+	}
+	ms = reap(self->of.reader, LEAVE_MS, &status);
+	after = marks();
+	TH_LOG("killed after %zu of %lu MiB, left after %ld ms and %zu MiB",
+	       before * (CHUNK >> 20), CHUNKS * (CHUNK >> 20), ms,
+	       after * (CHUNK >> 20));
+	ASSERT_LE(0, ms) {
+		kill(self->of.reader, SIGKILL);
+	}
+	EXPECT_TRUE(WIFSIGNALED(status));
+	/* If this one fails, the machine is too fast for this test. */
+	ASSERT_GT(CHUNKS, before);
+	EXPECT_GT(CHUNKS, after);
+	EXPECT_EQ(0, board->done);
+	expect_no_trace(_metadata);
+}
+
+/* --- Pins --- */
+
+/* Return: what was pinned and given back since @before, or -1 if unequal. */
+static long long pins_since(struct pins before)
+{
+	struct pins p = pins();
+
+	if (p.acquired - before.acquired != p.released - before.released)
+		return -1;
+	return p.acquired - before.acquired;
+}
+
+TEST_F(lifetime, page_pins_are_given_back)
+{
+	const size_t len = 40 * PAGE;	/* more than fit on the stack */
+	unsigned char *local, *remote;
+	struct iovec lvec, rvec;
+	struct request req = {
+		.pid = getpid(),
+		.local = &lvec,
+		.local_count = 1,
+		.remote = &rvec,
+		.remote_count = 1,
+	};
+	struct pins before;
+
+	if (!pins_before.known)
+		SKIP(return, "not in this kernel: nr_foll_pin_* in vmstat");
+	local = LOCAL;
+	remote = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ASSERT_NE(MAP_FAILED, remote);
+	for (req.write = false; ; req.write = true) {
+		ASSERT_EQ(0, munmap(local, len));
+		map(local, len, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		ASSERT_EQ(0, mprotect(remote, len, PROT_READ | PROT_WRITE));
+		lvec = (struct iovec){ local, len };
+		rvec = (struct iovec){ remote, len };
+
+		/* Success. */
+		before = pins();
+		EXPECT_EQ((ssize_t)len, send_request(&req));
+		EXPECT_LE(40, pins_since(before));
+
+		/* The target's memory ends: some, and none. */
+		ASSERT_EQ(0, mprotect(remote + 3 * PAGE, PAGE, PROT_NONE));
+		before = pins();
+		EXPECT_EQ((ssize_t)(3 * PAGE), send_request(&req));
+		EXPECT_LE(3, pins_since(before));
+		ASSERT_EQ(0, mprotect(remote, PAGE, PROT_NONE));
+		before = pins();
+		EXPECT_EQ(-1, send_request(&req));
+		EXPECT_EQ(EFAULT, errno);
+		EXPECT_EQ(0, pins_since(before));
+
+		/* The caller's memory ends after the target's was pinned. */
+		ASSERT_EQ(0, mprotect(remote, len, PROT_READ | PROT_WRITE));
+		ASSERT_EQ(0, munmap(local + 2 * PAGE, PAGE));
+		before = pins();
+		EXPECT_EQ((ssize_t)(2 * PAGE), send_request(&req));
+		EXPECT_LE(2, pins_since(before));
+		ASSERT_EQ(0, munmap(local, PAGE));
+		before = pins();
+		EXPECT_EQ(-1, send_request(&req));
+		EXPECT_EQ(EFAULT, errno);
+		EXPECT_LE(1, pins_since(before));
+		if (req.write)
+			break;
+	}
+}
+
+/* --- The open file in other hands --- */
+
+FIXTURE(handover) {
+	int sock[2];
+};
+
+FIXTURE_SETUP(handover)
+{
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, board);
+	ASSERT_EQ(0, pipe(told));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, self->sock));
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev);
+	door = IOCTL;
+}
+
+FIXTURE_TEARDOWN(handover)
+{
+}
+
+/* Private to each process: after fork() it can differ. */
+static unsigned char mine;
+
+/* Return: the byte that @pid has in "mine", or minus errno. */
+static int read_mine(pid_t pid)
+{
+	unsigned char c = 0;
+	struct iovec local = { &c, 1 };
+	struct iovec remote = { &mine, 1 };
+	struct request req = {
+		.pid = pid,
+		.local = &local,
+		.local_count = 1,
+		.remote = &remote,
+		.remote_count = 1,
+	};
+	ssize_t ret = send_request(&req);
+
+	return ret == 1 ? c : ret < 0 ? -errno : -EIO;
+}
+
+static void use_inherited(void)
+{
+	mine = 2;
+	if (read_mine(getpid()) != 2)
+		broken("the child's own memory");
+	if (read_mine(getppid()) != 1)
+		broken("the parent's memory");
+	tell();
+}
+
+TEST_F(handover, file_inherited_over_fork_serves_the_child)
+{
+	int status = -1;
+	pid_t pid;
+
+	mine = 1;
+	pid = start_and_wait(use_inherited);
+	assert_started(_metadata, pid);
+	ASSERT_LE(0, reap(pid, PATIENCE_MS, &status));
+	EXPECT_EQ(0, status);
+	/* And the opener still. */
+	EXPECT_EQ(1, read_mine(getpid()));
+}
+
+static int sock_of_child;
+static pid_t opener;
+
+static int receive_fd(int sock)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} ctl;
+	char c;
+	struct iovec vec = { &c, 1 };
+	struct msghdr msg = {
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = &ctl,
+		.msg_controllen = sizeof(ctl),
+	};
+	int fd;
+
+	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1 ||
+	    msg.msg_controllen < CMSG_LEN(sizeof(int)))
+		return -1;
+	memcpy(&fd, CMSG_DATA(&ctl.head), sizeof(fd));
+	return fd;
+}
+
+static int send_fd(int sock, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} ctl = {};
+	struct iovec vec = { "f", 1 };
+	struct msghdr msg = {
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = &ctl,
+		.msg_controllen = sizeof(ctl),
+	};
+
+	ctl.head.cmsg_len = CMSG_LEN(sizeof(int));
+	ctl.head.cmsg_level = SOL_SOCKET;
+	ctl.head.cmsg_type = SCM_RIGHTS;
+	memcpy(CMSG_DATA(&ctl.head), &fd, sizeof(fd));
+	return sendmsg(sock, &msg, 0) == 1 ? 0 : -1;
+}
+
+static void wait_to_be_read(void)
+{
+	mine = 3;
+	tell();
+	for (;;)
+		pause();
+}
+
+/* A user that could not open the device has its file from root. */
+static void use_received(void)
+{
+	pid_t child;
+
+	close(dev);
+	if (setgroups(0, NULL) || setresgid(1000, 1000, 1000) ||
+	    setresuid(1000, 1000, 1000) || prctl(PR_SET_DUMPABLE, 1))
+		broken("changing the user");
+	die_with_parent();
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	if (dev >= 0 || errno != EACCES)
+		broken("the device is open to everyone");
+	tell();
+	dev = receive_fd(sock_of_child);
+	if (dev < 0)
+		broken("receiving the file");
+	mine = 2;
+	if (read_mine(getpid()) != 2)
+		broken("the receiver's own memory");
+	if (read_mine(opener) != -EPERM)
+		broken("the opener's memory");
+	/* Its child: Yama has nothing against that. */
+	child = start_and_wait(wait_to_be_read);
+	if (child < 0 || read_mine(child) != 3)
+		broken("the receiver's child");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+TEST_F(handover, file_passed_over_a_socket_has_the_receivers_rights)
+{
+	int status = -1;
+	pid_t pid;
+
+	mine = 1;
+	opener = getpid();
+	sock_of_child = self->sock[1];
+	pid = start_and_wait(use_received);
+	assert_started(_metadata, pid);
+	ASSERT_EQ(0, send_fd(self->sock[0], dev));
+	ASSERT_LE(0, reap(pid, PATIENCE_MS, &status));
+	EXPECT_EQ(0, status) {
+		TH_LOG("%s", board->trouble);
+	}
+}
+
+/* --- The module --- */
+
+static int unload(int flags)
+{
+	return syscall(SYS_delete_module, MODULE_NAME, flags);
+}
+
+static int load(void)
+{
+	int fd = open(MODULE_FILE, O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -1;
+	ret = syscall(SYS_finit_module, fd, "", 0);
+	close(fd);
+	return ret;
+}
+
+FIXTURE(module) {
+};
+
+FIXTURE_SETUP(module)
+{
+	if (access(MODULE_FILE, R_OK))
+		SKIP(return, "no %s to load again", MODULE_FILE);
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, board);
+	ASSERT_EQ(0, pipe(told));
+	ASSERT_EQ(0, access(PVMREAD_DEVICE, F_OK));
+	door = IOCTL;
+}
+
+FIXTURE_TEARDOWN(module)
+{
+	/* The programs after this one need it. */
+	if (access(PVMREAD_DEVICE, F_OK))
+		load();
+}
+
+/* delete_module(2) says EWOULDBLOCK, which rmmod(8) words as it likes. */
+TEST_F(module, stays_while_the_device_is_open)
+{
+	struct pvmread_info info = { .size = sizeof(info) };
+
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev);
+	EXPECT_EQ(-1, unload(O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	EXPECT_EQ(-1, unload(0));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	/* And serves. */
+	EXPECT_EQ(0, ioctl(dev, PVMREAD_IOC_INFO, &info));
+	EXPECT_EQ(PVMREAD_ABI_VERSION, info.version);
+	EXPECT_EQ(0, close(dev));
+	EXPECT_EQ(0, unload(O_NONBLOCK));
+	EXPECT_EQ(0, load());
+}
+
+static void *send_in_thread(void *unused)
+{
+	unsigned char *page = REMOTE_ANON;
+	struct iovec local = { LOCAL, PAGE };
+	struct iovec remote = { page, PAGE };
+	struct request req = {
+		.pid = getpid(),
+		.local = &local,
+		.local_count = 1,
+		.remote = &remote,
+		.remote_count = 1,
+	};
+
+	(void)unused;
+	note_answer(send_request(&req));
+	compare(LOCAL, PAGE, anon_byte);
+	return NULL;
+}
+
+/* Closes the device while another thread is in a request. */
+static void be_reader_that_closes(void)
+{
+	pthread_t thread;
+
+	map(LOCAL, PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	map(REMOTE_ANON, PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	fill(REMOTE_ANON, PAGE, anon_byte);
+	leave_to_tester(LOCAL);
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	if (dev < 0)
+		broken(PVMREAD_DEVICE);
+	if (pthread_create(&thread, NULL, send_in_thread, NULL))
+		broken("pthread_create");
+	tell();
+	wait_for(&board->close);
+	if (close(dev))
+		broken("close");
+	tell();
+	pthread_join(thread, NULL);
+}
+
+TEST_F(module, stays_while_a_request_is_on_its_way)
+{
+	int status = -1;
+	pid_t reader;
+	int uffd;
+
+	uffd = open_uffd();
+	if (uffd < 0)
+		SKIP(return, "not in this kernel: userfaultfd: %s",
+		     strerror(errno));
+	close(uffd);
+	reader = start_and_wait(be_reader_that_closes);
+	assert_started(_metadata, reader);
+	uffd = take_uffd(reader);
+	ASSERT_LE(0, uffd);
+	ASSERT_TRUE(is_waited_for(uffd, LOCAL));
+	EXPECT_EQ(-1, unload(O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	/* Now the request alone holds the file, and the file the module. */
+	set(&board->close);
+	ASSERT_TRUE(is_told());
+	EXPECT_EQ(-1, unload(O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	EXPECT_EQ(0, get(&board->done));
+	ASSERT_EQ(0, serve(uffd, LOCAL, zeros));
+	ASSERT_LE(0, reap(reader, PATIENCE_MS, &status));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ((ssize_t)PAGE, board->ret);
+	EXPECT_EQ(-1, board->wrong);
+	EXPECT_EQ(0, unload(O_NONBLOCK));
+	EXPECT_EQ(0, load());
+}
+
+TEST_F(module, can_be_unloaded_and_loaded_again)
+{
+	int round;
+
+	mine = 7;
+	for (round = 0; round < 8; round++) {
+		ASSERT_EQ(0, unload(O_NONBLOCK));
+		ASSERT_EQ(-1, access(PVMREAD_DEVICE, F_OK));
+		ASSERT_EQ(-1, unload(O_NONBLOCK));
+		ASSERT_EQ(ENOENT, errno);
+		ASSERT_EQ(0, load());
+		dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+		ASSERT_LE(0, dev);
+		EXPECT_EQ(7, read_mine(getpid()));
+		ASSERT_EQ(0, close(dev));
+	}
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && !strcmp(argv[1], "--image"))
+		main_of_image(argv);
+	return test_harness_run(argc, argv);
+}

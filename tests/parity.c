@@ -1,0 +1,2391 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Parity: a request sent as process_vm_readv(2) or process_vm_writev(2) and the
+ * same request sent through the device must end alike: return value, errno and
+ * every byte of both address spaces.
+ *
+ * The system call is the oracle. It is sent to target A and the ioctl to target
+ * B: two processes built from one description, with equal addresses and equal
+ * contents. The caller's own side, the arena, is put back before each of the
+ * two. What came of it is then read over another path, /proc/PID/mem and the
+ * files behind shared mappings, and compared.
+ *
+ * Known and intended, and therefore not generated: a local count that needs
+ * more than 32 bits, of which the system call sees the low half alone.
+ *
+ * Environment:
+ *   CASES=n  how many random cases to run (100,000)
+ *   SEED=n   what to make them from, 32 bits (a new one every time)
+ *   CASE=n   run one case again and print it: the number that a divergence or
+ *            a case of a seed prints. It holds seed and case. The cases before
+ *            it that met the same two targets are run first, as they may have
+ *            changed them.
+ */
+#define _GNU_SOURCE
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <kselftest_harness.h>
+
+#include "pvmread_test.h"
+
+#define PAGE		4096UL
+/* Free in every process here: above the program and its heap, below libraries. */
+#define LBASE		0x50000000UL	/* the arena */
+#define VBASE		0x58000000UL	/* the iovec arrays */
+#define RBASE		0x60000000UL	/* the targets' memory */
+#define XBASE		0x70000000UL	/* the targets' special memory */
+
+#define MAX_SEGS	1026
+#define VEC_PAGES	5UL		/* 1,025 elements of 16 bytes */
+#define MAX_PAGES	1100UL
+#define MAX_RW_COUNT	(INT_MAX & ~(PAGE - 1))
+
+#if __SIZEOF_POINTER__ == 8
+#define KERNEL_ADDR	0xffff888000000000UL
+#define ODD_ADDR	0x0000f00000000000UL	/* not canonical */
+#else
+#define KERNEL_ADDR	0xfffff000UL
+#define ODD_ADDR	0xf8000000UL
+#endif
+
+/*
+ * A window of memory is described by a string, one character for each page:
+ *
+ *	w  anonymous, written, read-write
+ *	r  anonymous, written, read-only
+ *	-  anonymous, written, PROT_NONE
+ *	u  anonymous, never touched, read-write
+ *	z  anonymous, never touched, read-only
+ *	c  anonymous, read-write, shared with the parent since fork()
+ *	p  private file mapping, read-write
+ *	q  private file mapping, read-only
+ *	s  shared file mapping, read-write
+ *	t  shared file mapping, read-only
+ *	e  shared file mapping past the end of the file
+ *	.  nothing
+ */
+#define CAN_READ	"wruzcpqst"
+#define CAN_WRITE	"wucps"
+#define IN_SHARED_FILE	"st"
+
+struct range {
+	uintptr_t base;
+	size_t len;
+};
+
+/* The files that a window maps, and the tester's own look at them. */
+struct files {
+	int priv;
+	int shared;
+	unsigned char *priv_alias;
+	unsigned char *shared_alias;
+	size_t len;
+};
+
+struct target {
+	pid_t pid;
+	int mem;		/* /proc/PID/mem */
+	int ask;		/* a byte: sum your special memory up */
+	int answer;
+	struct files files;
+	pid_t tid;		/* of a second thread, if there is one */
+};
+
+/*
+ * Which of the targets' pages to compare. All of them each time would be most
+ * of the time that a case takes.
+ */
+enum look {
+	NONE,		/* none: the next look finds what is wrong */
+	NAMED,		/* those that the request named */
+	TOUCHED,	/* all but those that nobody touched yet */
+	ALL,
+};
+
+/**
+ * struct world - two equal targets and the arena
+ * @dev: the device
+ * @lmap: the arena's description
+ * @rmap: the targets' description
+ * @t: target A, which the system call meets, and B, which the ioctl meets
+ * @special: builds more memory in a target; false when it is not to be had
+ * @extra: special memory to compare
+ * @hidden: the targets' PROT_NONE memory
+ * @lfiles: the files of the arena
+ * @pristine: what the arena holds before each request
+ * @after: what the system call left there, where that differs
+ * @changed: the pages that do
+ * @touched: the targets' pages that a request named so far. Of those never
+ *	touched the others are left alone until the end: reading touches them
+ * @named: the targets' pages that the last request named
+ * @lnamed: the arena's
+ * @look: which of the targets' pages to compare after a request
+ * @fresh: ranges of the arena whose private pages are dropped once written
+ */
+struct world {
+	int dev;
+	const char *lmap;
+	const char *rmap;
+	struct target t[2];
+	bool (*special)(void);
+	struct range extra;
+	struct range hidden[MAX_PAGES];
+	struct files lfiles;
+	unsigned char *pristine;
+	unsigned char *after;
+	bool changed[MAX_PAGES];
+	bool touched[MAX_PAGES];
+	bool named[MAX_PAGES];
+	bool lnamed[MAX_PAGES];
+	enum look look;
+	struct range fresh[MAX_PAGES];
+};
+
+enum whom { PEER, SELF, THREAD, NUMBER };
+
+/**
+ * struct plan - a request, before it is known which target it goes to
+ * @name: its name in the table, NULL for a random one
+ * @write: direction
+ * @whom: the target: the peer (A or B), its second thread, the tester itself
+ *	or @pid
+ * @pid: see @whom
+ * @l: local elements
+ * @r: remote elements
+ * @ln: how many of @l are there to be read
+ * @rn: how many of @r are there to be read
+ * @lptr: what to pass as the local array
+ * @rptr: what to pass as the remote array
+ * @lcount: what to pass as its length
+ * @rcount: what to pass as its length
+ */
+struct plan {
+	const char *name;
+	bool write;
+	enum whom whom;
+	pid_t pid;
+	struct iovec l[MAX_SEGS];
+	struct iovec r[MAX_SEGS];
+	unsigned long ln, rn;
+	const struct iovec *lptr, *rptr;
+	unsigned long lcount, rcount;
+};
+
+struct outcome {
+	ssize_t ret;
+	int err;
+	struct pvmread_rw rw;	/* the ioctl's */
+};
+
+static struct world world;
+static struct plan plan;
+static struct iovec vec_after[2][MAX_SEGS];
+static unsigned char scratch[2][MAX_PAGES * PAGE];
+
+static __printf(1, 2) void say(const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("# ");
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+	fflush(stdout);
+}
+
+/* splitmix64: any two numbers give unrelated sequences, which a layout and a case need */
+static uint64_t mix(uint64_t x)
+{
+	x += 0x9e3779b97f4a7c15ULL;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
+static void fill(void *to, size_t len, uint64_t seed)
+{
+	uint64_t *word = to;
+	uint64_t x = mix(seed);
+	size_t i;
+
+	for (i = 0; i < len / sizeof(*word); i++) {
+		x = x * 6364136223846793005ULL + 1442695040888963407ULL;
+		word[i] = x ^ (x >> 32);
+	}
+}
+
+/* Which page of the window is @addr in? -1 when it is outside. */
+static long page_of(uintptr_t addr, uintptr_t base, const char *map)
+{
+	if (addr < base || addr - base >= strlen(map) * PAGE)
+		return -1;
+	return (addr - base) / PAGE;
+}
+
+static size_t run_length(const char *map)
+{
+	return strspn(map, (char []){ *map, 0 });
+}
+
+/* The ranges of a window whose pages are of one of @kinds. */
+static void find_ranges(struct range *out, uintptr_t base, const char *map, const char *kinds)
+{
+	size_t i, n;
+
+	for (i = 0; map[i]; i += n) {
+		n = strspn(map + i, kinds);
+		if (n) {
+			*out++ = (struct range){ base + i * PAGE, n * PAGE };
+			continue;
+		}
+		n = strcspn(map + i, kinds);
+	}
+	*out = (struct range){ 0 };
+}
+
+static bool open_files(struct files *f, const char *map, uint64_t seed)
+{
+	f->len = strlen(map) * PAGE;
+	f->priv = memfd_create("private", MFD_CLOEXEC);
+	f->shared = memfd_create("shared", MFD_CLOEXEC);
+	if (f->priv < 0 || f->shared < 0 || ftruncate(f->priv, f->len) ||
+	    ftruncate(f->shared, f->len))
+		return false;
+	f->priv_alias = mmap(NULL, f->len, PROT_READ | PROT_WRITE, MAP_SHARED, f->priv, 0);
+	f->shared_alias = mmap(NULL, f->len, PROT_READ | PROT_WRITE, MAP_SHARED, f->shared, 0);
+	if (f->priv_alias == MAP_FAILED || f->shared_alias == MAP_FAILED)
+		return false;
+	if (strpbrk(map, "pq"))
+		fill(f->priv_alias, f->len, seed ^ 'p');
+	if (strpbrk(map, "st"))
+		fill(f->shared_alias, f->len, seed ^ 's');
+	return true;
+}
+
+static void close_files(struct files *f)
+{
+	munmap(f->priv_alias, f->len);
+	munmap(f->shared_alias, f->len);
+	close(f->priv);
+	close(f->shared);
+}
+
+/**
+ * build_window() - make the memory that a description asks for
+ * @base: where
+ * @map: the description
+ * @f: the files to map
+ * @seed: of the contents
+ *
+ * Return: true when all of it is there.
+ */
+static bool build_window(uintptr_t base, const char *map, const struct files *f, uint64_t seed)
+{
+	size_t i, n;
+
+	for (i = 0; map[i]; i += n) {
+		int prot = strchr(CAN_WRITE, map[i]) ? PROT_READ | PROT_WRITE : PROT_READ;
+		void *at = (void *)(base + i * PAGE);
+		off_t off = i * PAGE;
+		int flags = MAP_SHARED;
+		int fd = f->shared;
+		void *got;
+
+		n = run_length(map + i);
+		switch (map[i]) {
+		case 'c':
+			continue;
+		case '.':
+			if (munmap(at, n * PAGE))
+				return false;
+			continue;
+		case 'w':
+		case 'r':
+		case '-':
+			prot = PROT_READ | PROT_WRITE;
+			flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+			fd = -1;
+			break;
+		case 'u':
+		case 'z':
+			flags = MAP_PRIVATE | MAP_ANONYMOUS;
+			fd = -1;
+			break;
+		case 'p':
+		case 'q':
+			flags = MAP_PRIVATE;
+			fd = f->priv;
+			break;
+		case 'e':
+			off += f->len;
+			break;
+		}
+		got = mmap(at, n * PAGE, prot, flags | MAP_FIXED, fd, fd < 0 ? 0 : off);
+		if (got != at)
+			return false;
+		if (flags & MAP_POPULATE)
+			fill(at, n * PAGE, seed + i);
+		if (map[i] == 'r' && mprotect(at, n * PAGE, PROT_READ))
+			return false;
+		if (map[i] == '-' && mprotect(at, n * PAGE, PROT_NONE))
+			return false;
+	}
+	return true;
+}
+
+static uint64_t sum_up(uint64_t sum, uintptr_t base, size_t len)
+{
+	const unsigned char *p = (void *)base;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		sum = sum * 31 + p[i];
+	return sum;
+}
+
+/*
+ * What only the target itself can look at: no other path goes to its special
+ * memory, and /proc/PID/mem gives PROT_NONE away on some kernels only.
+ */
+static uint64_t sum_up_hidden(const struct world *w)
+{
+	uint64_t sum = sum_up(1, w->extra.base, w->extra.len);
+	const struct range *range;
+
+	for (range = w->hidden; range->len; range++) {
+		mprotect((void *)range->base, range->len, PROT_READ);
+		sum = sum_up(sum, range->base, range->len);
+		mprotect((void *)range->base, range->len, PROT_NONE);
+	}
+	return sum;
+}
+
+static void *sleep_forever(void *unused)
+{
+	for (;;)
+		pause();
+	return unused;
+}
+
+static void *tell_tid(void *out)
+{
+	__atomic_store_n((pid_t *)out, syscall(SYS_gettid), __ATOMIC_RELEASE);
+	return sleep_forever(NULL);
+}
+
+/* The life of a target. It ends with the tester's. */
+static void live(struct world *w, struct target *t, int ask, int answer, uint64_t seed)
+{
+	pthread_t thread;
+	pid_t tid = 0;
+	uint64_t sum;
+	char c;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || !build_window(RBASE, w->rmap, &t->files, seed))
+		_exit(1);
+	if (w->special) {
+		if (pthread_create(&thread, NULL, tell_tid, &tid))
+			_exit(1);
+		while (!__atomic_load_n(&tid, __ATOMIC_ACQUIRE))
+			usleep(100);
+		if (!w->special())
+			tid = -1;
+	}
+	if (write(answer, &tid, sizeof(tid)) != sizeof(tid))
+		_exit(1);
+	/* Also leaves when the tester died before the prctl() */
+	while (read(ask, &c, 1) == 1) {
+		sum = sum_up_hidden(w);
+		if (write(answer, &sum, sizeof(sum)) != sizeof(sum))
+			break;
+	}
+	_exit(0);
+}
+
+static bool start_target(struct world *w, struct target *t, uint64_t seed)
+{
+	int ask[2], answer[2];
+	char path[32];
+
+	if (!open_files(&t->files, w->rmap, seed) || pipe2(ask, O_CLOEXEC) ||
+	    pipe2(answer, O_CLOEXEC))
+		return false;
+	t->pid = fork();
+	if (t->pid < 0)
+		return false;
+	if (!t->pid) {
+		close(ask[1]);
+		close(answer[0]);
+		live(w, t, ask[0], answer[1], seed);
+	}
+	close(ask[0]);
+	close(answer[1]);
+	t->ask = ask[1];
+	t->answer = answer[0];
+	if (read(t->answer, &t->tid, sizeof(t->tid)) != sizeof(t->tid))
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
+	t->mem = open(path, O_RDONLY | O_CLOEXEC);
+	return t->mem >= 0;
+}
+
+static void stop_target(struct target *t)
+{
+	kill(t->pid, SIGKILL);
+	waitpid(t->pid, NULL, 0);
+	close(t->mem);
+	close(t->ask);
+	close(t->answer);
+	close_files(&t->files);
+}
+
+/**
+ * open_world() - build both targets and the arena
+ * @w: the world; @dev, @special and @extra are set
+ * @lmap: the arena's description
+ * @rmap: the targets' description
+ * @seed: of all contents
+ *
+ * Return: true, or false after saying what is wrong.
+ */
+static bool open_world(struct world *w, const char *lmap, const char *rmap, uint64_t seed)
+{
+	size_t lsize = strlen(lmap) * PAGE;
+	size_t i, n;
+
+	w->lmap = lmap;
+	w->rmap = rmap;
+	memset(w->touched, 0, sizeof(w->touched));
+	find_ranges(w->hidden, RBASE, rmap, "-");
+	find_ranges(w->fresh, LBASE, lmap, "up");
+
+	/* Both children inherit these pages from here. */
+	for (i = 0; rmap[i]; i += n) {
+		void *at = (void *)(RBASE + i * PAGE);
+
+		n = run_length(rmap + i);
+		if (rmap[i] != 'c')
+			continue;
+		if (mmap(at, n * PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0) != at)
+			goto fail;
+		fill(at, n * PAGE, seed - i);
+	}
+	for (i = 0; i < 2; i++)
+		if (!start_target(w, &w->t[i], seed))
+			goto fail;
+
+	if (!open_files(&w->lfiles, lmap, ~seed) || !build_window(LBASE, lmap, &w->lfiles, ~seed))
+		goto fail;
+	/* 'c' has no meaning here */
+	if (strchr(lmap, 'c'))
+		goto fail;
+	w->pristine = malloc(lsize);
+	w->after = malloc(lsize);
+	if (!w->pristine || !w->after)
+		goto fail;
+	for (i = 0; lmap[i]; i++)
+		if (strchr(CAN_READ, lmap[i]))
+			memcpy(w->pristine + i * PAGE, (void *)(LBASE + i * PAGE), PAGE);
+	return true;
+fail:
+	say("cannot build the memory to test with: %s", strerror(errno));
+	return false;
+}
+
+static void close_world(struct world *w)
+{
+	stop_target(&w->t[0]);
+	stop_target(&w->t[1]);
+	munmap((void *)LBASE, strlen(w->lmap) * PAGE);
+	munmap((void *)RBASE, strlen(w->rmap) * PAGE);
+	close_files(&w->lfiles);
+	free(w->pristine);
+	free(w->after);
+}
+
+static void say_difference(const char *what, uintptr_t base, const unsigned char *a,
+			   const unsigned char *b, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && a[i] == b[i])
+		i++;
+	say("first difference: %s, address %#lx: syscall %02x, ioctl %02x", what,
+	    (unsigned long)(base + i), a[i], b[i]);
+}
+
+/*
+ * Give up the private copies of pages that had none before, even those that were
+ * written what they held. A request to oneself shows the difference: the copy is
+ * made while the page that was there before is pinned and read.
+ */
+static void drop_copies(struct world *w)
+{
+	const struct range *range;
+
+	for (range = w->fresh; range->len; range++)
+		if (memchr(&w->lnamed[(range->base - LBASE) / PAGE], true, range->len / PAGE))
+			madvise((void *)range->base, range->len, MADV_DONTNEED);
+}
+
+/* Keep what the system call made of the arena, and put the arena back. */
+static void take_arena(struct world *w)
+{
+	size_t i;
+
+	for (i = 0; w->lmap[i]; i++) {
+		void *page = (void *)(LBASE + i * PAGE);
+
+		if (!strchr(CAN_READ, w->lmap[i]))
+			continue;
+		w->changed[i] = memcmp(page, w->pristine + i * PAGE, PAGE);
+		if (!w->changed[i])
+			continue;
+		memcpy(w->after + i * PAGE, page, PAGE);
+		memcpy(page, w->pristine + i * PAGE, PAGE);
+	}
+	drop_copies(w);
+}
+
+/* Did the ioctl make the same of it? Put it back again, too. */
+static bool same_arena(struct world *w)
+{
+	bool same = true;
+	size_t i;
+
+	for (i = 0; w->lmap[i]; i++) {
+		unsigned char *want = (w->changed[i] ? w->after : w->pristine) + i * PAGE;
+		unsigned char *page = (void *)(LBASE + i * PAGE);
+
+		if (!strchr(CAN_READ, w->lmap[i]))
+			continue;
+		if (same && memcmp(want, page, PAGE)) {
+			say_difference("the caller's memory", (uintptr_t)page, want, page, PAGE);
+			same = false;
+		}
+		if (strchr(CAN_WRITE, w->lmap[i]) && (w->changed[i] || !same))
+			memcpy(page, w->pristine + i * PAGE, PAGE);
+	}
+	drop_copies(w);
+	return same;
+}
+
+static bool same_in_targets(struct world *w, uintptr_t base, size_t len)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ssize_t got = pread(w->t[i].mem, scratch[i], len, base);
+
+		if (got != (ssize_t)len) {
+			say("/proc/PID/mem at %#lx: %zd of %zu bytes", (unsigned long)base, got,
+			    len);
+			return false;
+		}
+	}
+	if (!memcmp(scratch[0], scratch[1], len))
+		return true;
+	say_difference("the target's memory", base, scratch[0], scratch[1], len);
+	return false;
+}
+
+/* Is page @i to be compared over /proc/PID/mem? */
+static bool by_mem(const struct world *w, size_t i, enum look look)
+{
+	if (!w->rmap[i] || strchr(".-e" IN_SHARED_FILE, w->rmap[i]))
+		return false;
+	if (look == NAMED)
+		return w->named[i];
+	return look == ALL || w->touched[i] || !strchr("uz", w->rmap[i]);
+}
+
+/**
+ * same_targets() - do A and B hold the same bytes?
+ * @w: the world
+ * @look: at which pages
+ *
+ * Return: true, or false after saying where they first differ.
+ */
+static bool same_targets(struct world *w, enum look look)
+{
+	const struct files *a = &w->t[0].files, *b = &w->t[1].files;
+	const char *map = w->rmap;
+	size_t i, n;
+
+	if (look == NONE)
+		return true;
+	for (i = 0; map[i]; i += n) {
+		n = 1;
+		if (by_mem(w, i, look)) {
+			while (by_mem(w, i + n, look))
+				n++;
+			if (!same_in_targets(w, RBASE + i * PAGE, n * PAGE))
+				return false;
+		} else if (strchr(IN_SHARED_FILE, map[i])) {
+			size_t off = i * PAGE;
+
+			n = strspn(map + i, IN_SHARED_FILE);
+			if (memcmp(a->shared_alias + off, b->shared_alias + off, n * PAGE)) {
+				say_difference("the shared file", RBASE + off,
+					       a->shared_alias + off, b->shared_alias + off,
+					       n * PAGE);
+				return false;
+			}
+		}
+	}
+	return true;
+}
+
+/* Does the memory of both targets hold the same that only they can look at? */
+static bool same_hidden(const struct world *w)
+{
+	uint64_t sum[2] = { 0 };
+	int i;
+
+	for (i = 0; i < 2; i++)
+		if (write(w->t[i].ask, "?", 1) != 1 ||
+		    read(w->t[i].answer, &sum[i], sizeof(sum[i])) != sizeof(sum[i]))
+			return false;
+	if (sum[0] != sum[1])
+		say("the targets' PROT_NONE or special memory differs");
+	return sum[0] == sum[1];
+}
+
+/**
+ * same_rest() - what is too dear, or would disturb, to look at after each case
+ * @w: the world
+ * @seed: what it was built from
+ *
+ * Return: true, or false after saying what differs.
+ */
+static bool same_rest(struct world *w, uint64_t seed)
+{
+	const struct files *a = &w->t[0].files, *b = &w->t[1].files;
+	size_t i;
+
+	if (!same_targets(w, ALL) || !same_hidden(w))
+		return false;
+	if (memcmp(a->priv_alias, b->priv_alias, a->len)) {
+		say_difference("the file under a private mapping", 0, a->priv_alias, b->priv_alias,
+			       a->len);
+		return false;
+	}
+	if (memcmp(a->shared_alias, b->shared_alias, a->len)) {
+		say_difference("the shared file", 0, a->shared_alias, b->shared_alias, a->len);
+		return false;
+	}
+	/* The parent's view of pages that the targets share with it until they are written */
+	for (i = 0; w->rmap[i]; i++) {
+		size_t n = run_length(w->rmap + i);
+		void *at = (void *)(RBASE + i * PAGE);
+
+		if (w->rmap[i] != 'c')
+			continue;
+		fill(scratch[0], n * PAGE, seed - i);
+		if (memcmp(scratch[0], at, n * PAGE)) {
+			say_difference("the parent's copy", (uintptr_t)at, scratch[0], at,
+				       n * PAGE);
+			return false;
+		}
+		i += n - 1;
+	}
+	for (i = 0; w->lmap[i]; i++) {
+		size_t n = run_length(w->lmap + i);
+		void *at = (void *)(LBASE + i * PAGE);
+
+		if (w->lmap[i] != '-')
+			continue;
+		fill(scratch[0], n * PAGE, ~seed + i);
+		if (mprotect(at, n * PAGE, PROT_READ) || memcmp(scratch[0], at, n * PAGE)) {
+			say_difference("the caller's PROT_NONE memory", (uintptr_t)at, scratch[0],
+				       at, n * PAGE);
+			return false;
+		}
+		mprotect(at, n * PAGE, PROT_NONE);
+		i += n - 1;
+	}
+	return true;
+}
+
+/* Note which pages of a window some segments name. */
+static void note_pages(bool *named, uintptr_t base, const char *map, const struct iovec *iov,
+		       unsigned long n)
+{
+	uintptr_t top = base + strlen(map) * PAGE;
+	unsigned long i;
+
+	for (i = 0; i < n; i++) {
+		uintptr_t from = (uintptr_t)iov[i].iov_base;
+		uintptr_t to = from + iov[i].iov_len;
+
+		/* An end that wraps is past the top, too */
+		if (to > top || to < from)
+			to = top;
+		if (from < base)
+			from = base;
+		for (from -= from % PAGE; from < to; from += PAGE)
+			named[(from - base) / PAGE] = true;
+	}
+}
+
+static void say_vector(const char *side, const struct iovec *iov, unsigned long n, const void *ptr,
+		       unsigned long count, unsigned long max)
+{
+	unsigned long i;
+
+	say("  %s: array at %p, count %lu, of which %lu can be read", side, ptr, count, n);
+	for (i = 0; i < n && i < max; i++) {
+		uintptr_t base = (uintptr_t)iov[i].iov_base;
+		const struct world *w = &world;
+		long page = page_of(base, LBASE, w->lmap);
+		char kind = page < 0 ? ' ' : w->lmap[page];
+		char window = page < 0 ? ' ' : 'L';
+
+		if (page < 0) {
+			page = page_of(base, RBASE, w->rmap);
+			kind = page < 0 ? ' ' : w->rmap[page];
+			window = page < 0 ? ' ' : 'R';
+		}
+		say("    [%lu] %#lx + %#lx  %c page %ld '%c' + %lu", i, (unsigned long)base,
+		    (unsigned long)iov[i].iov_len, window, page, kind,
+		    (unsigned long)base % PAGE);
+	}
+}
+
+static void say_map(const char *what, const char *map)
+{
+	printf("#   %s ", what);
+	for (; *map; map += run_length(map))
+		printf(" %zu%c", run_length(map), *map);
+	printf("\n");
+}
+
+static void say_plan(const struct plan *p)
+{
+	/* What is long in the table only repeats itself */
+	unsigned long max = p->name ? 12 : ULONG_MAX;
+	static const char * const whom[] = {
+		[PEER] = "the peer", [SELF] = "itself", [THREAD] = "the peer's thread",
+		[NUMBER] = "by its number",
+	};
+
+	say("request: %s: %s, target %s", p->name ? p->name : "at random",
+	    p->write ? "WRITEV" : "READV", whom[p->whom]);
+	if (p->whom == NUMBER)
+		say("  pid %d", p->pid);
+	say_map("arena  ", world.lmap);
+	say_map("targets", world.rmap);
+	say_vector("local", p->l, p->ln, p->lptr, p->lcount, max);
+	say_vector("remote", p->r, p->rn, p->rptr, p->rcount, max);
+}
+
+static void say_outcome(const char *door, const struct outcome *o)
+{
+	if (o->ret < 0)
+		say("  %s: -1 %s", door, strerror(o->err));
+	else
+		say("  %s: %zd", door, o->ret);
+}
+
+static pid_t pid_for(const struct world *w, const struct plan *p, int which)
+{
+	switch (p->whom) {
+	case PEER:
+		return w->t[which].pid;
+	case THREAD:
+		return w->t[which].tid;
+	case SELF:
+		return getpid();
+	default:
+		return p->pid;
+	}
+}
+
+/* How many bytes do the elements name? Saturates where the kernel cuts. */
+static size_t total(const struct iovec *iov, unsigned long n)
+{
+	size_t sum = 0;
+	unsigned long i;
+
+	for (i = 0; i < n; i++) {
+		if (iov[i].iov_len > MAX_RW_COUNT - sum)
+			return MAX_RW_COUNT;
+		sum += iov[i].iov_len;
+	}
+	return sum;
+}
+
+/* The address of byte @n of the vector, or 0 when it has fewer. */
+static uintptr_t byte_at(const struct iovec *iov, unsigned long count, size_t n)
+{
+	unsigned long i;
+
+	for (i = 0; i < count; i++) {
+		if (n < iov[i].iov_len)
+			return (uintptr_t)iov[i].iov_base + n;
+		n -= iov[i].iov_len;
+	}
+	return 0;
+}
+
+/**
+ * explains() - is what the ioctl says beyond the system call true?
+ * @p: the request
+ * @o: what came of it
+ *
+ * Return: true when @error and @stop_addr fit the result.
+ */
+static bool explains(const struct plan *p, const struct outcome *o)
+{
+	size_t want = total(p->l, p->ln);
+	size_t rtotal = total(p->r, p->rn);
+	uintptr_t next;
+
+	if (o->ret < 0) {
+		if (o->rw.transferred)
+			return false;
+		if (o->err != EFAULT)
+			return o->rw.error == (unsigned int)o->err && !o->rw.stop_addr;
+		next = byte_at(p->r, p->rn, 0);
+		if (o->rw.error == EIO)
+			return o->rw.stop_addr == next;
+		return o->rw.error == EFAULT &&
+		       (!o->rw.stop_addr || o->rw.stop_addr == next);
+	}
+	if (want > rtotal)
+		want = rtotal;
+	if (!o->rw.error != ((size_t)o->ret == want))
+		return false;
+	next = byte_at(p->r, p->rn, o->ret);
+	if (o->rw.error == EIO)
+		return o->rw.stop_addr == next;
+	/* A local fault between two remote elements is next to both */
+	if (o->rw.error == EFAULT && o->rw.stop_addr == next)
+		return true;
+	if (o->rw.error && o->rw.error != EFAULT)
+		return false;
+	return o->rw.stop_addr == (o->ret ? byte_at(p->r, p->rn, o->ret - 1) + 1 : 0);
+}
+
+/**
+ * agree() - send a request through both doors and compare all that came of it
+ * @w: the world; the arena is as it was built, and is so again afterwards
+ * @p: the request
+ * @o: if not NULL, the outcome that both have in common
+ *
+ * Return: true, or false after printing the request and the first difference.
+ */
+static bool agree(struct world *w, const struct plan *p, struct outcome *o)
+{
+	struct outcome sys = { 0 }, dev = { 0 };
+	struct request req = {
+		.write = p->write,
+		.local = p->lptr,
+		.local_count = p->lcount,
+		.remote = p->rptr,
+		.remote_count = p->rcount,
+	};
+	const size_t lbytes = p->ln * sizeof(*p->l), rbytes = p->rn * sizeof(*p->r);
+	bool same = true;
+
+	memset(w->lnamed, 0, sizeof(w->lnamed));
+	memset(w->named, 0, sizeof(w->named));
+	note_pages(w->lnamed, LBASE, w->lmap, p->l, p->ln);
+	if (p->whom == SELF) {
+		note_pages(w->lnamed, LBASE, w->lmap, p->r, p->rn);
+	} else {
+		note_pages(w->named, RBASE, w->rmap, p->r, p->rn);
+		note_pages(w->touched, RBASE, w->rmap, p->r, p->rn);
+	}
+	req.pid = pid_for(w, p, 0);
+	errno = 0;
+	sys.ret = send_syscall(&req);
+	sys.err = errno;
+	take_arena(w);
+	/* A transfer may have hit the arrays: the kernel has its own copy by then */
+	memcpy(vec_after[0], p->lptr, lbytes);
+	memcpy(vec_after[1], p->rptr, rbytes);
+	memcpy((void *)p->lptr, p->l, lbytes);
+	memcpy((void *)p->rptr, p->r, rbytes);
+
+	req.pid = pid_for(w, p, 1);
+	errno = 0;
+	dev.ret = send_ioctl(w->dev, &req, &dev.rw);
+	dev.err = errno;
+
+	if (sys.ret != dev.ret || (sys.ret < 0 && sys.err != dev.err)) {
+		say("the results differ");
+		same = false;
+	}
+	if (memcmp(vec_after[0], p->lptr, lbytes) || memcmp(vec_after[1], p->rptr, rbytes)) {
+		say("the iovec arrays differ");
+		same = false;
+	}
+	same = same_arena(w) && same;
+	same = same_targets(w, w->look) && same;
+	if (same && !explains(p, &dev)) {
+		say("error %u and stop_addr %#llx do not tell what happened", dev.rw.error,
+		    (unsigned long long)dev.rw.stop_addr);
+		same = false;
+	}
+	if (!same) {
+		say_outcome("syscall", &sys);
+		say_outcome("ioctl  ", &dev);
+		say_plan(p);
+	}
+	if (o) {
+		*o = sys;
+		o->rw = dev.rw;
+	}
+	return same;
+}
+
+/*
+ * Where an iovec array lies. An array area ends where nothing is mapped.
+ */
+enum vec {
+	PLAIN,		/* at the area's start */
+	FLUSH,		/* the last element ends where the area does */
+	CUT,		/* so does the last but one: the last cannot be read */
+	SPLIT,		/* the last element lies half in the area */
+	ODD,		/* not aligned */
+	NOWHERE,	/* not mapped */
+	NULL_PTR,
+	KERNEL_PTR,
+};
+
+/**
+ * place() - lay an iovec array out
+ * @iov: the elements
+ * @n: how many; on return how many of them can be read
+ * @side: 0 for the local array's area, 1 for the remote's
+ * @how: where in it
+ *
+ * Return: the address to pass.
+ */
+static const struct iovec *place(const struct iovec *iov, unsigned long *n, int side, enum vec how)
+{
+	unsigned char *area = (unsigned char *)VBASE + side * 16 * PAGE;
+	unsigned char *end = area + VEC_PAGES * PAGE;
+	size_t fits = *n * sizeof(*iov);
+	unsigned char *at = area;
+
+	switch (how) {
+	case PLAIN:
+		break;
+	case FLUSH:
+		at = end - fits;
+		break;
+	case CUT:
+		fits = *n ? fits - sizeof(*iov) : 0;
+		at = end - fits;
+		break;
+	case SPLIT:
+		fits = *n ? fits - sizeof(*iov) / 2 : 0;
+		at = end - fits;
+		break;
+	case ODD:
+		at = area + 5;
+		break;
+	case NOWHERE:
+		*n = 0;
+		return (void *)end;
+	case NULL_PTR:
+		*n = 0;
+		return NULL;
+	case KERNEL_PTR:
+		*n = 0;
+		return (void *)KERNEL_ADDR;
+	}
+	memcpy(at, iov, fits);
+	*n = fits / sizeof(*iov);
+	return (void *)at;
+}
+
+/* A side of a request in the table */
+struct side {
+	const struct range *seg;
+	unsigned long n;	/* elements in @seg */
+	unsigned long repeat;	/* if not 0, elements in all: @seg again and again */
+	unsigned long count;	/* if not 0, what to pass as count */
+	enum vec vec;
+};
+
+/**
+ * struct row - a named request of the table
+ * @name: what is special about it
+ * @l: the caller's side
+ * @r: the target's side
+ * @want: what READV and WRITEV must return, -errno or the number of bytes
+ * @whom: the target
+ * @pid: if @whom is NUMBER
+ *
+ * Two doors that agree prove little if the request is not what its name says:
+ * so the table has the result too.
+ */
+struct row {
+	const char *name;
+	struct side l, r;
+	ssize_t want[2];
+	enum whom whom;
+	pid_t pid;
+};
+
+#define ANY		SSIZE_MAX	/* kernels and machines differ */
+#define L(page, off, len)	{ LBASE + (page) * PAGE + (off), (len) }
+#define R(page, off, len)	{ RBASE + (page) * PAGE + (off), (len) }
+#define AT(addr, len)		{ (addr), (len) }
+#define SEGS(...)	.seg = (const struct range[]){ __VA_ARGS__ }, \
+			.n = sizeof((const struct range[]){ __VA_ARGS__ }) / sizeof(struct range)
+#define BOTH(ret)	.want = { [0 ... 1] = (ret) }
+#define EACH(rd, wr)	.want = { rd, wr }
+#define NEGATIVE	((size_t)SSIZE_MAX + 1)
+
+static unsigned long expand(struct iovec *iov, const struct side *side)
+{
+	unsigned long n = side->repeat ? side->repeat : side->n;
+	unsigned long i;
+
+	for (i = 0; i < n; i++) {
+		iov[i].iov_base = (void *)side->seg[i % side->n].base;
+		iov[i].iov_len = side->seg[i % side->n].len;
+	}
+	return n;
+}
+
+/* Send one row of the table, in both directions. */
+static bool try_row(struct world *w, const struct row *row)
+{
+	struct plan *p = &plan;
+	struct outcome o;
+	int dir;
+
+	for (dir = 0; dir < 2; dir++) {
+		ssize_t want = row->want[dir];
+		ssize_t got;
+
+		p->name = row->name;
+		p->write = dir;
+		p->whom = row->whom;
+		p->pid = row->pid;
+		p->ln = expand(p->l, &row->l);
+		p->rn = expand(p->r, &row->r);
+		p->lcount = row->l.count ? row->l.count : p->ln;
+		p->rcount = row->r.count ? row->r.count : p->rn;
+		p->lptr = place(p->l, &p->ln, 0, row->l.vec);
+		p->rptr = place(p->r, &p->rn, 1, row->r.vec);
+		if (!agree(w, p, &o))
+			return false;
+		got = o.ret < 0 ? -o.err : o.ret;
+		if (want != ANY && got != want) {
+			say("both returned %zd, but %zd was to be expected", got, want);
+			say_plan(p);
+			return false;
+		}
+	}
+	return true;
+}
+
+#define TABLE_SEED	1
+
+/**
+ * try_rows() - a part of the table
+ * @w: the world, not open
+ * @lmap: the arena
+ * @rmap: the targets' memory
+ * @row: the rows
+ * @n: how many
+ *
+ * Return: true, or false after printing what diverged.
+ */
+static bool try_rows(struct world *w, const char *lmap, const char *rmap, const struct row *row,
+		     size_t n)
+{
+	bool good = true;
+	size_t i;
+
+	if (!open_world(w, lmap, rmap, TABLE_SEED))
+		return false;
+	for (i = 0; good && i < n; i++)
+		good = try_row(w, &row[i]);
+	good = good && same_rest(w, TABLE_SEED);
+	close_world(w);
+	return good;
+}
+
+/* A process id that nobody has: that of a child which is gone. */
+static pid_t dead_pid(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+	return pid;
+}
+
+FIXTURE(parity) {
+};
+
+FIXTURE_SETUP(parity)
+{
+	int side;
+
+	ASSERT_EQ(PAGE, (unsigned long)getpagesize());
+	memset(&world, 0, sizeof(world));
+	world.look = TOUCHED;
+	world.dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_GE(world.dev, 0) {
+		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
+	}
+	for (side = 0; side < 2; side++) {
+		void *at = (void *)(VBASE + side * 16 * PAGE);
+
+		ASSERT_EQ(at, mmap(at, VEC_PAGES * PAGE, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE,
+				   -1, 0));
+	}
+}
+
+FIXTURE_TEARDOWN(parity)
+{
+	close(world.dev);
+}
+
+static const char short_map[] = "wwwwwwww";
+
+static const struct row lengths[] = {
+	{ "one segment each", { SEGS(L(0, 8, 100)) }, { SEGS(R(1, 16, 100)) }, BOTH(100) },
+	{ "one byte", { SEGS(L(0, 8, 1)) }, { SEGS(R(1, 4095, 1)) }, BOTH(1) },
+	{ "no local segment", { 0 }, { SEGS(R(0, 0, 100)) }, BOTH(0) },
+	{ "no remote segment", { SEGS(L(0, 0, 100)) }, { 0 }, BOTH(0) },
+	{ "no segment at all", { 0 }, { 0 }, BOTH(0) },
+	{ "local length 0", { SEGS(L(0, 0, 0)) }, { SEGS(R(0, 0, 100)) }, BOTH(0) },
+	{ "remote length 0", { SEGS(L(0, 0, 100)) }, { SEGS(R(0, 0, 0)) }, BOTH(0) },
+	{ "all lengths 0, local",
+	  { SEGS(L(0, 0, 0), L(1, 0, 0), L(2, 0, 0)) }, { SEGS(R(0, 0, 100)) }, BOTH(0) },
+	{ "all lengths 0, remote",
+	  { SEGS(L(0, 0, 100)) }, { SEGS(R(0, 0, 0), R(1, 0, 0), R(2, 0, 0)) }, BOTH(0) },
+	{ "length 0 first",
+	  { SEGS(L(0, 0, 0), L(1, 1, 50)) }, { SEGS(R(0, 0, 0), R(1, 7, 60)) }, BOTH(50) },
+	{ "length 0 last",
+	  { SEGS(L(1, 1, 60), L(0, 0, 0)) }, { SEGS(R(1, 7, 50), R(0, 0, 0)) }, BOTH(50) },
+	{ "length 0 in between",
+	  { SEGS(L(1, 1, 60), L(0, 0, 0), L(2, 3, 9)) },
+	  { SEGS(R(1, 7, 9), R(0, 0, 0), R(1, 9, 60)) }, BOTH(69) },
+	{ "length 0 in between, many",
+	  { SEGS(L(1, 1, 6), L(0, 0, 0), L(2, 3, 0), L(3, 7, 11)), .repeat = 40 },
+	  { SEGS(R(1, 7, 0), R(0, 0, 0), R(1, 9, 17)), .repeat = 30 }, BOTH(170) },
+	{ "length 0 at a bad address, remote",
+	  { SEGS(L(0, 0, 100)) }, { SEGS(AT(KERNEL_ADDR, 0), R(0, 0, 100)) }, BOTH(100) },
+	{ "length 0 at a bad address, local",
+	  { SEGS(AT(KERNEL_ADDR, 0), L(0, 0, 100)) }, { SEGS(R(0, 0, 100)) }, BOTH(ANY) },
+	{ "length 0 at a bad address, nothing else",
+	  { SEGS(AT(KERNEL_ADDR, 0)) }, { SEGS(AT(KERNEL_ADDR, 0)) }, BOTH(ANY) },
+	{ "local longer than remote", { SEGS(L(0, 8, 5000)) }, { SEGS(R(1, 1, 4999)) },
+	  BOTH(4999) },
+	{ "remote longer than local", { SEGS(L(0, 8, 4999)) }, { SEGS(R(1, 1, 5000)) },
+	  BOTH(4999) },
+	{ "remote segment not reached",
+	  { SEGS(L(0, 8, 10)) }, { SEGS(R(1, 1, 10), AT(KERNEL_ADDR, 8)) }, BOTH(10) },
+	{ "local segment not reached",
+	  { SEGS(L(0, 8, 10), L(100, 0, 8)) }, { SEGS(R(1, 1, 10)) }, BOTH(10) },
+	{ "segments that overlap",
+	  { SEGS(L(0, 8, 3000), L(0, 108, 3000)) }, { SEGS(R(1, 1, 4000), R(1, 2, 4000)) },
+	  BOTH(6000) },
+	{ "8 segments either side, what the kernel keeps on its stack",
+	  { SEGS(L(0, 8, 10)), .repeat = 8 }, { SEGS(R(0, 8, 10), R(1, 1, 10)), .repeat = 8 },
+	  BOTH(80) },
+	{ "9 segments either side",
+	  { SEGS(L(0, 8, 10)), .repeat = 9 }, { SEGS(R(0, 8, 10), R(1, 1, 10)), .repeat = 9 },
+	  BOTH(90) },
+	{ "1,024 segments either side",
+	  { SEGS(L(0, 8, 7)), .repeat = 1024 }, { SEGS(R(0, 8, 5)), .repeat = 1024 },
+	  BOTH(5120) },
+	{ "1,025 local segments",
+	  { SEGS(L(0, 8, 7)), .repeat = 1025 }, { SEGS(R(0, 8, 5)) }, BOTH(-EINVAL) },
+	{ "1,025 remote segments",
+	  { SEGS(L(0, 8, 7)) }, { SEGS(R(0, 8, 5)), .repeat = 1025 }, BOTH(-EINVAL) },
+	{ "1,025 local segments of length 0",
+	  { SEGS(L(0, 8, 0)), .repeat = 1025 }, { SEGS(R(0, 8, 5)) }, BOTH(-EINVAL) },
+	{ "1,025 remote segments of length 0",
+	  { SEGS(L(0, 8, 7)) }, { SEGS(R(0, 8, 0)), .repeat = 1025 }, BOTH(-EINVAL) },
+	{ "1,025 remote segments, nothing local",
+	  { 0 }, { SEGS(R(0, 8, 5)), .repeat = 1025 }, BOTH(0) },
+	{ "2^31 local segments",
+	  { SEGS(L(0, 8, 7)), .count = 0x80000000UL }, { SEGS(R(0, 8, 5)) }, BOTH(-EINVAL) },
+	{ "2^32 - 1 local segments",
+	  { SEGS(L(0, 8, 7)), .count = 0xffffffffUL }, { SEGS(R(0, 8, 5)) }, BOTH(-EINVAL) },
+	{ "2^31 remote segments",
+	  { SEGS(L(0, 8, 7)) }, { SEGS(R(0, 8, 5)), .count = 0x80000000UL }, BOTH(-EINVAL) },
+	{ "as many remote segments as there are numbers",
+	  { SEGS(L(0, 8, 7)) }, { SEGS(R(0, 8, 5)), .count = ULONG_MAX }, BOTH(-EINVAL) },
+#if __SIZEOF_POINTER__ == 8
+	{ "2^32 remote segments",
+	  { SEGS(L(0, 8, 7)) }, { SEGS(R(0, 8, 5)), .count = 1UL << 32 }, BOTH(-EINVAL) },
+	{ "2^32 + 1 remote segments",
+	  { SEGS(L(0, 8, 7)) }, { SEGS(R(0, 8, 5)), .count = (1UL << 32) + 1 }, BOTH(-EINVAL) },
+	{ "2^63 remote segments",
+	  { SEGS(L(0, 8, 7)) }, { SEGS(R(0, 8, 5)), .count = 1UL << 63 }, BOTH(-EINVAL) },
+#endif
+};
+
+TEST_F_TIMEOUT(parity, counts_and_lengths_are_judged_alike, 120)
+{
+	ASSERT_TRUE(try_rows(&world, short_map, short_map, lengths, ARRAY_SIZE(lengths)));
+}
+
+static const struct row numbers[] = {
+	{ "negative local length", { SEGS(L(0, 8, NEGATIVE)) }, { SEGS(R(0, 0, 9)) },
+	  BOTH(-EINVAL) },
+	{ "negative remote length", { SEGS(L(0, 8, 9)) }, { SEGS(R(0, 0, NEGATIVE)) },
+	  BOTH(-EINVAL) },
+	{ "local length -1", { SEGS(L(0, 8, SIZE_MAX)) }, { SEGS(R(0, 0, 9)) }, BOTH(-EINVAL) },
+	{ "remote length -1", { SEGS(L(0, 8, 9)) }, { SEGS(R(0, 0, SIZE_MAX)) }, BOTH(-EINVAL) },
+	{ "negative local length first",
+	  { SEGS(L(0, 8, NEGATIVE), L(1, 0, 9), L(2, 0, 9)) }, { SEGS(R(0, 0, 27)) },
+	  BOTH(-EINVAL) },
+	{ "negative local length in the middle",
+	  { SEGS(L(0, 8, 9), L(1, 0, NEGATIVE), L(2, 0, 9)) }, { SEGS(R(0, 0, 27)) },
+	  BOTH(-EINVAL) },
+	{ "negative local length last",
+	  { SEGS(L(0, 8, 9), L(1, 0, 9), L(2, 0, NEGATIVE)) }, { SEGS(R(0, 0, 27)) },
+	  BOTH(-EINVAL) },
+	{ "negative remote length first",
+	  { SEGS(L(0, 8, 27)) }, { SEGS(R(0, 0, NEGATIVE), R(1, 0, 9), R(2, 0, 9)) },
+	  BOTH(-EINVAL) },
+	{ "negative remote length in the middle",
+	  { SEGS(L(0, 8, 27)) }, { SEGS(R(0, 0, 9), R(1, 0, NEGATIVE), R(2, 0, 9)) },
+	  BOTH(-EINVAL) },
+	{ "negative remote length last, never reached",
+	  { SEGS(L(0, 8, 9)) }, { SEGS(R(0, 0, 9), R(1, 0, 9), R(2, 0, NEGATIVE)) },
+	  BOTH(-EINVAL) },
+	{ "negative local length, no remote segment", { SEGS(L(0, 8, NEGATIVE)) }, { 0 },
+	  BOTH(-EINVAL) },
+	{ "negative remote length, no local segment", { 0 }, { SEGS(R(0, 8, NEGATIVE)) },
+	  BOTH(0) },
+	{ "negative local length after a kernel address",
+	  { SEGS(AT(KERNEL_ADDR, 8), L(0, 0, NEGATIVE)) }, { SEGS(R(0, 0, 9)) },
+	  BOTH(-EINVAL) },
+	{ "longest local length", { SEGS(L(0, 0, SSIZE_MAX)) }, { SEGS(R(0, 0, 100)) },
+	  BOTH(100) },
+	{ "longest local length, second",
+	  { SEGS(L(0, 0, 8), L(1, 0, SSIZE_MAX)) }, { SEGS(R(0, 0, 100)) }, BOTH(ANY) },
+	{ "longest remote length", { SEGS(L(0, 0, 100)) }, { SEGS(R(0, 0, SSIZE_MAX)) },
+	  BOTH(100) },
+	{ "longest remote length, to the window's end",
+	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(4, 4, SSIZE_MAX)) }, BOTH(4 * PAGE - 4) },
+	{ "longest lengths on both sides",
+	  { SEGS(L(0, 0, SSIZE_MAX)) }, { SEGS(R(2, 4, SSIZE_MAX)) }, BOTH(6 * PAGE - 4) },
+	{ "lengths that sum up to less than nothing",
+	  { SEGS(L(0, 0, 100)) }, { SEGS(R(0, 0, 50), R(0, 0, SSIZE_MAX), R(1, 0, SSIZE_MAX)) },
+	  BOTH(100) },
+	{ "local base + length wraps", { SEGS(AT(-PAGE, 2 * PAGE)) }, { SEGS(R(0, 0, 100)) },
+	  BOTH(-EFAULT) },
+	{ "local base + length wraps, second",
+	  { SEGS(L(0, 0, 8), AT(-PAGE, 2 * PAGE)) }, { SEGS(R(0, 0, 100)) }, BOTH(ANY) },
+	{ "remote base + length wraps", { SEGS(L(0, 0, 100)) }, { SEGS(AT(-PAGE, 2 * PAGE)) },
+	  BOTH(-EFAULT) },
+	{ "remote base + length wraps to a page that is there",
+	  { SEGS(L(0, 0, 100)) }, { SEGS(R(0, 0, 50), AT(-PAGE, RBASE + 2 * PAGE)) }, BOTH(50) },
+	{ "remote base + length is 2^64", { SEGS(L(0, 0, 100)) }, { SEGS(AT(-PAGE, PAGE)) },
+	  BOTH(-EFAULT) },
+	{ "remote segment wraps, never reached",
+	  { SEGS(L(0, 0, 50)) }, { SEGS(R(0, 0, 50), AT(-PAGE, 2 * PAGE)) }, BOTH(50) },
+	{ "local kernel address", { SEGS(AT(KERNEL_ADDR, 8)) }, { SEGS(R(0, 0, 8)) },
+	  BOTH(-EFAULT) },
+	{ "local kernel address, second",
+	  { SEGS(L(0, 0, 8), AT(KERNEL_ADDR, 8)) }, { SEGS(R(0, 0, 16)) }, BOTH(ANY) },
+	{ "remote kernel address", { SEGS(L(0, 0, 8)) }, { SEGS(AT(KERNEL_ADDR, 8)) },
+	  BOTH(-EFAULT) },
+	{ "remote kernel address, second",
+	  { SEGS(L(0, 0, 16)) }, { SEGS(R(0, 0, 8), AT(KERNEL_ADDR, 8)) }, BOTH(8) },
+	{ "local address that is not canonical", { SEGS(AT(ODD_ADDR, 8)) }, { SEGS(R(0, 0, 8)) },
+	  BOTH(-EFAULT) },
+	{ "remote address that is not canonical", { SEGS(L(0, 0, 8)) }, { SEGS(AT(ODD_ADDR, 8)) },
+	  BOTH(-EFAULT) },
+	{ "local segment at 0", { SEGS(AT(0, 8)) }, { SEGS(R(0, 0, 8)) }, BOTH(-EFAULT) },
+	{ "remote segment at 0", { SEGS(L(0, 0, 8)) }, { SEGS(AT(0, 8)) }, BOTH(-EFAULT) },
+	{ "bad addresses on both sides", { SEGS(AT(KERNEL_ADDR, 8)) }, { SEGS(AT(0, 8)) },
+	  BOTH(-EFAULT) },
+};
+
+TEST_F_TIMEOUT(parity, hostile_addresses_and_lengths_are_judged_alike, 120)
+{
+	ASSERT_TRUE(try_rows(&world, short_map, short_map, numbers, ARRAY_SIZE(numbers)));
+}
+
+static const struct row arrays[] = {
+	{ "local array flush with the end of memory",
+	  { SEGS(L(0, 8, 10), L(1, 0, 10)), .vec = FLUSH }, { SEGS(R(0, 8, 20)) }, BOTH(20) },
+	{ "remote array flush with the end of memory",
+	  { SEGS(L(0, 8, 20)) }, { SEGS(R(0, 8, 10), R(1, 0, 10)), .vec = FLUSH }, BOTH(20) },
+	{ "arrays not aligned",
+	  { SEGS(L(0, 8, 10), L(1, 0, 10)), .vec = ODD },
+	  { SEGS(R(0, 8, 10), R(1, 0, 10)), .vec = ODD }, BOTH(20) },
+	{ "local array NULL", { SEGS(L(0, 8, 10)), .vec = NULL_PTR }, { SEGS(R(0, 8, 10)) },
+	  BOTH(-EFAULT) },
+	{ "remote array NULL", { SEGS(L(0, 8, 10)) }, { SEGS(R(0, 8, 10)), .vec = NULL_PTR },
+	  BOTH(-EFAULT) },
+	{ "both arrays NULL and empty", { .vec = NULL_PTR }, { .vec = NULL_PTR }, BOTH(0) },
+	{ "remote array NULL, but nothing local", { 0 }, { SEGS(R(0, 8, 10)), .vec = NULL_PTR },
+	  BOTH(0) },
+	{ "local array NULL, too many of them",
+	  { SEGS(L(0, 8, 10)), .vec = NULL_PTR, .count = 1025 }, { SEGS(R(0, 8, 10)) },
+	  BOTH(-EINVAL) },
+	{ "remote array NULL, too many of them",
+	  { SEGS(L(0, 8, 10)) }, { SEGS(R(0, 8, 10)), .vec = NULL_PTR, .count = 1025 },
+	  BOTH(-EINVAL) },
+	{ "local array in the kernel",
+	  { SEGS(L(0, 8, 10)), .vec = KERNEL_PTR }, { SEGS(R(0, 8, 10)) }, BOTH(-EFAULT) },
+	{ "remote array in the kernel",
+	  { SEGS(L(0, 8, 10)) }, { SEGS(R(0, 8, 10)), .vec = KERNEL_PTR }, BOTH(-EFAULT) },
+	{ "local array not mapped", { SEGS(L(0, 8, 10)), .vec = NOWHERE }, { SEGS(R(0, 8, 10)) },
+	  BOTH(-EFAULT) },
+	{ "remote array not mapped",
+	  { SEGS(L(0, 8, 10)) }, { SEGS(R(0, 8, 10)), .vec = NOWHERE }, BOTH(-EFAULT) },
+	{ "local array runs into a hole",
+	  { SEGS(L(0, 8, 10), L(1, 0, 10), L(2, 0, 10)), .vec = CUT }, { SEGS(R(0, 8, 20)) },
+	  BOTH(-EFAULT) },
+	{ "remote array runs into a hole, where it would not be reached",
+	  { SEGS(L(0, 8, 20)) }, { SEGS(R(0, 8, 10), R(1, 0, 10), R(2, 0, 10)), .vec = CUT },
+	  BOTH(-EFAULT) },
+	{ "local element half in a hole",
+	  { SEGS(L(0, 8, 10), L(1, 0, 10), L(2, 0, 10)), .vec = SPLIT }, { SEGS(R(0, 8, 20)) },
+	  BOTH(-EFAULT) },
+	{ "remote element half in a hole",
+	  { SEGS(L(0, 8, 20)) }, { SEGS(R(0, 8, 10), R(1, 0, 10), R(2, 0, 10)), .vec = SPLIT },
+	  BOTH(-EFAULT) },
+	{ "only local element half in a hole",
+	  { SEGS(L(0, 8, 10)), .vec = SPLIT }, { SEGS(R(0, 8, 20)) }, BOTH(-EFAULT) },
+	{ "1,024 local elements run into a hole",
+	  { SEGS(L(0, 8, 10)), .repeat = 1024, .vec = CUT }, { SEGS(R(0, 8, 20)) },
+	  BOTH(-EFAULT) },
+	{ "1,024 remote elements run into a hole",
+	  { SEGS(L(0, 8, 20)) }, { SEGS(R(0, 8, 10)), .repeat = 1024, .vec = CUT },
+	  BOTH(-EFAULT) },
+	{ "negative local length before the hole in the array",
+	  { SEGS(L(0, 8, NEGATIVE), L(1, 0, 10), L(2, 0, 10)), .vec = CUT },
+	  { SEGS(R(0, 8, 20)) }, BOTH(-EINVAL) },
+	{ "negative remote length before the hole in the array",
+	  { SEGS(L(0, 8, 10)) },
+	  { SEGS(R(0, 8, NEGATIVE), R(1, 0, 10), R(2, 0, 10)), .vec = CUT }, BOTH(-EINVAL) },
+	{ "kernel address before the hole in the local array",
+	  { SEGS(AT(KERNEL_ADDR, 8), L(1, 0, 10), L(2, 0, 10)), .vec = CUT },
+	  { SEGS(R(0, 8, 20)) }, BOTH(-EFAULT) },
+	{ "both arrays bad, the local one by a length",
+	  { SEGS(L(0, 8, NEGATIVE)) }, { SEGS(R(0, 8, 20)), .vec = NOWHERE }, BOTH(-EINVAL) },
+	{ "both arrays bad, the remote one by its count",
+	  { SEGS(L(0, 8, 8)), .vec = NOWHERE }, { SEGS(R(0, 8, 20)), .repeat = 1025 },
+	  BOTH(-EFAULT) },
+	{ "remote array bad, the process as well",
+	  { SEGS(L(0, 8, 8)) }, { SEGS(R(0, 8, 20)), .vec = NOWHERE }, BOTH(-EFAULT),
+	  .whom = NUMBER, .pid = -1 },
+	{ "the transfer overwrites the arrays",
+	  { SEGS(AT(VBASE, 64), AT(VBASE + 16 * PAGE, 64), L(0, 0, 64)) },
+	  { SEGS(R(0, 8, 100), R(1, 0, 92)) }, BOTH(192) },
+	{ "the transfer overwrites long arrays",
+	  { SEGS(AT(VBASE, 8), AT(VBASE + 16 * PAGE, 8), L(0, 0, 64)), .repeat = 900 },
+	  { SEGS(R(0, 8, 10), R(1, 0, 9)), .repeat = 900 }, BOTH(8550) },
+};
+
+TEST_F_TIMEOUT(parity, iovec_arrays_are_read_alike, 120)
+{
+	ASSERT_TRUE(try_rows(&world, short_map, short_map, arrays, ARRAY_SIZE(arrays)));
+}
+
+static const struct row pages[] = {
+	{ "two bytes across a page boundary", { SEGS(L(0, 4095, 2)) }, { SEGS(R(3, 4095, 2)) },
+	  BOTH(2) },
+	{ "a page from the middle of one to the middle of the next",
+	  { SEGS(L(0, 100, PAGE)) }, { SEGS(R(3, 2000, PAGE)) }, BOTH(PAGE) },
+	{ "15 pages", { SEGS(L(0, 0, 15 * PAGE)) }, { SEGS(R(0, 0, 15 * PAGE)) },
+	  BOTH(15 * PAGE) },
+	{ "16 pages, what the kernel keeps on its stack",
+	  { SEGS(L(0, 0, 16 * PAGE)) }, { SEGS(R(0, 0, 16 * PAGE)) }, BOTH(16 * PAGE) },
+	{ "15 pages and 2 bytes, in 17 pages",
+	  { SEGS(L(0, 0, 17 * PAGE)) }, { SEGS(R(0, 4095, 15 * PAGE + 2)) },
+	  BOTH(15 * PAGE + 2) },
+	{ "17 pages", { SEGS(L(0, 0, 17 * PAGE)) }, { SEGS(R(0, 0, 17 * PAGE)) },
+	  BOTH(17 * PAGE) },
+	{ "1,023 pages", { SEGS(L(0, 0, 1030 * PAGE)) }, { SEGS(R(0, 0, 1023 * PAGE)) },
+	  BOTH(1023 * PAGE) },
+	{ "1,024 pages, what is pinned at once",
+	  { SEGS(L(0, 0, 1030 * PAGE)) }, { SEGS(R(0, 0, 1024 * PAGE)) }, BOTH(1024 * PAGE) },
+	{ "1,024 pages, the last by one byte",
+	  { SEGS(L(0, 0, 1030 * PAGE)) }, { SEGS(R(0, 1, 1023 * PAGE)) }, BOTH(1023 * PAGE) },
+	{ "1,025 pages", { SEGS(L(0, 0, 1030 * PAGE)) }, { SEGS(R(0, 0, 1025 * PAGE)) },
+	  BOTH(1025 * PAGE) },
+	{ "1,025 pages, the last by one byte",
+	  { SEGS(L(0, 7, 1030 * PAGE)) }, { SEGS(R(0, 1, 1024 * PAGE)) }, BOTH(1024 * PAGE) },
+	{ "the local side ends within the first pin, the remote does not",
+	  { SEGS(L(0, 7, 1000)) }, { SEGS(R(0, 1, 1030 * PAGE)) }, BOTH(1000) },
+	{ "the local side ends with the first pin",
+	  { SEGS(L(0, 0, 1024 * PAGE)) }, { SEGS(R(0, 0, 1030 * PAGE)) }, BOTH(1024 * PAGE) },
+	{ "the local side ends with the last byte but one of the first pin",
+	  { SEGS(L(0, 0, 1024 * PAGE - 1)) }, { SEGS(R(0, 0, 1030 * PAGE)) },
+	  BOTH(1024 * PAGE - 1) },
+	{ "the local side ends a byte after the first pin",
+	  { SEGS(L(0, 0, 1024 * PAGE + 1)) }, { SEGS(R(0, 0, 1030 * PAGE)) },
+	  BOTH(1024 * PAGE + 1) },
+	{ "boundaries that never line up",
+	  { SEGS(L(0, 0, 4095), L(7, 13, 1), L(9, 4000, 977), L(20, 1, 8191)), .repeat = 100 },
+	  { SEGS(R(0, 1, 4097), R(13, 5, 3), R(30, 4093, 997)), .repeat = 100 }, BOTH(172298) },
+	{ "a big segment against small ones",
+	  { SEGS(L(3, 3, 40 * PAGE)) }, { SEGS(R(0, 4090, 13)), .repeat = 1024 },
+	  BOTH(13 * 1024) },
+	{ "small segments against a big one",
+	  { SEGS(L(0, 4090, 13), L(3, 7, 1), L(4, 4095, 2)), .repeat = 1023 },
+	  { SEGS(R(3, 3, 40 * PAGE)) }, BOTH(16 * 341) },
+};
+
+TEST_F_TIMEOUT(parity, page_boundaries_and_pin_batches_do_not_show, 300)
+{
+	char map[1040 + 1] = "";
+
+	memset(map, 'w', 1040);
+	ASSERT_TRUE(try_rows(&world, map, map, pages, ARRAY_SIZE(pages)));
+}
+
+static const struct row far_holes[] = {
+	{ "hole at the last page of the first pin",
+	  { SEGS(L(0, 0, 1030 * PAGE)) }, { SEGS(R(1, 0, 1030 * PAGE)) }, BOTH(1023 * PAGE) },
+	{ "hole where the second pin begins",
+	  { SEGS(L(0, 0, 1030 * PAGE)) }, { SEGS(R(0, 0, 1030 * PAGE)) }, BOTH(1024 * PAGE) },
+	{ "hole far into the first pin, unaligned",
+	  { SEGS(L(0, 0, 1030 * PAGE)) }, { SEGS(R(500, 500, 1030 * PAGE)) },
+	  BOTH(524 * PAGE - 500) },
+	{ "hole after the local side has ended",
+	  { SEGS(L(0, 0, 1000 * PAGE)) }, { SEGS(R(0, 0, 1030 * PAGE)) }, BOTH(1000 * PAGE) },
+	{ "hole at the byte after the local side's last",
+	  { SEGS(L(0, 0, 1024 * PAGE)) }, { SEGS(R(0, 0, 1030 * PAGE)) }, BOTH(1024 * PAGE) },
+	{ "local hole in the second pin",
+	  { SEGS(L(20, 0, 1030 * PAGE)) }, { SEGS(R(0, 0, 1024 * PAGE), R(0, 0, 30 * PAGE)) },
+	  BOTH(1016 * PAGE) },
+};
+
+TEST_F_TIMEOUT(parity, holes_end_a_transfer_alike_when_it_is_pinned_in_batches, 300)
+{
+	char lmap[1043 + 1] = "", rmap[1041 + 1] = "";
+
+	memset(lmap, 'w', 1043);
+	memset(lmap + 1036, '.', 3);
+	memset(rmap, 'w', 1041);
+	rmap[1024] = '.';
+	ASSERT_TRUE(try_rows(&world, lmap, rmap, far_holes, ARRAY_SIZE(far_holes)));
+}
+
+/*                               0123456789012345678 */
+static const char hole_local[] = "wwwwwwww.wwwr-wweww";
+static const char hole_remote[] = ".www.www-wwwrwwwe.w";
+
+static const struct row holes[] = {
+	{ "hole first", { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(0, 0, 2 * PAGE)) },
+	  BOTH(-EFAULT) },
+	{ "hole first, then a good segment",
+	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(0, 0, 10), R(1, 0, 10)) }, BOTH(-EFAULT) },
+	{ "hole in the middle of a segment",
+	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(3, 100, 2 * PAGE)) }, BOTH(PAGE - 100) },
+	{ "hole in the last page of a segment",
+	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(1, 0, 3 * PAGE + 1)) }, BOTH(3 * PAGE) },
+	{ "hole in a later segment",
+	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(1, 0, 10), R(5, 7, 11), R(4, 0, 1), R(1, 0, 9)) },
+	  BOTH(21) },
+	{ "one byte before the hole", { SEGS(L(0, 0, PAGE)) }, { SEGS(R(3, 4095, 2)) }, BOTH(1) },
+	{ "hole that the local side does not reach",
+	  { SEGS(L(0, 0, 96)) }, { SEGS(R(3, 4000, 200)) }, BOTH(96) },
+	{ "hole one byte further than the local side reaches",
+	  { SEGS(L(0, 0, 97)) }, { SEGS(R(3, 4000, 200)) }, BOTH(96) },
+	{ "PROT_NONE first", { SEGS(L(0, 0, PAGE)) }, { SEGS(R(8, 5, 20)) }, BOTH(-EFAULT) },
+	{ "PROT_NONE in the middle",
+	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(7, 5, 3 * PAGE)) }, BOTH(PAGE - 5) },
+	{ "read-only first",
+	  { SEGS(L(0, 0, PAGE)) }, { SEGS(R(12, 5, 20)) }, EACH(20, -EFAULT) },
+	{ "read-only in the middle",
+	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(11, 5, 3 * PAGE)) },
+	  EACH(3 * PAGE, PAGE - 5) },
+	{ "past the end of a file", { SEGS(L(0, 0, PAGE)) }, { SEGS(R(16, 5, 20)) },
+	  BOTH(-EFAULT) },
+	{ "past the end of a file, later",
+	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(14, 5, 3 * PAGE)) }, BOTH(2 * PAGE - 5) },
+	{ "nothing after the last page",
+	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(18, 0, 3 * PAGE)) }, BOTH(PAGE) },
+	{ "local hole first", { SEGS(L(8, 0, 10)) }, { SEGS(R(1, 0, 10)) }, BOTH(-EFAULT) },
+	{ "local hole first, then a good segment",
+	  { SEGS(L(8, 0, 10), L(0, 0, 10)) }, { SEGS(R(1, 0, 10)) }, BOTH(-EFAULT) },
+	{ "local hole in the middle of a segment",
+	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(1, 0, 3 * PAGE)) }, BOTH(96) },
+	{ "local hole in the middle of a segment, unaligned",
+	  { SEGS(L(7, 4001, 200)) }, { SEGS(R(1, 3, 3 * PAGE)) }, BOTH(95) },
+	{ "local hole pages into a segment",
+	  { SEGS(L(2, 50, 7 * PAGE)) }, { SEGS(R(9, 3, 3 * PAGE - 3), R(13, 3, 3 * PAGE - 3)) },
+	  BOTH(6 * PAGE - 50) },
+	{ "local hole in a later segment",
+	  { SEGS(L(0, 0, 10), L(1, 0, 10), L(8, 0, 1)) }, { SEGS(R(1, 0, 100)) }, BOTH(20) },
+	{ "local hole between two remote segments",
+	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(1, 0, 96), R(2, 0, 100)) }, BOTH(96) },
+	{ "local hole that the remote side does not reach",
+	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(1, 0, 96)) }, BOTH(96) },
+	{ "local hole one byte further than the remote side reaches",
+	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(1, 0, 97)) }, BOTH(96) },
+	{ "local read-only",
+	  { SEGS(L(12, 4, 100)) }, { SEGS(R(1, 0, 100)) }, EACH(-EFAULT, 100) },
+	{ "local read-only in the middle",
+	  { SEGS(L(11, 4000, 200)) }, { SEGS(R(1, 0, 200)) }, EACH(96, 200) },
+	/* User mode Linux looks for a present page only, and finds one to read from */
+	{ "local PROT_NONE", { SEGS(L(13, 4, 100)) }, { SEGS(R(1, 0, 100)) }, EACH(-EFAULT, ANY) },
+	{ "local past the end of a file",
+	  { SEGS(L(15, 4000, 100)) }, { SEGS(R(1, 0, 100)) }, BOTH(96) },
+	{ "both sides bad at once",
+	  { SEGS(L(8, 0, 10)) }, { SEGS(R(0, 0, 10)) }, BOTH(-EFAULT) },
+	{ "both sides end at the same byte",
+	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(3, 4000, 200)) }, BOTH(96) },
+	{ "the local side is bad a byte before the remote",
+	  { SEGS(L(7, 4001, 200)) }, { SEGS(R(3, 4000, 200)) }, BOTH(95) },
+	{ "the remote side is bad a byte before the local",
+	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(3, 4001, 200)) }, BOTH(95) },
+	{ "every other byte of many segments, then a hole",
+	  { SEGS(L(0, 0, 1), L(0, 2, 1), L(0, 4, 1)), .repeat = 600 },
+	  { SEGS(R(1, 0, 300), R(1, 50, 200), R(4, 0, 1)), .repeat = 30 }, BOTH(500) },
+};
+
+TEST_F_TIMEOUT(parity, holes_and_permissions_end_a_transfer_alike, 120)
+{
+	ASSERT_TRUE(try_rows(&world, hole_local, hole_remote, holes, ARRAY_SIZE(holes)));
+}
+
+/*                               012345678901234567890123456789 */
+static const char file_local[] = "ppqqssttuuzzww";
+static const char file_remote[] = "ppppqqqqssssttttuuuuuuzzzzccccw";
+
+static const struct row files[] = {
+	{ "private file, never read", { SEGS(L(12, 9, PAGE)) }, { SEGS(R(0, 5, PAGE)) },
+	  BOTH(PAGE) },
+	{ "private file, then read-only",
+	  { SEGS(L(0, 0, 2 * PAGE)) }, { SEGS(R(3, 5, 2 * PAGE)) }, EACH(2 * PAGE, PAGE - 5) },
+	{ "private file, read-only",
+	  { SEGS(L(4, 0, 99)) }, { SEGS(R(5, 5, 99)) }, EACH(99, -EFAULT) },
+	{ "shared file", { SEGS(L(12, 3, PAGE)) }, { SEGS(R(8, 5, PAGE)) }, BOTH(PAGE) },
+	{ "shared file, then read-only",
+	  { SEGS(L(4, 3, 2 * PAGE)) }, { SEGS(R(11, 5, PAGE)) }, EACH(PAGE, PAGE - 5) },
+	{ "shared file, read-only",
+	  { SEGS(L(12, 3, 99)) }, { SEGS(R(12, 5, 99)) }, EACH(99, -EFAULT) },
+	{ "anonymous, never touched", { SEGS(L(12, 3, 99)) }, { SEGS(R(16, 5, 99)) }, BOTH(99) },
+	{ "anonymous, never touched, more of it than the local side takes",
+	  { SEGS(L(12, 3, 99)) }, { SEGS(R(17, 5, 3 * PAGE)) }, BOTH(99) },
+	{ "anonymous, never touched, read-only",
+	  { SEGS(L(12, 3, 99)) }, { SEGS(R(23, 5, 99)) }, EACH(99, -EFAULT) },
+	{ "anonymous, shared with the parent since fork",
+	  { SEGS(L(12, 3, 2 * PAGE - 3)) }, { SEGS(R(26, 5, 3 * PAGE)) }, BOTH(2 * PAGE - 3) },
+	{ "all of it",
+	  { SEGS(L(12, 0, 2 * PAGE)), .repeat = 16 }, { SEGS(R(0, 0, 31 * PAGE)) },
+	  EACH(31 * PAGE, 4 * PAGE) },
+	{ "local private file",
+	  { SEGS(L(0, 5, PAGE)) }, { SEGS(R(30, 0, PAGE)) }, BOTH(PAGE) },
+	{ "local private file, then read-only",
+	  { SEGS(L(1, 5, PAGE)) }, { SEGS(R(30, 0, PAGE)) }, EACH(PAGE - 5, PAGE) },
+	{ "local shared file", { SEGS(L(4, 5, PAGE)) }, { SEGS(R(30, 0, PAGE)) }, BOTH(PAGE) },
+	{ "local shared file, then read-only",
+	  { SEGS(L(5, 5, PAGE)) }, { SEGS(R(30, 0, PAGE)) }, EACH(PAGE - 5, PAGE) },
+	{ "local anonymous, never touched",
+	  { SEGS(L(8, 5, PAGE)) }, { SEGS(R(30, 0, PAGE)) }, BOTH(PAGE) },
+	{ "local anonymous, never touched, then read-only",
+	  { SEGS(L(9, 5, PAGE)) }, { SEGS(R(30, 0, PAGE)) }, EACH(PAGE - 5, PAGE) },
+};
+
+TEST_F_TIMEOUT(parity, every_kind_of_mapping_is_reached_alike, 120)
+{
+	ASSERT_TRUE(try_rows(&world, file_local, file_remote, files, ARRAY_SIZE(files)));
+}
+
+/*                               012345678901 */
+static const char self_local[] = "wwww.wwrrw-w";
+
+static const struct row selves[] = {
+	{ "itself", { SEGS(L(0, 8, 100)) }, { SEGS(L(1, 16, 100)) }, BOTH(100), SELF },
+	{ "itself, the same bytes",
+	  { SEGS(L(0, 8, PAGE)) }, { SEGS(L(0, 8, PAGE)) }, BOTH(PAGE), SELF },
+	{ "itself, a byte further",
+	  { SEGS(L(0, 9, PAGE)) }, { SEGS(L(0, 8, PAGE)) }, BOTH(PAGE), SELF },
+	{ "itself, a byte back",
+	  { SEGS(L(0, 8, PAGE)) }, { SEGS(L(0, 9, PAGE)) }, BOTH(PAGE), SELF },
+	{ "itself, a page further",
+	  { SEGS(L(1, 0, 3 * PAGE)) }, { SEGS(L(0, 0, 3 * PAGE)) }, BOTH(3 * PAGE), SELF },
+	{ "itself, a page back",
+	  { SEGS(L(0, 0, 3 * PAGE)) }, { SEGS(L(1, 0, 3 * PAGE)) }, BOTH(3 * PAGE), SELF },
+	{ "itself, many overlapping segments",
+	  { SEGS(L(0, 0, 300), L(0, 100, 300), L(0, 50, 300)), .repeat = 99 },
+	  { SEGS(L(0, 40, 111), L(0, 10, 222)), .repeat = 99 }, BOTH(50 * 111 + 49 * 222), SELF },
+	{ "itself, from a hole", { SEGS(L(0, 8, 100)) }, { SEGS(L(4, 0, 100)) }, BOTH(-EFAULT),
+	  SELF },
+	{ "itself, into a hole", { SEGS(L(4, 8, 100)) }, { SEGS(L(0, 0, 100)) }, BOTH(-EFAULT),
+	  SELF },
+	{ "itself, across read-only memory",
+	  { SEGS(L(0, 8, 3 * PAGE)) }, { SEGS(L(6, 9, 3 * PAGE)) },
+	  EACH(3 * PAGE, PAGE - 9), SELF },
+	{ "itself, PROT_NONE", { SEGS(L(0, 8, 99)) }, { SEGS(L(10, 9, 99)) }, BOTH(-EFAULT),
+	  SELF },
+	{ "itself, the arrays are the source",
+	  { SEGS(L(0, 8, 48), L(1, 0, 1)) }, { SEGS(AT(VBASE + 4, 24), AT(VBASE, 8)) },
+	  EACH(32, 32), SELF },
+	{ "the peer's second thread", { SEGS(L(0, 8, 100)) }, { SEGS(R(1, 16, 100)) }, BOTH(100),
+	  THREAD },
+	{ "pid 0", { SEGS(L(0, 8, 100)) }, { SEGS(R(1, 16, 100)) }, BOTH(-ESRCH), NUMBER, 0 },
+	{ "pid -1", { SEGS(L(0, 8, 100)) }, { SEGS(R(1, 16, 100)) }, BOTH(-ESRCH), NUMBER, -1 },
+	{ "smallest pid", { SEGS(L(0, 8, 100)) }, { SEGS(R(1, 16, 100)) }, BOTH(-ESRCH), NUMBER,
+	  INT_MIN },
+	{ "largest pid", { SEGS(L(0, 8, 100)) }, { SEGS(R(1, 16, 100)) }, BOTH(-ESRCH), NUMBER,
+	  INT_MAX },
+	{ "no such process, no local segment", { 0 }, { SEGS(R(1, 16, 100)) }, BOTH(0), NUMBER,
+	  -1 },
+	{ "no such process, no remote segment", { SEGS(L(1, 16, 100)) }, { 0 }, BOTH(0), NUMBER,
+	  -1 },
+	{ "no such process, empty remote segments",
+	  { SEGS(L(1, 16, 100)) }, { SEGS(R(1, 0, 0), R(2, 0, 0)) }, BOTH(0), NUMBER, -1 },
+	{ "no such process, too many remote segments, nothing local",
+	  { 0 }, { SEGS(R(1, 16, 100)), .repeat = 1025 }, BOTH(0), NUMBER, -1 },
+	{ "no such process, too many remote segments",
+	  { SEGS(L(1, 16, 100)) }, { SEGS(R(1, 16, 100)), .repeat = 1025 }, BOTH(-EINVAL), NUMBER,
+	  -1 },
+	{ "no such process, negative remote length",
+	  { SEGS(L(1, 16, 100)) }, { SEGS(R(1, 16, NEGATIVE)) }, BOTH(-EINVAL), NUMBER, -1 },
+	{ "no such process, bad memory on both sides",
+	  { SEGS(L(4, 16, 100)) }, { SEGS(AT(KERNEL_ADDR, 100)) }, BOTH(-ESRCH), NUMBER, -1 },
+};
+
+static bool nothing_special(void)
+{
+	return true;
+}
+
+TEST_F_TIMEOUT(parity, targets_are_found_alike_and_a_process_may_name_itself, 120)
+{
+	struct row gone[] = {
+		{ "a process that is gone", { SEGS(L(0, 8, 100)) }, { SEGS(R(1, 16, 100)) },
+		  BOTH(-ESRCH), NUMBER },
+		{ "a process that is gone, no segment", { 0 }, { 0 }, BOTH(0), NUMBER },
+	};
+
+	gone[0].pid = dead_pid();
+	gone[1].pid = gone[0].pid;
+	ASSERT_TRUE(try_rows(&world, short_map, short_map, gone, ARRAY_SIZE(gone)));
+	world.special = nothing_special;
+	ASSERT_TRUE(try_rows(&world, self_local, short_map, selves, ARRAY_SIZE(selves)));
+}
+
+/* What lies at XBASE in the targets, if it is to be had */
+
+#define HUGE_PAGE	(2UL << 20)
+#define STACK		(XBASE + 512 * PAGE)
+#define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
+
+static bool map_huge(void)
+{
+	void *at = (void *)XBASE;
+
+	if (mmap(at, HUGE_PAGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED_NOREPLACE, -1, 0) != at)
+		return false;
+	fill(at, HUGE_PAGE, 7);
+	return true;
+}
+
+static bool map_secret(void)
+{
+#ifdef SYS_memfd_secret
+	void *at = (void *)XBASE;
+	int fd = syscall(SYS_memfd_secret, 0);
+
+	if (fd < 0 || ftruncate(fd, 2 * PAGE) ||
+	    mmap(at, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, fd,
+		 0) != at)
+		return false;
+	fill(at, 2 * PAGE, 9);
+	return true;
+#else
+	return false;
+#endif
+}
+
+static bool map_stack(void)
+{
+	void *at = (void *)STACK;
+
+	if (mmap(at, 2 * PAGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_FIXED_NOREPLACE, -1, 0) != at)
+		return false;
+	fill(at, 2 * PAGE, 11);
+	return true;
+}
+
+/**
+ * try_special() - rows that are about memory at XBASE
+ * @w: the world, not open
+ * @special: makes that memory
+ * @base: where it is to be compared
+ * @len: and how much of it
+ * @row: the rows
+ * @n: how many
+ *
+ * Return: 1, or 0 after printing what diverged, or -1 when there is no such memory.
+ */
+static int try_special(struct world *w, bool (*special)(void), uintptr_t base, size_t len,
+		       const struct row *row, size_t n)
+{
+	int good = 1;
+	size_t i;
+
+	w->special = special;
+	w->extra = (struct range){ base, len };
+	if (!open_world(w, short_map, short_map, TABLE_SEED))
+		return 0;
+	if (w->t[0].tid < 0 || w->t[1].tid < 0)
+		good = -1;
+	for (i = 0; good > 0 && i < n; i++)
+		good = try_row(w, &row[i]) && same_hidden(w);
+	if (good > 0)
+		good = same_rest(w, TABLE_SEED);
+	close_world(w);
+	return good;
+}
+
+static long number_in(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	long n = -1;
+
+	if (!f)
+		return -1;
+	if (fscanf(f, "%ld", &n) != 1)
+		n = -1;
+	fclose(f);
+	return n;
+}
+
+static void set_number(const char *path, long n)
+{
+	FILE *f = fopen(path, "we");
+
+	if (!f)
+		return;
+	fprintf(f, "%ld\n", n);
+	fclose(f);
+}
+
+static const struct row huge_rows[] = {
+	{ "huge page", { SEGS(L(0, 8, 5000)) }, { SEGS(AT(XBASE + 100, 5000)) },
+	  BOTH(5000) },
+	{ "end of a huge page",
+	  { SEGS(L(0, 8, 5000)) }, { SEGS(AT(XBASE + HUGE_PAGE - 3000, 5000)) },
+	  BOTH(3000) },
+	{ "a huge page whole",
+	  { SEGS(L(0, 0, 8 * PAGE)), .repeat = 64 }, { SEGS(AT(XBASE, HUGE_PAGE)) },
+	  BOTH(HUGE_PAGE) },
+};
+
+TEST_F_TIMEOUT(parity, huge_pages_are_reached_alike, 120)
+{
+	long had = number_in(NR_HUGEPAGES);
+	int got;
+
+	if (had < 0)
+		SKIP(return, "no huge pages in this kernel");
+	if (had < 2)
+		set_number(NR_HUGEPAGES, 2);
+	got = try_special(&world, map_huge, XBASE, HUGE_PAGE, huge_rows, 3);
+	if (had < 2)
+		set_number(NR_HUGEPAGES, had);
+	if (got < 0)
+		SKIP(return, "no two free huge pages of 2 MiB");
+	ASSERT_EQ(1, got);
+}
+
+static const struct row secret_rows[] = {
+	{ "secret memory", { SEGS(L(0, 8, 50)) }, { SEGS(AT(XBASE + 100, 50)) },
+	  BOTH(-EFAULT) },
+	{ "secret memory, second segment",
+	  { SEGS(L(0, 8, 50)) }, { SEGS(R(0, 0, 20), AT(XBASE + 100, 50)) }, BOTH(20) },
+};
+
+TEST_F_TIMEOUT(parity, secret_memory_is_refused_alike, 120)
+{
+	int got = try_special(&world, map_secret, XBASE, 2 * PAGE, secret_rows, 2);
+
+	if (got < 0)
+		SKIP(return, "no memfd_secret in this kernel");
+	ASSERT_EQ(1, got);
+}
+
+/* Where does a mapping of process @pid begin, by its name or an address in it? */
+static bool find_mapping(pid_t pid, const char *name, uintptr_t addr, struct range *out)
+{
+	unsigned long from = 0, to = 0;
+	bool found = false;
+	char line[256];
+	FILE *f;
+
+	snprintf(line, sizeof(line), "/proc/%d/maps", pid);
+	f = fopen(line, "re");
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx", &from, &to) != 2)
+			continue;
+		found = name ? !!strstr(line, name) : from <= addr && addr < to;
+	}
+	fclose(f);
+	*out = (struct range){ from, to - from };
+	return found;
+}
+
+/*
+ * How far below a stack to ask. Nearer than 64 KiB the kernel logs, with a stack
+ * trace and once in an hour, that "GUP no longer grows the stack".
+ */
+#define BELOW	(17 * PAGE)
+
+static const struct row stack_rows[] = {
+	{ "a growing region", { SEGS(L(0, 8, 50)) }, { SEGS(AT(STACK + 100, 50)) }, BOTH(50) },
+	{ "past the end of a growing region",
+	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(AT(STACK, 5 * PAGE)) }, BOTH(2 * PAGE) },
+	{ "below a growing region, in its guard gap",
+	  { SEGS(L(0, 8, 50)) }, { SEGS(AT(STACK - BELOW, 50)) }, BOTH(-EFAULT) },
+	{ "far below a growing region",
+	  { SEGS(L(0, 8, 50)) }, { SEGS(AT(STACK - 300 * PAGE, 50)) }, BOTH(-EFAULT) },
+};
+
+TEST_F_TIMEOUT(parity, a_stack_does_not_grow_for_either, 120)
+{
+	struct world *w = &world;
+	struct range range[2];
+	struct row row = {
+		"", { SEGS(L(0, 8, 50)) }, { .n = 1 }, BOTH(-EFAULT)
+	};
+	size_t i;
+
+	ASSERT_EQ(1, try_special(w, map_stack, STACK, 2 * PAGE, stack_rows, 4));
+
+	/* Nothing became longer; and the same of the real stacks, far below their pointers */
+	ASSERT_TRUE(open_world(w, short_map, short_map, TABLE_SEED));
+	for (i = 0; i < 4; i++)
+		ASSERT_TRUE(try_row(w, &stack_rows[i]));
+	for (i = 0; i < 2; i++) {
+		ASSERT_TRUE(find_mapping(w->t[i].pid, NULL, STACK, &range[i]));
+		ASSERT_EQ(STACK, range[i].base);
+		ASSERT_TRUE(find_mapping(w->t[i].pid, "[stack]", 0, &range[i]));
+	}
+	ASSERT_EQ(range[0].base, range[1].base);
+	row.name = "below the stack";
+	row.r.seg = &(struct range){ range[0].base - BELOW, 50 };
+	ASSERT_TRUE(try_row(w, &row));
+	row.name = "the stack's lowest page";
+	row.want[0] = 50;
+	row.want[1] = 50;
+	row.r.seg = &(struct range){ range[0].base, 50 };
+	ASSERT_TRUE(try_row(w, &row));
+	for (i = 0; i < 2; i++) {
+		struct range later;
+
+		ASSERT_TRUE(find_mapping(w->t[i].pid, "[stack]", 0, &later));
+		ASSERT_EQ(range[i].base, later.base);
+	}
+	close_world(w);
+}
+
+TEST_F_TIMEOUT(parity, mappings_that_the_kernel_makes_are_reached_alike, 120)
+{
+	static const char * const names[] = { "[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]" };
+	struct world *w = &world;
+	struct row row = {
+		"", { SEGS(L(0, 8, 200)) }, { .n = 1 }, EACH(ANY, ANY)
+	};
+	struct range found, part;
+	unsigned int met = 0;
+	size_t i;
+
+	ASSERT_TRUE(open_world(w, short_map, short_map, TABLE_SEED));
+	for (i = 0; i < 4; i++) {
+		if (!find_mapping(getpid(), names[i], 0, &found))
+			continue;
+		met++;
+		row.name = names[i];
+		row.r.seg = &part;
+		part = (struct range){ found.base, 100 };
+		ASSERT_TRUE(try_row(w, &row));
+		part = (struct range){ found.base + found.len - 100, 200 };
+		ASSERT_TRUE(try_row(w, &row));
+	}
+	close_world(w);
+	if (!met)
+		SKIP(return, "this kernel makes no mapping of its own");
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/*
+ * The cut at MAX_RW_COUNT shows only when so much has been moved: four times
+ * 2 GiB, through memory of which 2 MiB exist.
+ */
+TEST_F_TIMEOUT(parity, more_than_a_request_may_move_is_cut_alike, 900)
+{
+	static const size_t piece = 512 * PAGE;
+	char map[512 + 1] = "";
+	struct row row = {
+		"a small part of it, to see how fast this machine is",
+		{ SEGS(L(0, 0, piece)), .repeat = 32 }, { SEGS(R(0, 0, piece)), .repeat = 32 },
+		BOTH(32 * piece)
+	};
+	const double budget = 240;
+	double start, took;
+
+	memset(map, 'w', 512);
+	ASSERT_TRUE(open_world(&world, map, map, TABLE_SEED));
+	start = now();
+	ASSERT_TRUE(try_row(&world, &row));
+	took = (now() - start) * 32;
+	row.name = "over MAX_RW_COUNT on both sides";
+	row.l.repeat = 1024;
+	row.r.repeat = 1024;
+	row.want[0] = MAX_RW_COUNT;
+	row.want[1] = MAX_RW_COUNT;
+	if (took < budget)
+		ASSERT_TRUE(try_row(&world, &row));
+	row.name = "over MAX_RW_COUNT, but not of memory that is there";
+	row.l.seg = (const struct range[]){ L(0, 0, piece), L(600, 0, SSIZE_MAX) };
+	row.l.n = 2;
+	row.want[0] = ANY;
+	row.want[1] = ANY;
+	ASSERT_TRUE(try_row(&world, &row));
+	close_world(&world);
+	if (took >= budget)
+		SKIP(return, "it would take %.0f s on this machine", took);
+}
+
+/* The random part */
+
+#define CASES_DEFAULT	100000UL
+#define CASES_PER_WORLD	400UL
+#define CASES_PER_LOOK	25UL	/* how often all of the targets' memory is compared */
+#define ARENA_PAGES	32
+#define TARGET_PAGES	56
+
+struct rng {
+	uint64_t state;
+};
+
+static uint32_t below(struct rng *rng, uint32_t n)
+{
+	rng->state += 0x9e3779b97f4a7c15ULL;
+	return (mix(rng->state) >> 32) * (uint64_t)n >> 32;
+}
+
+static bool one_in(struct rng *rng, uint32_t n)
+{
+	return !below(rng, n);
+}
+
+/* A window's description: runs of pages, each kind as often as @kinds has it. */
+static void make_map(struct rng *rng, char *map, size_t len, const char *kinds)
+{
+	size_t i = 4;
+
+	memset(map, 'w', 4);
+	while (i < len) {
+		char kind = kinds[below(rng, strlen(kinds))];
+		size_t n = 1 + below(rng, strchr(".-e", kind) ? 2 : 7);
+
+		for (; n && i < len; n--)
+			map[i++] = kind;
+	}
+	map[len] = 0;
+}
+
+static unsigned long make_count(struct rng *rng)
+{
+	uint32_t dice = below(rng, 100);
+
+	if (dice < 30)
+		return 1;
+	if (dice < 60)
+		return 2 + below(rng, 6);
+	if (dice < 80)
+		return 8 + below(rng, 2);
+	if (dice < 95)
+		return 10 + below(rng, 31);
+	if (dice < 98)
+		return 41 + below(rng, 984);
+	return 0;
+}
+
+static size_t make_length(struct rng *rng, size_t to_page_end)
+{
+	switch (below(rng, 16)) {
+	case 0:
+		return 0;
+	case 1:
+	case 2:
+	case 3:
+	case 4:
+		return 1 + below(rng, 16);
+	case 5:
+	case 6:
+	case 7:
+	case 8:
+		return below(rng, PAGE);
+	case 9:
+		return PAGE;
+	case 10:
+		return to_page_end;
+	case 11:
+		return to_page_end + below(rng, 3);
+	case 12:
+	case 13:
+		return below(rng, 6 * PAGE);
+	case 14:
+		return 15 * PAGE + below(rng, 3 * PAGE);
+	default:
+		return below(rng, TARGET_PAGES * PAGE);
+	}
+}
+
+/**
+ * make_side() - random segments of a window
+ * @rng: the dice
+ * @iov: the result
+ * @n: how many
+ * @base: the window
+ * @map: its description
+ * @good: the kinds of page that a transfer can go through
+ * @clean: stay on those
+ */
+static void make_side(struct rng *rng, struct iovec *iov, unsigned long n, uintptr_t base,
+		      const char *map, const char *good, bool clean)
+{
+	/* Bounds a case's time: most of the cases with many segments are of small ones */
+	size_t budget = 24 * PAGE;
+	size_t pages = strlen(map);
+	unsigned long i;
+
+	for (i = 0; i < n; i++) {
+		size_t page, run, off, len;
+
+		do
+			page = below(rng, pages);
+		while (!strchr(good, map[page]) && (clean || !one_in(rng, 8)));
+		switch (below(rng, 4)) {
+		case 0:
+			off = 0;
+			break;
+		case 1:
+			off = below(rng, 64);
+			break;
+		case 2:
+			off = PAGE - 1 - below(rng, 64);
+			break;
+		default:
+			off = below(rng, PAGE);
+		}
+		len = make_length(rng, PAGE - off);
+		if (len > budget)
+			len = 1 + below(rng, 24);
+		run = strspn(map + page, good) * PAGE;
+		if (clean && len > run - off)
+			len = run - off;
+		budget -= len < budget ? len : budget;
+		iov[i].iov_base = (void *)(base + page * PAGE + off);
+		iov[i].iov_len = len;
+	}
+}
+
+/* Make one element, or the way to the array, bad. */
+static void spoil(struct rng *rng, struct iovec *iov, unsigned long n, unsigned long *count,
+		  enum vec *vec, bool local)
+{
+	static const uintptr_t bad[] = {
+		KERNEL_ADDR, ODD_ADDR, 0, -PAGE, -8, LBASE - PAGE, RBASE - 1
+	};
+	static const unsigned long counts[] = {
+		1025, 1026, 4096, 0x80000000UL, 0xffffffffUL,
+		/* from here on for the remote side only, see the top */
+		ULONG_MAX, LONG_MAX, (unsigned long)LONG_MAX + 1,
+#if __SIZEOF_POINTER__ == 8
+		1UL << 32, (1UL << 32) + 1,
+#endif
+	};
+	struct iovec *one = &iov[n ? below(rng, n) : 0];
+
+	switch (below(rng, 8)) {
+	case 0:
+		one->iov_len = NEGATIVE + below(rng, 3);
+		break;
+	case 1:
+		one->iov_len = SIZE_MAX - below(rng, PAGE);
+		break;
+	case 2:
+		one->iov_len = SSIZE_MAX - below(rng, PAGE);
+		break;
+	case 3:
+	case 4:
+		one->iov_base = (void *)bad[below(rng, ARRAY_SIZE(bad))];
+		break;
+	case 5:
+		*count = counts[below(rng, local ? 5 : ARRAY_SIZE(counts))];
+		break;
+	default:
+		*vec = CUT + below(rng, KERNEL_PTR - CUT + 1);
+	}
+}
+
+/**
+ * make_plan() - a random request
+ * @rng: the dice
+ * @w: where to
+ * @p: the result
+ * @dead: a process id that nobody has
+ */
+static void make_plan(struct rng *rng, const struct world *w, struct plan *p, pid_t dead)
+{
+	const pid_t nobody[] = { dead, 0, -1, INT_MIN, INT_MAX };
+	enum vec lvec = one_in(rng, 4) ? FLUSH : PLAIN;
+	enum vec rvec = one_in(rng, 4) ? FLUSH : PLAIN;
+	uint32_t dice = below(rng, 100);
+	bool clean = below(rng, 2);
+
+	p->name = NULL;
+	p->write = below(rng, 2);
+	p->whom = dice < 78 ? PEER : dice < 95 ? SELF : NUMBER;
+	p->pid = nobody[below(rng, 5)];
+	p->ln = make_count(rng);
+	p->rn = make_count(rng);
+	make_side(rng, p->l, p->ln, LBASE, w->lmap, p->write ? CAN_READ : CAN_WRITE, clean);
+	make_side(rng, p->r, p->rn, p->whom == SELF ? LBASE : RBASE,
+		  p->whom == SELF ? w->lmap : w->rmap, p->write ? CAN_WRITE : CAN_READ, clean);
+	/* Both sides equally long, which else hardly ever happens */
+	if (p->ln == 1 && p->rn == 1 && p->r->iov_len < p->l->iov_len)
+		p->l->iov_len = p->r->iov_len;
+	if (p->whom == SELF && p->ln && p->rn && one_in(rng, 4))
+		p->l->iov_base = (char *)p->r->iov_base + below(rng, 17) - 8;
+
+	p->lcount = p->ln;
+	p->rcount = p->rn;
+	if (one_in(rng, 8))
+		lvec = ODD;
+	if (one_in(rng, 8))
+		rvec = ODD;
+	if (one_in(rng, 10))
+		spoil(rng, p->l, p->ln, &p->lcount, &lvec, true);
+	if (one_in(rng, 10))
+		spoil(rng, p->r, p->rn, &p->rcount, &rvec, false);
+	p->lptr = place(p->l, &p->ln, 0, lvec);
+	p->rptr = place(p->r, &p->rn, 1, rvec);
+}
+
+/*
+ * What the generator met. Each class has to occur in a long run: else it has
+ * come to make requests that prove nothing.
+ */
+enum class {
+	READ_ALL, READ_PART, WRITE_ALL, WRITE_PART, MOVED_NOTHING, LOCAL_LEFT, REMOTE_LEFT,
+	STOPPED_LOCAL, STOPPED_REMOTE, FAULT_LOCAL, FAULT_REMOTE, BAD_ARGUMENT, NO_PROCESS,
+	OWN_MEMORY, OWN_OVERLAP, ONE_EACH, OVER_STACK_VEC, OVER_STACK_PAGES, OVER_100_SEGS,
+	PRIVATE_FILE, SHARED_FILE, UNTOUCHED, CLASSES
+};
+
+static const char * const class_name[CLASSES] = {
+	[READ_ALL] = "read all that was asked for",
+	[READ_PART] = "read a part",
+	[WRITE_ALL] = "wrote all that was asked for",
+	[WRITE_PART] = "wrote a part",
+	[MOVED_NOTHING] = "returned 0",
+	[LOCAL_LEFT] = "moved all, local side longer",
+	[REMOTE_LEFT] = "moved all, remote side longer",
+	[STOPPED_LOCAL] = "moved a part, then a local fault",
+	[STOPPED_REMOTE] = "moved a part, then a remote fault",
+	[FAULT_LOCAL] = "EFAULT, the caller's memory or an array",
+	[FAULT_REMOTE] = "EFAULT, the target's memory",
+	[BAD_ARGUMENT] = "EINVAL",
+	[NO_PROCESS] = "ESRCH",
+	[OWN_MEMORY] = "moved within the caller",
+	[OWN_OVERLAP] = "moved within the caller, overlapping",
+	[ONE_EACH] = "moved, one segment each",
+	[OVER_STACK_VEC] = "moved, more than 8 segments on both sides",
+	[OVER_STACK_PAGES] = "moved, a segment of more than 16 pages",
+	[OVER_100_SEGS] = "moved, more than 100 segments on a side",
+	[PRIVATE_FILE] = "began in a private file mapping",
+	[SHARED_FILE] = "began in a shared file mapping",
+	[UNTOUCHED] = "began in memory never written",
+};
+
+static void classify(unsigned long *met, const struct world *w, const struct plan *p,
+		     const struct outcome *o)
+{
+	size_t ltotal = total(p->l, p->ln), rtotal = total(p->r, p->rn);
+	unsigned long i, j;
+	long page;
+
+	if (o->ret < 0) {
+		met[BAD_ARGUMENT] += o->err == EINVAL;
+		met[NO_PROCESS] += o->err == ESRCH;
+		met[FAULT_REMOTE] += o->err == EFAULT && o->rw.error == EIO;
+		met[FAULT_LOCAL] += o->err == EFAULT && o->rw.error == EFAULT;
+		return;
+	}
+	if (!o->ret) {
+		met[MOVED_NOTHING]++;
+		return;
+	}
+	if (o->rw.error) {
+		met[p->write ? WRITE_PART : READ_PART]++;
+		met[STOPPED_REMOTE] += o->rw.error == EIO;
+		met[STOPPED_LOCAL] += o->rw.error == EFAULT;
+	} else {
+		met[p->write ? WRITE_ALL : READ_ALL]++;
+		met[LOCAL_LEFT] += ltotal > rtotal;
+		met[REMOTE_LEFT] += rtotal > ltotal;
+	}
+	met[ONE_EACH] += p->ln == 1 && p->rn == 1;
+	met[OVER_STACK_VEC] += p->ln > 8 && p->rn > 8;
+	met[OVER_100_SEGS] += p->ln > 100 || p->rn > 100;
+	for (i = 0; i < p->rn; i++) {
+		uintptr_t base = (uintptr_t)p->r[i].iov_base;
+
+		if (p->r[i].iov_len <= 16 * PAGE || base % PAGE + o->ret <= 16 * PAGE)
+			continue;
+		met[OVER_STACK_PAGES]++;
+		break;
+	}
+	if (p->whom != SELF) {
+		page = page_of(byte_at(p->r, p->rn, 0), RBASE, w->rmap);
+		met[PRIVATE_FILE] += page >= 0 && strchr("pq", w->rmap[page]);
+		met[SHARED_FILE] += page >= 0 && strchr("st", w->rmap[page]);
+		met[UNTOUCHED] += page >= 0 && strchr("uz", w->rmap[page]);
+		return;
+	}
+	met[OWN_MEMORY]++;
+	for (i = 0; i < p->ln; i++)
+		for (j = 0; j < p->rn; j++)
+			if (p->l[i].iov_base < p->r[j].iov_base + p->r[j].iov_len &&
+			    p->r[j].iov_base < p->l[i].iov_base + p->l[i].iov_len) {
+				met[OWN_OVERLAP]++;
+				return;
+			}
+}
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+/**
+ * run_world() - the random cases that share two targets
+ * @seed: of the run
+ * @first: number of the first case
+ * @end: number after that of the last
+ * @show: print the last case
+ * @careful: compare all of the targets' memory after each case
+ * @met: counts by class
+ *
+ * Return: true, or false after printing the divergence.
+ */
+static bool run_world(uint32_t seed, uint64_t first, uint64_t end, bool show, bool careful,
+		      unsigned long *met)
+{
+	uint64_t key = mix(mix(seed) + first / CASES_PER_WORLD);
+	char lmap[ARENA_PAGES + 1], rmap[TARGET_PAGES + 1];
+	struct rng rng = { key };
+	pid_t dead = dead_pid();
+	struct outcome o;
+	bool good = true;
+	uint64_t n;
+
+	make_map(&rng, lmap, ARENA_PAGES, "wwwwwwwppssuurqtz-e..");
+	make_map(&rng, rmap, TARGET_PAGES, "wwwwwwppqsstuuzccr-e..");
+	if (!open_world(&world, lmap, rmap, key))
+		return false;
+	for (n = first; good && n < end; n++) {
+		rng.state = mix(mix(~(uint64_t)seed) + n);
+		make_plan(&rng, &world, &plan, dead);
+		world.look = plan.write ? NAMED : NONE;
+		if (careful || !(n % CASES_PER_LOOK))
+			world.look = TOUCHED;
+		good = agree(&world, &plan, &o);
+		if (show && good && n == end - 1) {
+			say_outcome("both", &o);
+			say_plan(&plan);
+		}
+		if (good && n == end - 1)
+			good = same_rest(&world, key);
+		if (good)
+			classify(met, &world, &plan, &o);
+		else
+			say("to repeat it: CASE=%llu", (unsigned long long)seed << 32 | n);
+	}
+	close_world(&world);
+	if (good || careful)
+		return good;
+	say("once more, with all memory compared after each case:");
+	if (run_world(seed, first, n, false, true, met))
+		say("it did not happen again");
+	return false;
+}
+
+TEST_F_TIMEOUT(parity, random_requests_do_not_diverge, 7200)
+{
+	uint64_t cases = number_from("CASES", CASES_DEFAULT);
+	uint64_t one = number_from("CASE", UINT64_MAX);
+	unsigned long met[CLASSES] = { 0 };
+	uint64_t first = 0, end, i;
+	uint32_t seed = 0;
+	double start = now();
+
+	while (!seed && getrandom(&seed, sizeof(seed), 0) == sizeof(seed))
+		;
+	seed = number_from("SEED", seed);
+	if (one != UINT64_MAX) {
+		if (one >> 32)
+			seed = one >> 32;
+		one = (uint32_t)one;
+		first = one - one % CASES_PER_WORLD;
+		cases = one + 1;
+	}
+	say("SEED=%u CASES=%llu", seed, (unsigned long long)cases);
+	for (; first < cases; first = end) {
+		end = first + CASES_PER_WORLD;
+		if (end > cases)
+			end = cases;
+		ASSERT_TRUE(run_world(seed, first, end, one != UINT64_MAX,
+				      one != UINT64_MAX, met));
+	}
+	if (one != UINT64_MAX)
+		return;
+	say("%llu cases in %.1f s, none diverged; SEED=%u. They", (unsigned long long)cases,
+	    now() - start, seed);
+	for (i = 0; i < CLASSES; i++)
+		say("%8lu  %s", met[i], class_name[i]);
+	for (i = 0; i < CLASSES && cases >= 10000; i++)
+		EXPECT_NE(0UL, met[i]) {
+			TH_LOG("the generator never made a case that %s", class_name[i]);
+		}
+}
+
+TEST_HARNESS_MAIN
