@@ -499,7 +499,8 @@ static int pvmread_engine_segment(struct pvmread_engine *eng,
  * @vec: the two sides; the local one is left advanced by what was moved
  *
  * May sleep, and for as long as the page faults of either side take; a fatal
- * signal ends that. Nothing is pinned on return.
+ * signal ends that where the fault's handler allows it. Nothing is pinned on
+ * return.
  *
  * Return: 0 if one of the sides was used up, or the reason why it stopped
  * before: -EIO for the remote side, -EFAULT for the local one, -ENOMEM,
