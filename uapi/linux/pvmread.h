@@ -31,8 +31,49 @@
  *    before anything else is done, so that no byte has moved, unless the caller
  *    takes the struct away while the command runs.
  *
- * ioctl() returns 0 or -1 with errno set. A number of bytes never travels in
- * its return value, which is an int.
+ * ioctl() returns 0 (ATTACH: a file descriptor) or -1 with errno set. A number
+ * of bytes never travels in its return value, which is an int.
+ */
+
+/**
+ * DOC: Target files
+ *
+ * PVMREAD_IOC_ATTACH gives a file whose position is an address in the target:
+ * pread(), preadv2(), readv(), lseek() with SEEK_SET and SEEK_CUR, splice(),
+ * sendfile(), io_uring's READ and READ_FIXED, and with PVMREAD_WRITE pwrite()
+ * and the like, up to the top of user space. Permission was asked for once, by
+ * ATTACH. The file can be passed over a Unix socket, and whoever holds it may do
+ * what it allows: it is a capability.
+ *
+ * The file does not keep the target's memory. When the target has exited or
+ * has called execve(2), every read, write and BATCH answers ESRCH, and nothing
+ * of a new image is ever shown. (While another process shares the memory, as
+ * after vfork(2), the memory is still there, and so is the target.)
+ *
+ * A transfer that ends early is short, as read(2) and write(2) are. One that
+ * moved nothing answers
+ *
+ *  - ESRCH: the target is gone
+ *  - EIO: the target's memory is not mapped there, not with the permission
+ *    needed, of a kind that cannot be pinned, or outside of the attached range
+ *  - EFAULT: the caller's own memory
+ *  - EAGAIN: RWF_NOWAIT, or a file attached with PVMREAD_NOWAIT: the target's
+ *    page would have to be waited for
+ *  - ENOMEM: no memory for the target's page, or for page pointers
+ *  - EINTR: the caller is being killed
+ *  - EBADF: the file was not attached for writing
+ *
+ * An asynchronous request with RWF_NOWAIT answers EAGAIN, too, where a
+ * synchronous one would be short: io_uring, which tries each request so first,
+ * then moves all of it in its worker.
+ *
+ * /proc/PID/fdinfo/FD of a target file shows
+ *
+ *  - pid: the process, as the reader's /proc numbers it; -1 when it is gone
+ *  - range: what is attached, as in /proc/PID/maps
+ *  - mode: "r" or "rw"; "nowait" and "resident" as attached
+ *  - read, written: bytes moved so far
+ *  - faults: how often the target's memory has ended a transfer (EIO)
  */
 
 /* 0xd5 is free in Documentation/userspace-api/ioctl/ioctl-number.rst, 6.12 to 7.3. */
@@ -41,6 +82,9 @@
 #define PVMREAD_IOC_INFO	_IO(PVMREAD_IOC_TYPE, 0x00)
 #define PVMREAD_IOC_READV	_IO(PVMREAD_IOC_TYPE, 0x01)
 #define PVMREAD_IOC_WRITEV	_IO(PVMREAD_IOC_TYPE, 0x02)
+#define PVMREAD_IOC_ATTACH	_IO(PVMREAD_IOC_TYPE, 0x03)
+/* On a target file. */
+#define PVMREAD_IOC_BATCH	_IO(PVMREAD_IOC_TYPE, 0x04)
 
 /* The device node that the module creates, mode 0600. */
 #define PVMREAD_DEVICE		"/dev/pvmread"
@@ -54,11 +98,54 @@
  * @PVMREAD_FEATURE_WRITEV: PVMREAD_IOC_WRITEV exists
  * @PVMREAD_FEATURE_READONLY: the module was loaded with readonly=1, and all
  *	that would write to another process answers EROFS
+ * @PVMREAD_FEATURE_ATTACH: PVMREAD_IOC_ATTACH exists, and target files
+ * @PVMREAD_FEATURE_BATCH: PVMREAD_IOC_BATCH exists
+ * @PVMREAD_FEATURE_PIDFD: PVMREAD_PIDFD works; it takes a function that the
+ *	module may not find in a kernel
+ * @PVMREAD_FEATURE_NOWAIT: PVMREAD_NOWAIT works
+ * @PVMREAD_FEATURE_RESIDENT: PVMREAD_RESIDENT works
  */
 enum pvmread_feature {
 	PVMREAD_FEATURE_READV		= 1 << 0,
 	PVMREAD_FEATURE_WRITEV		= 1 << 1,
 	PVMREAD_FEATURE_READONLY	= 1 << 2,
+	PVMREAD_FEATURE_ATTACH		= 1 << 3,
+	PVMREAD_FEATURE_BATCH		= 1 << 4,
+	PVMREAD_FEATURE_PIDFD		= 1 << 5,
+	PVMREAD_FEATURE_NOWAIT		= 1 << 6,
+	PVMREAD_FEATURE_RESIDENT	= 1 << 7,
+};
+
+/**
+ * enum pvmread_flag - how a request names its target and what it does to it
+ * @PVMREAD_PIDFD: the pid field is a pidfd (see pidfd_open(2)) and names the
+ *	process itself, whatever its number was given to since
+ * @PVMREAD_NOWAIT: do not wait for the target. A page that would have to be
+ *	waited for, as for a userfaultfd or a disk, ends the transfer with EAGAIN,
+ *	and so does a lock on the target's mappings that is taken. The page may be
+ *	asked for, so that it is there later. It is the handler of the page fault
+ *	that is told not to wait; a file system may do so nevertheless for a
+ *	mapping without readahead (MADV_RANDOM)
+ * @PVMREAD_RESIDENT: move only pages that the target has mapped already, with
+ *	the permission needed. Another one ends the transfer with EIO, as a hole
+ *	does. No fault handler is ever entered: the target's resident set stays
+ *	as it is, and a read leaves it sharing what it shares (with a forked
+ *	process, through KSM), while a read without the flag may give the target
+ *	a copy of its own
+ * @PVMREAD_WRITE: ATTACH: the file can be written, too. BATCH: the segments
+ *	are moved to the target
+ * @PVMREAD_STOP: BATCH: end with the first segment that is not moved whole
+ *
+ * The first two have the values and the meaning of PROCESS_VM_PIDFD and
+ * PROCESS_VM_NOWAIT of the upstream series "pidfd and nowait support for
+ * process_vm_readv/writev".
+ */
+enum pvmread_flag {
+	PVMREAD_PIDFD		= 1 << 0,
+	PVMREAD_NOWAIT		= 1 << 1,
+	PVMREAD_RESIDENT	= 1 << 2,
+	PVMREAD_WRITE		= 1 << 3,
+	PVMREAD_STOP		= 1 << 4,
 };
 
 /**
@@ -70,6 +157,7 @@ enum pvmread_feature {
  * @features: out: bits of &enum pvmread_feature
  * @max_bytes: out: the most bytes that one request moves; a longer one is cut
  *	there, as in read(2)
+ * @max_batch: out: the most segments that one BATCH may have
  *
  * Never fails for a well-formed struct.
  */
@@ -80,15 +168,16 @@ struct pvmread_info {
 	__u32 max_segments;
 	__aligned_u64 features;
 	__aligned_u64 max_bytes;
+	__aligned_u64 max_batch;
 };
 
 /**
  * struct pvmread_rw - ioctl(PVMREAD_IOC_READV) and ioctl(PVMREAD_IOC_WRITEV)
  * @size: in: sizeof(struct pvmread_rw); at least 56, up to and with
  *	@transferred
- * @flags: in: must be 0
+ * @flags: in: 0, or PVMREAD_PIDFD, PVMREAD_NOWAIT, PVMREAD_RESIDENT
  * @pid: in: the target, as the caller's pid namespace numbers it; a thread id
- *	serves too
+ *	serves too. With PVMREAD_PIDFD a file descriptor
  * @error: out: 0, or the errno value that tells why the transfer ended before
  *	one of the two sides was used up
  * @local: in: address of an array of struct iovec, the caller's memory
@@ -121,6 +210,8 @@ struct pvmread_info {
  *  - EIO: the target's memory at @stop_addr is not mapped, not with the
  *    permission needed, or of a kind that cannot be pinned
  *  - EFAULT: the caller's own memory
+ *  - EAGAIN: PVMREAD_NOWAIT, and the target's page, or the lock on its
+ *    mappings, would have to be waited for
  *  - ENOMEM: no memory to bring the target's page in, or it could not be pinned
  *  - EINTR: the caller is being killed
  *
@@ -143,6 +234,8 @@ struct pvmread_info {
  *    outside of user space is first met when it is to be copied
  *  - (success, 0 bytes: all remote lengths are 0)
  *  - ENOMEM: no memory for the page pointers
+ *  - EOPNOTSUPP: PVMREAD_PIDFD, and this kernel does not have it
+ *  - EBADF: PVMREAD_PIDFD, and @pid is not a pidfd
  *  - ESRCH: no such process, or one without memory of its own (a zombie, a
  *    kernel thread)
  *  - EPERM: no permission for it
@@ -162,6 +255,108 @@ struct pvmread_rw {
 	__aligned_u64 remote_count;
 	__aligned_u64 transferred;
 	__aligned_u64 stop_addr;
+};
+
+/**
+ * struct pvmread_attach - ioctl(PVMREAD_IOC_ATTACH): a process as a file
+ * @size: in: sizeof(struct pvmread_attach); at least 32
+ * @flags: in: PVMREAD_PIDFD; PVMREAD_WRITE to write, too; PVMREAD_NOWAIT and
+ *	PVMREAD_RESIDENT for all that is ever moved through the file
+ * @pid: in: the target, as in &struct pvmread_rw
+ * @__reserved: in: must be 0
+ * @start: in: the first address that the file reaches
+ * @length: in: the number of bytes from there. @start and @length 0: all of the
+ *	target's memory
+ *
+ * Returns a target file, close-on-exec, its position @start. What it does is
+ * said above, under Target files. The permission needed is that of READV;
+ * a process may always attach itself, and so grant a range of its own memory by
+ * passing the file on, whatever Yama says.
+ *
+ * errno, in the order in which the checks are made:
+ *
+ *  - EINVAL: @length is 0 and @start is not, or @start + @length is no address
+ *  - EBADF: the device is not open for reading, or with PVMREAD_WRITE for
+ *    writing
+ *  - EROFS: PVMREAD_WRITE, and the module was loaded with readonly=1
+ *  - EOPNOTSUPP, EBADF, ESRCH, EPERM, EINTR: the target, as for READV
+ *  - ENOMEM, EMFILE, ENFILE: no memory or room for another file
+ */
+struct pvmread_attach {
+	__u32 size;
+	__u32 flags;
+	__s32 pid;
+	__u32 __reserved;
+	__aligned_u64 start;
+	__aligned_u64 length;
+};
+
+/**
+ * enum pvmread_segment_flag - bits of &struct pvmread_segment.flags
+ * @PVMREAD_SEGMENT_STRING: stop after the first NUL byte, which is moved. If
+ *	there is none in @length bytes the segment is moved whole, without one.
+ *	No page behind the NUL is looked at. EINVAL with PVMREAD_WRITE
+ */
+enum pvmread_segment_flag {
+	PVMREAD_SEGMENT_STRING	= 1 << 0,
+};
+
+/**
+ * struct pvmread_segment - one piece of a BATCH
+ * @remote: in: its address in the target
+ * @local: in: its address in the caller
+ * @length: in: its number of bytes, any value; no more than
+ *	&struct pvmread_info.max_bytes of them are moved
+ * @flags: in: bits of &enum pvmread_segment_flag
+ * @error: out: 0 if all was moved, or why not: EIO, EFAULT, EAGAIN, ENOMEM, EINTR
+ *	as in &struct pvmread_rw, where outside of the attached range is EIO,
+ *	too; EINVAL for an unknown flag or one that does not go with the direction
+ * @done: out: the number of bytes moved
+ */
+struct pvmread_segment {
+	__aligned_u64 remote;
+	__aligned_u64 local;
+	__aligned_u64 length;
+	__u32 flags;
+	__u32 error;
+	__aligned_u64 done;
+};
+
+/**
+ * struct pvmread_batch - ioctl(PVMREAD_IOC_BATCH) on a target file: many pieces
+ * @size: in: sizeof(struct pvmread_batch); at least 32
+ * @flags: in: PVMREAD_WRITE, PVMREAD_STOP, PVMREAD_NOWAIT, PVMREAD_RESIDENT
+ * @segments: in: address of an array of &struct pvmread_segment
+ * @count: in: its number of elements, 0 to &struct pvmread_info.max_batch
+ * @completed: out: how many of them, from the first, have their result
+ *
+ * Moves one segment after the other and writes each its own result. Goes on
+ * past one that fails, unless PVMREAD_STOP is set: then that one is the last,
+ * and @completed counts it.
+ *
+ * The array is read and its results are written a few elements at a time. A
+ * page of the target stays pinned from one segment to the next, and pages that
+ * the next few segments ask for may be pinned with it: many small segments cost
+ * least in the order of their addresses. What the target does to the page
+ * meanwhile (unmap it, say) may show only when another page was pinned.
+ *
+ * ioctl() returns 0 when the segments have their results, whatever these are.
+ * errno, in the order in which the checks are made:
+ *
+ *  - EBADF: the file was not attached for writing, and PVMREAD_WRITE is set
+ *  - EINVAL: @count is over max_batch
+ *  - ESRCH: the target is gone
+ *  - EFAULT: the element @completed of the array cannot be read or written;
+ *    those before it have their results
+ *  - EINTR: the caller is being killed; segments before @completed have their
+ *    results
+ */
+struct pvmread_batch {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 segments;
+	__aligned_u64 count;
+	__aligned_u64 completed;
 };
 
 #endif /* _UAPI_LINUX_PVMREAD_H */
