@@ -6,18 +6,23 @@
  * takes in doc/architecture.md. The file is to be read top to bottom, data
  * runs one way through it, and no function reaches back up:
  *
- *   symbols   what the kernel does not export
- *   target    a pid to an mm, and the permission to touch it
- *   vectors   the two iovec arrays, copied in and checked
- *   engine    pin, copy, unpin; knows an mm and an iov_iter, no ioctl
- *   device    the ioctls
+ *   symbols       what the kernel does not export
+ *   target        a pid or pidfd to an mm, and the permission to touch it
+ *   vectors       what user space passes, copied in and checked
+ *   engine        pin, copy, unpin; knows an mm and an iov_iter, no ioctl
+ *   target files  a process as a file, and BATCH on it
+ *   device        the ioctls of /dev/pvmread
  *   init/exit
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/anon_inodes.h>
+#include <linux/atomic.h>
 #include <linux/compat.h>
 #include <linux/err.h>
+#include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/highmem.h>
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
 #include <linux/miscdevice.h>
@@ -26,13 +31,17 @@
 #include <linux/moduleparam.h>
 #include <linux/overflow.h>
 #include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/proc_fs.h>
 #include <linux/ptrace.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/splice.h>
 #include <linux/static_call.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -56,18 +65,22 @@ MODULE_PARM_DESC(readonly, "Refuse all that would write to another process (EROF
  */
 DEFINE_STATIC_CALL_NULL(pvmread_mm_access, mm_access);
 
+/* Called only if pvmread_has_pidfd: the module does without it. */
+DEFINE_STATIC_CALL_NULL(pvmread_pidfd_get_task, pidfd_get_task);
+static bool pvmread_has_pidfd __ro_after_init;
+
 /* What kallsyms says of a function must be what a pointer to it holds. */
 #if defined(CONFIG_THUMB2_KERNEL) || defined(CONFIG_HAVE_FUNCTION_DESCRIPTORS)
 #error "pvmread cannot call a function by its symbol's address on this architecture"
 #endif
 
 /*
- * How far from mmput() a symbol is looked for, in symbols each way. mm_access()
- * shares a source file with it: 5 symbols on UML, some 40 on Debian's kernel. A
- * linker that orders functions can put them far apart, but all of a kernel's
- * text has not as many.
+ * How far from its neighbour a symbol is looked for, in symbols. The
+ * two share a source file: mm_access() is 5 symbols from mmput() on UML, some 40
+ * on Debian's kernel. A linker that orders functions can put them far apart,
+ * but all of a kernel's text has not as many.
  */
-#define PVMREAD_MAX_HOPS	250000
+#define PVMREAD_MAX_HOPS	500000
 
 /* Room for what sprint_symbol() writes, too much for the stack. */
 struct pvmread_symbol {
@@ -96,43 +109,42 @@ static bool pvmread_symbol_at(struct pvmread_symbol *sym, unsigned long addr)
 	return true;
 }
 
-/* From @addr on, up or down, until a symbol has this name. 0 if none does. */
-static unsigned long pvmread_walk(struct pvmread_symbol *sym,
-				  unsigned long addr, const char *name, bool up)
-{
-	unsigned int hops;
-
-	for (hops = 0; hops < PVMREAD_MAX_HOPS; hops++) {
-		if (!pvmread_symbol_at(sym, addr))
-			return 0;
-		if (!strcmp(sym->name, name))
-			return sym->start;
-		addr = up ? sym->end : sym->start - 1;
-		cond_resched();
-	}
-	return 0;
-}
-
 /**
  * pvmread_find_symbol() - the address of a function of the core kernel
  * @name: its name, all of it
+ * @neighbour: an exported function, of the same source file if possible
  *
- * Walks from symbol to symbol, up and then down from the exported mmput(). It
- * needs neither kprobes nor an exported kallsyms_lookup_name(), only kallsyms.
+ * Walks from symbol to symbol, up and down in turns. It needs neither kprobes
+ * nor an exported kallsyms_lookup_name(), only kallsyms.
  *
- * Return: the address, or 0 if there is no such symbol around mmput() or the
+ * Return: the address, or 0 if there is no such symbol around @neighbour or the
  * kernel has no symbols.
  */
-PVMREAD_TESTED unsigned long pvmread_find_symbol(const char *name)
+PVMREAD_TESTED unsigned long pvmread_find_symbol(const char *name,
+						 const void *neighbour)
 {
-	unsigned long from = (unsigned long)mmput, found;
+	unsigned long up = (unsigned long)neighbour, down = up, found = 0;
 	struct pvmread_symbol *sym;
+	unsigned int hops;
 
 	sym = kmalloc(sizeof(*sym), GFP_KERNEL);
 	if (!sym)
 		return 0;
-	found = pvmread_walk(sym, from, name, true) ?:
-		pvmread_walk(sym, from, name, false);
+	/* Where the text ends, that direction ends; 0 is no address of text. */
+	for (hops = 0; hops < PVMREAD_MAX_HOPS && (up || down); hops++) {
+		unsigned long *from = up && (!down || hops % 2) ? &up : &down;
+
+		if (!pvmread_symbol_at(sym, *from)) {
+			*from = 0;
+			continue;
+		}
+		if (!strcmp(sym->name, name)) {
+			found = sym->start;
+			break;
+		}
+		*from = from == &up ? sym->end : sym->start - 1;
+		cond_resched();
+	}
 	kfree(sym);
 	return found;
 }
@@ -141,29 +153,46 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_find_symbol);
 /* --- target -------------------------------------------------------------- */
 
 /**
- * pvmread_target_mm() - the memory of a process, if the caller may touch it
- * @nr: its pid, or the id of one of its threads, in the caller's pid namespace
+ * pvmread_target_task() - the process that a request names
+ * @nr: its pid, or the id of one of its threads, in the caller's pid namespace;
+ *	with PVMREAD_PIDFD a pidfd
+ * @flags: PVMREAD_PIDFD or not, others are not looked at
  *
- * Return: the mm with a reference to its users, which mmput() gives back and
- * which may turn out the last one; or an ERR_PTR: -ESRCH if there is no such
- * process or it has no memory, -EPERM if the caller may not, -EINTR if it was
- * killed while it waited for the target's execve().
+ * Return: the task, with a reference for put_task_struct(); or an ERR_PTR:
+ * -ESRCH if there is no such process, -EBADF if @nr is no pidfd, -EOPNOTSUPP if
+ * this kernel's pidfds are out of reach.
  */
-static struct mm_struct *pvmread_target_mm(pid_t nr)
+static struct task_struct *pvmread_target_task(pid_t nr, u32 flags)
 {
 	struct task_struct *task;
-	struct mm_struct *mm;
+	unsigned int pidfd_flags;
+
+	if (flags & PVMREAD_PIDFD) {
+		if (!pvmread_has_pidfd)
+			return ERR_PTR(-EOPNOTSUPP);
+		return static_call(pvmread_pidfd_get_task)(nr, &pidfd_flags);
+	}
 
 	rcu_read_lock();
 	task = get_pid_task(find_vpid(nr), PIDTYPE_PID);
 	rcu_read_unlock();
-	if (!task)
-		return ERR_PTR(-ESRCH);
+	return task ?: ERR_PTR(-ESRCH);
+}
+
+/**
+ * pvmread_target_mm() - the memory of a process, if the caller may touch it
+ * @task: the process, or one of its threads
+ *
+ * Return: the mm with a reference to its users, for pvmread_target_put(); or an
+ * ERR_PTR: -ESRCH if the process has no memory, -EPERM if the caller may not,
+ * -EINTR if it was killed while it waited for the target's execve().
+ */
+static struct mm_struct *pvmread_target_mm(struct task_struct *task)
+{
+	struct mm_struct *mm;
 
 	mm = static_call(pvmread_mm_access)(task,
 					    PTRACE_MODE_ATTACH_REALCREDS);
-	put_task_struct(task);
-
 	/* Up to 6.13 a task without memory is NULL, from then on -ESRCH. */
 	if (!mm)
 		return ERR_PTR(-ESRCH);
@@ -173,7 +202,44 @@ static struct mm_struct *pvmread_target_mm(pid_t nr)
 	return mm;
 }
 
+/*
+ * Give a reference to the mm's users back. It may turn out the last: then all
+ * of the target's memory is torn down, and its files are closed, right here
+ * unless the request must not wait.
+ */
+static void pvmread_target_put(struct mm_struct *mm, u32 flags)
+{
+	if (flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT))
+		mmput_async(mm);
+	else
+		mmput(mm);
+}
+
 /* --- vectors ------------------------------------------------------------- */
+
+/*
+ * Copy a request struct in. Its size is read first and once; what the struct
+ * itself says of it later is not looked at, for the caller can change it.
+ *
+ * Return: that size, or -EINVAL, -E2BIG, -EFAULT.
+ */
+static long pvmread_get_arg(void *arg, size_t size, size_t min_size,
+			    void __user *uarg)
+{
+	u32 usize;
+	int ret;
+
+	if (get_user(usize, (u32 __user *)uarg))
+		return -EFAULT;
+	if (usize < min_size)
+		return -EINVAL;
+	if (usize > PAGE_SIZE)
+		return -E2BIG;
+	ret = copy_struct_from_user(arg, size, uarg, usize);
+	if (ret)
+		return ret;
+	return usize;
+}
 
 /*
  * A user pointer travels as 64 bits. On a 32-bit kernel the upper half must not
@@ -331,8 +397,6 @@ pvmread_vectors_import(struct pvmread_vectors *vec, bool write,
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_import);
 
-/* --- engine -------------------------------------------------------------- */
-
 /* How many pages @len bytes at @addr lie in; the sum cannot wrap. */
 static unsigned long pvmread_count_pages(unsigned long addr, size_t len)
 {
@@ -340,19 +404,14 @@ static unsigned long pvmread_count_pages(unsigned long addr, size_t len)
 }
 
 /**
- * pvmread_engine_init() - make an engine ready for a request
- * @eng: the engine; on success pvmread_engine_release() is due
- * @vec: what it is to move
- * @write: true to write to the target
+ * pvmread_vectors_pages() - how many pages the largest remote segment lies in
+ * @vec: what pvmread_vectors_import() filled
  *
- * The page pointers are allocated here and not for each segment, and only if
- * some segment needs more of them than the stack has.
- *
- * Return: 1; 0 if the remote side is empty, and nothing is held; -ENOMEM.
+ * Return: their number, of the part that the local side can still take; 0 if
+ * the remote side is empty.
  */
-PVMREAD_TESTED int pvmread_engine_init(struct pvmread_engine *eng,
-				       const struct pvmread_vectors *vec,
-				       bool write)
+PVMREAD_TESTED unsigned long
+pvmread_vectors_pages(const struct pvmread_vectors *vec)
 {
 	size_t room = iov_iter_count(&vec->local);
 	unsigned long i, most = 0;
@@ -366,154 +425,316 @@ PVMREAD_TESTED int pvmread_engine_init(struct pvmread_engine *eng,
 		most = max(most, pvmread_count_pages((unsigned long)seg->iov_base,
 						     min(seg->iov_len, room)));
 	}
-	if (!most)
-		return 0;
+	return most;
+}
+EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_pages);
 
-	eng->gup_flags = write ? FOLL_WRITE : 0;
+/* --- engine -------------------------------------------------------------- */
+
+/**
+ * pvmread_engine_init() - make an engine ready for a request
+ * @eng: the engine; on success pvmread_engine_release() is due
+ * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT; others are not
+ *	looked at. What a flag does to the target is said here and nowhere else
+ * @pages: how many pages one pin has to take at most
+ *
+ * The page pointers are allocated here and not for each segment, and only if
+ * more of them are needed than the stack has. The caller sets eng->mm.
+ *
+ * Return: 0, or -ENOMEM, and nothing is held.
+ */
+PVMREAD_TESTED int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
+				       unsigned long pages)
+{
+	eng->write = flags & PVMREAD_WRITE;
+	eng->nowait = flags & PVMREAD_NOWAIT;
+	/*
+	 * A pin has a page that is shared copy-on-write copied first, by a
+	 * fault. A reference will do for a look at what is there.
+	 */
+	eng->pin = !(flags & PVMREAD_RESIDENT) || eng->write;
+	eng->gup_flags = (flags & PVMREAD_WRITE ? FOLL_WRITE : 0) |
+			 (flags & PVMREAD_NOWAIT ? FOLL_NOWAIT : 0) |
+			 (flags & PVMREAD_RESIDENT ? FOLL_NOFAULT : 0);
 	eng->stop_addr = 0;
+	eng->first = 0;
+	eng->nr = 0;
 	eng->pages = eng->stack;
 	eng->max_pages = ARRAY_SIZE(eng->stack);
-	if (most > eng->max_pages) {
-		eng->max_pages = min(most, PVMREAD_MAX_PIN);
+	if (pages > eng->max_pages) {
+		eng->max_pages = min(pages, PVMREAD_MAX_PIN);
 		eng->pages = kmalloc_array(eng->max_pages, sizeof(*eng->pages),
 					   GFP_KERNEL);
 		if (!eng->pages)
 			return -ENOMEM;
 	}
-	return 1;
+	return 0;
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_init);
 
 /**
- * pvmread_engine_release() - give back what pvmread_engine_init() took
+ * pvmread_engine_unpin() - let the pages go that the last move has left pinned
  * @eng: the engine
+ */
+PVMREAD_TESTED void pvmread_engine_unpin(struct pvmread_engine *eng)
+{
+	unsigned long i;
+
+	if (!eng->nr)
+		return;
+	if (eng->pin)
+		/* Dirty even after a fault: a part may have been written. */
+		unpin_user_pages_dirty_lock(eng->pages, eng->nr, eng->write);
+	else
+		for (i = 0; i < eng->nr; i++)
+			put_page(eng->pages[i]);
+	eng->nr = 0;
+}
+EXPORT_SYMBOL_TO_SUITE(pvmread_engine_unpin);
+
+/**
+ * pvmread_engine_release() - give back what pvmread_engine_init() took
+ * @eng: the engine, with pages pinned or not
  */
 PVMREAD_TESTED void pvmread_engine_release(struct pvmread_engine *eng)
 {
+	pvmread_engine_unpin(eng);
 	if (eng->pages != eng->stack)
 		kfree(eng->pages);
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_release);
 
-/*
- * Pin pages of the target from @start on. mmap_lock is held here alone, and
- * killably: its holder may be waiting for a page that never comes.
- *
- * Return: how many, 1 to @nr; -EINTR if the caller is being killed, -ENOMEM if
- * there was no memory to bring the first page in, -EIO if it cannot be had for
- * any other reason.
- */
-static long pvmread_pin(struct pvmread_engine *eng, unsigned long start,
-			unsigned long nr)
+/* Is the page at @addr among those that are pinned? */
+static bool pvmread_engine_has(const struct pvmread_engine *eng,
+			       unsigned long addr)
 {
+	return addr - eng->first < eng->nr * PAGE_SIZE;
+}
+
+/*
+ * Pin pages of the target from the one at @addr on, as far as @len bytes need
+ * them and there is room, in place of those that were. mmap_lock is held here
+ * alone, and killably: its holder may be waiting for a page that never comes.
+ *
+ * Return: 0, and at least the first page is pinned; -EINTR if the caller is
+ * being killed, -EAGAIN if it would have to wait and must not, -ENOMEM if there
+ * was no memory to bring the first page in, -EIO if it cannot be had for any
+ * other reason.
+ */
+static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
+			      size_t len)
+{
+	unsigned long nr = min(pvmread_count_pages(addr, len), eng->max_pages);
 	int locked = 1;
 	long pinned;
 
-	if (fatal_signal_pending(current) || mmap_read_lock_killable(eng->mm))
+	pvmread_engine_unpin(eng);
+	eng->first = addr & PAGE_MASK;
+
+	if (eng->nowait) {
+		if (!mmap_read_trylock(eng->mm))
+			return -EAGAIN;
+	} else if (mmap_read_lock_killable(eng->mm)) {
 		return -EINTR;
-	pinned = pin_user_pages_remote(eng->mm, start, nr, eng->gup_flags,
-				       eng->pages, &locked);
+	}
+	if (eng->pin)
+		pinned = pin_user_pages_remote(eng->mm, eng->first, nr,
+					       eng->gup_flags, eng->pages,
+					       &locked);
+	else
+		pinned = get_user_pages_remote(eng->mm, eng->first, nr,
+					       eng->gup_flags, eng->pages,
+					       &locked);
 	if (locked)
 		mmap_read_unlock(eng->mm);
 
-	if (pinned > 0)
-		return pinned;
+	if (pinned > 0) {
+		eng->nr = pinned;
+		return 0;
+	}
 	if (fatal_signal_pending(current))
 		return -EINTR;
+	/* Nothing, and no error: FOLL_NOWAIT met a page to be waited for. */
+	if (!pinned)
+		return -EAGAIN;
 	return pinned == -ENOMEM ? -ENOMEM : -EIO;
 }
 
 /*
- * Copy @len bytes, of which the first is at @offset in the first page, between
- * pinned pages and the local side, which has at least as many left. Local
- * faults are taken here, and no lock is held.
+ * How many of @len bytes from @offset in the first of these pages on are one
+ * piece of the kernel's memory: those of its large folio, if it is of one.
+ */
+static size_t pvmread_contiguous(struct page **page, size_t offset, size_t len)
+{
+	struct folio *folio = page_folio(*page);
+	size_t span = PAGE_SIZE - offset;
+	unsigned long pfn;
+
+	if (span >= len)
+		return len;
+	if (IS_ENABLED(CONFIG_HIGHMEM) || !folio_test_large(folio))
+		return span;
+	for (pfn = page_to_pfn(*page++) + 1; span < len; span += PAGE_SIZE) {
+		if (page_to_pfn(*page) != pfn++ || page_folio(*page) != folio)
+			return span;
+		page++;
+	}
+	return len;
+}
+
+/*
+ * Copy @len bytes, of which the first is @skip bytes behind the first pinned
+ * one, between pinned pages and the local side, which has at least as many
+ * left. Local faults are taken here, and no lock is held.
  *
  * Return: 0, or -EFAULT if the local side faulted.
  */
-static int pvmread_copy(const struct pvmread_engine *eng, size_t offset,
-			size_t len, struct iov_iter *local)
+static int pvmread_engine_copy(const struct pvmread_engine *eng, size_t skip,
+			       size_t len, struct iov_iter *local)
 {
-	struct page **page = eng->pages;
+	struct page **page = &eng->pages[skip >> PAGE_SHIFT];
+	size_t offset = offset_in_page(skip);
 
 	while (len) {
-		size_t part = min_t(size_t, len, PAGE_SIZE - offset);
+		size_t part = pvmread_contiguous(page, offset, len);
 		size_t copied;
 
-		if (eng->gup_flags & FOLL_WRITE)
-			copied = copy_page_from_iter(*page, offset, part,
-						     local);
+		if (offset + part <= PAGE_SIZE)
+			copied = eng->write ?
+				 copy_page_from_iter(*page, offset, part, local) :
+				 copy_page_to_iter(*page, offset, part, local);
 		else
-			copied = copy_page_to_iter(*page, offset, part, local);
+			copied = eng->write ?
+				 _copy_from_iter(page_address(*page) + offset,
+						 part, local) :
+				 _copy_to_iter(page_address(*page) + offset,
+					       part, local);
 		if (copied < part)
 			return -EFAULT;
 		len -= part;
+		page += (offset + part) >> PAGE_SHIFT;
 		offset = 0;
-		page++;
 	}
 	return 0;
 }
 
-/*
- * Move one remote segment, in batches of pages. stop_addr is kept up for the
- * caller. Return: 0 if the segment or the local side is used up, or the errno
- * of what ended it before.
+/**
+ * pvmread_engine_move() - move one piece of the target's memory
+ * @eng: the engine, its mm set; the caller holds a reference to the mm's users
+ * @addr: where the piece is, any address
+ * @len: how long it is; no more is moved than @local has left
+ * @ahead: how many bytes from @addr on will be asked for, if that is more:
+ *	pages that lie there may be pinned with this piece's
+ * @local: the other side, left advanced by what was moved
+ *
+ * May sleep, and for as long as the page faults of either side take; a fatal
+ * signal ends that where the fault's handler allows it. The pages last used
+ * stay pinned for the next move, until pvmread_engine_unpin() or
+ * pvmread_engine_release().
+ *
+ * Return: 0 if the piece or the local side was used up, or the reason why it
+ * stopped before: -EIO for the remote side, -EFAULT for the local one, -EAGAIN,
+ * -ENOMEM, -EINTR. In any case eng->stop_addr is where.
  */
-static int pvmread_engine_segment(struct pvmread_engine *eng,
-				  unsigned long addr, size_t len,
-				  struct iov_iter *local)
+PVMREAD_TESTED int pvmread_engine_move(struct pvmread_engine *eng,
+				       unsigned long addr, size_t len,
+				       size_t ahead, struct iov_iter *local)
 {
 	int ret = 0;
 
-	eng->stop_addr = addr;
 	len = min(len, iov_iter_count(local));
+	eng->stop_addr = addr;
 	while (len && !ret) {
 		size_t before = iov_iter_count(local);
-		size_t offset = offset_in_page(addr);
-		size_t batch, moved;
-		long nr;
+		size_t skip, moved;
 
-		nr = pvmread_pin(eng, addr - offset,
-				 min(pvmread_count_pages(addr, len),
-				     eng->max_pages));
-		if (nr < 0)
-			return nr;
-
-		batch = min_t(size_t, len, nr * PAGE_SIZE - offset);
-		ret = pvmread_copy(eng, offset, batch, local);
-		/* Dirty even after a fault: a part may have been written. */
-		unpin_user_pages_dirty_lock(eng->pages, nr,
-					    eng->gup_flags & FOLL_WRITE);
-
+		if (!pvmread_engine_has(eng, addr)) {
+			ret = pvmread_engine_pin(eng, addr, max(len, ahead));
+			if (ret)
+				break;
+		}
+		skip = addr - eng->first;
+		ret = pvmread_engine_copy(eng, skip,
+					  min(len, eng->nr * PAGE_SIZE - skip),
+					  local);
 		moved = before - iov_iter_count(local);
 		addr += moved;
 		len -= moved;
+		ahead -= min(ahead, moved);
 		eng->stop_addr = addr;
 	}
 	return ret;
 }
+EXPORT_SYMBOL_TO_SUITE(pvmread_engine_move);
+
+/**
+ * pvmread_engine_string() - read up to and with the first NUL
+ * @eng: as for pvmread_engine_move(); not one that writes
+ * @addr: where the string is, any address
+ * @len: how long it is at most
+ * @local: where it goes
+ *
+ * No page behind the NUL is pinned. The bytes that are looked at are those that
+ * are passed on, though the target may be changing them.
+ *
+ * Return: 1 if a NUL was moved, otherwise as pvmread_engine_move().
+ */
+PVMREAD_TESTED noinline_for_stack int
+pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
+		      size_t len, struct iov_iter *local)
+{
+	char buf[64];
+	int ret = 0;
+
+	len = min(len, iov_iter_count(local));
+	eng->stop_addr = addr;
+	while (len && !ret) {
+		size_t part = min3(len, sizeof(buf),
+				   PAGE_SIZE - offset_in_page(addr));
+		size_t copied;
+		char *nul;
+
+		if (!pvmread_engine_has(eng, addr)) {
+			ret = pvmread_engine_pin(eng, addr, 1);
+			if (ret)
+				break;
+		}
+		memcpy_from_page(buf,
+				 eng->pages[(addr - eng->first) >> PAGE_SHIFT],
+				 offset_in_page(addr), part);
+		nul = memchr(buf, '\0', part);
+		if (nul)
+			part = nul - buf + 1;
+		copied = copy_to_iter(buf, part, local);
+		if (copied < part)
+			ret = -EFAULT;
+		else if (nul)
+			ret = 1;
+		addr += copied;
+		len -= copied;
+		eng->stop_addr = addr;
+	}
+	return ret;
+}
+EXPORT_SYMBOL_TO_SUITE(pvmread_engine_string);
 
 /**
  * pvmread_engine_run() - move what two vectors describe
- * @eng: an engine that pvmread_engine_init() made ready for @vec
- * @mm: the target's memory; the caller holds a reference to its users
+ * @eng: as for pvmread_engine_move()
  * @vec: the two sides; the local one is left advanced by what was moved
  *
- * May sleep, and for as long as the page faults of either side take; a fatal
- * signal ends that where the fault's handler allows it. Nothing is pinned on
- * return.
+ * As the syscall does, each remote segment is pinned anew: what one of them has
+ * changed, in a process that reads itself, the next one sees. Nothing is
+ * pinned on return.
  *
- * Return: 0 if one of the sides was used up, or the reason why it stopped
- * before: -EIO for the remote side, -EFAULT for the local one, -ENOMEM,
- * -EINTR. In any case eng->stop_addr is where.
+ * Return: as pvmread_engine_move().
  */
 PVMREAD_TESTED int pvmread_engine_run(struct pvmread_engine *eng,
-				      struct mm_struct *mm,
 				      struct pvmread_vectors *vec)
 {
 	unsigned long i;
 	int ret = 0;
 
-	eng->mm = mm;
 	for (i = 0; i < vec->remote_count && !ret; i++) {
 		const struct iovec *seg = &vec->remote[i];
 
@@ -521,38 +742,434 @@ PVMREAD_TESTED int pvmread_engine_run(struct pvmread_engine *eng,
 			break;
 		if (!seg->iov_len)
 			continue;
-		ret = pvmread_engine_segment(eng, (unsigned long)seg->iov_base,
-					     seg->iov_len, &vec->local);
+		ret = pvmread_engine_move(eng, (unsigned long)seg->iov_base,
+					  seg->iov_len, 0, &vec->local);
+		pvmread_engine_unpin(eng);
 	}
 	return ret;
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_run);
 
-/* --- device -------------------------------------------------------------- */
+/* --- target files -------------------------------------------------------- */
 
-/*
- * Copy a request struct in. Its size is read first and once; what the struct
- * itself says of it later is not looked at, for the caller can change it.
- *
- * Return: that size, or -EINVAL, -E2BIG, -EFAULT.
+/**
+ * struct pvmread_target - what a target file refers to
+ * @mm: the target's memory, by mm_count alone: what is in it is not kept
+ * @pid: the process, to be shown
+ * @start: the first address that the file reaches
+ * @last: the last one
+ * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, for all transfers
+ * @bytes_read: moved from the target so far
+ * @bytes_written: moved to it so far
+ * @faults: how many transfers the target's memory has ended
  */
-static long pvmread_get_arg(void *arg, size_t size, size_t min_size,
-			    void __user *uarg)
+struct pvmread_target {
+	struct mm_struct *mm;
+	struct pid *pid;
+	unsigned long start;
+	unsigned long last;
+	u32 flags;
+	atomic64_t bytes_read;
+	atomic64_t bytes_written;
+	atomic64_t faults;
+};
+
+/* How many of @len bytes at @addr the file reaches. */
+static size_t pvmread_target_reach(const struct pvmread_target *target,
+				   u64 addr, size_t len)
 {
-	u32 usize;
+	if (!len || addr < target->start || addr > target->last)
+		return 0;
+	/* Less by one each, so that all of memory has a size. */
+	return min_t(u64, len - 1, target->last - addr) + 1;
+}
+
+/* Note what was moved, for show_fdinfo. */
+static void pvmread_target_account(struct pvmread_target *target, bool write,
+				   size_t moved)
+{
+	atomic64_add(moved, write ? &target->bytes_written : &target->bytes_read);
+}
+
+static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
+				 u32 flags)
+{
+	struct pvmread_target *target = iocb->ki_filp->private_data;
+	size_t len = iov_iter_count(iter), moved = 0, reach;
+	u64 addr = iocb->ki_pos;
+	struct pvmread_engine eng;
 	int ret;
 
-	if (get_user(usize, (u32 __user *)uarg))
+	flags |= target->flags & ~PVMREAD_WRITE;
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		flags |= PVMREAD_NOWAIT;
+	if (!mmget_not_zero(target->mm))
+		return -ESRCH;
+
+	reach = pvmread_target_reach(target, addr, len);
+	ret = pvmread_engine_init(&eng, flags, pvmread_count_pages(addr, reach));
+	if (ret)
+		goto put;
+	eng.mm = target->mm;
+	ret = pvmread_engine_move(&eng, addr, reach, 0, iter);
+	pvmread_engine_release(&eng);
+	if (!ret && reach < len)
+		ret = -EIO;
+
+	moved = len - iov_iter_count(iter);
+	/*
+	 * io_uring takes a short transfer for the end of the request, and what
+	 * it tries without waiting it moves in a worker only after this.
+	 */
+	if (ret == -EAGAIN && (iocb->ki_flags & IOCB_NOWAIT) &&
+	    !is_sync_kiocb(iocb)) {
+		iov_iter_revert(iter, moved);
+		moved = 0;
+	}
+	iocb->ki_pos += moved;
+	pvmread_target_account(target, flags & PVMREAD_WRITE, moved);
+	if (ret == -EIO)
+		atomic64_inc(&target->faults);
+put:
+	pvmread_target_put(target->mm, flags);
+	return moved ?: ret;
+}
+
+static ssize_t pvmread_target_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	return pvmread_target_rw(iocb, to, 0);
+}
+
+static ssize_t pvmread_target_write_iter(struct kiocb *iocb,
+					 struct iov_iter *from)
+{
+	return pvmread_target_rw(iocb, from, PVMREAD_WRITE);
+}
+
+/* Write the results of @n segments of a BATCH. Return: 0, or -EFAULT. */
+static int pvmread_batch_store(const struct pvmread_segment *segs,
+			       struct pvmread_segment __user *usegs,
+			       unsigned int n)
+{
+	unsigned int i;
+
+	if (!user_write_access_begin(usegs, n * sizeof(*usegs)))
 		return -EFAULT;
-	if (usize < min_size)
+	for (i = 0; i < n; i++) {
+		unsafe_put_user(segs[i].error, &usegs[i].error, efault);
+		unsafe_put_user(segs[i].done, &usegs[i].done, efault);
+	}
+	user_write_access_end();
+	return 0;
+efault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
+/* How many segments of a BATCH are read, and their results written, at a time. */
+#define PVMREAD_BATCH_CHUNK	12
+
+/*
+ * Read the next segments of a BATCH: all of @n, or the first alone, so that an
+ * array that cannot be read to its end is used as far as it can. Their results
+ * must be writable before a byte moves: what stands there is written back.
+ *
+ * Return: how many, or -EFAULT.
+ */
+static int pvmread_batch_fetch(struct pvmread_segment *segs,
+			       struct pvmread_segment __user *usegs,
+			       unsigned int n)
+{
+	for (;; n = 1) {
+		if (!copy_from_user(segs, usegs, n * sizeof(*segs)) &&
+		    !pvmread_batch_store(segs, usegs, n))
+			return n;
+		if (n == 1)
+			return -EFAULT;
+	}
+}
+
+/*
+ * How many bytes from the first of @n segments on, at least, they will ask for
+ * one after the other: as long as each begins in a page that those before it
+ * need or in the one behind these, and one pin can take them.
+ */
+static size_t pvmread_batch_ahead(const struct pvmread_target *target,
+				  const struct pvmread_engine *eng,
+				  const struct pvmread_segment *segs,
+				  unsigned int n)
+{
+	u64 first = round_down(segs->remote, PAGE_SIZE), end = segs->remote;
+	unsigned int i;
+
+	if (pvmread_engine_has(eng, segs->remote))
+		return 0;
+	for (i = 0; i < n; i++) {
+		const struct pvmread_segment *seg = &segs[i];
+		u64 seg_end;
+
+		if (seg->remote < first ||
+		    seg->remote > round_up(end, PAGE_SIZE) ||
+		    check_add_overflow(seg->remote, seg->length, &seg_end))
+			break;
+		/* How far a string goes nobody knows: no page for it alone. */
+		if (seg->flags & PVMREAD_SEGMENT_STRING)
+			break;
+		end = max(end, seg_end);
+		if (end - first >= PVMREAD_STACK_PAGES * PAGE_SIZE)
+			break;
+	}
+	end = min_t(u64, end - segs->remote, PVMREAD_STACK_PAGES * PAGE_SIZE);
+	return pvmread_target_reach(target, segs->remote, end);
+}
+
+/*
+ * Move one segment. @left is how many of the chunk are left, it and those
+ * behind it. Return: 0 or why it was not moved whole; seg->done says how much.
+ */
+static int pvmread_batch_segment(struct pvmread_target *target,
+				 struct pvmread_engine *eng,
+				 struct pvmread_segment *seg, unsigned int left)
+{
+	u32 allowed = eng->write ? 0 : PVMREAD_SEGMENT_STRING;
+	struct iov_iter local;
+	size_t len, reach;
+	void __user *buf;
+	int ret;
+
+	seg->done = 0;
+	if (seg->flags & ~allowed)
 		return -EINVAL;
-	if (usize > PAGE_SIZE)
-		return -E2BIG;
-	ret = copy_struct_from_user(arg, size, uarg, usize);
+	if (pvmread_user_ptr(seg->local, &buf))
+		return -EFAULT;
+	len = min_t(u64, seg->length, MAX_RW_COUNT);
+	ret = import_ubuf(eng->write ? ITER_SOURCE : ITER_DEST, buf, len, &local);
 	if (ret)
 		return ret;
-	return usize;
+
+	reach = pvmread_target_reach(target, seg->remote, len);
+	if (seg->flags & PVMREAD_SEGMENT_STRING)
+		ret = pvmread_engine_string(eng, seg->remote, reach, &local);
+	else
+		ret = pvmread_engine_move(eng, seg->remote, reach,
+					  pvmread_batch_ahead(target, eng, seg,
+							      left),
+					  &local);
+	seg->done = len - iov_iter_count(&local);
+	if (!ret && reach < len)
+		return -EIO;
+	return min(ret, 0);
 }
+
+/*
+ * BATCH behind the struct: move the segments, and write their results a chunk at
+ * a time.
+ *
+ * Return: 0, or what ended it: -EFAULT for the array, -EINTR. In any case
+ * batch->completed is how many have their result.
+ */
+static int pvmread_batch_run(struct pvmread_target *target,
+			     struct pvmread_engine *eng,
+			     struct pvmread_batch *batch,
+			     struct pvmread_segment __user *usegs)
+{
+	struct pvmread_segment segs[PVMREAD_BATCH_CHUNK];
+	bool stop = false;
+
+	while (batch->completed < batch->count && !stop) {
+		u64 left = batch->count - batch->completed;
+		size_t moved = 0;
+		int i, n;
+
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+		n = pvmread_batch_fetch(segs, usegs, min(left, ARRAY_SIZE(segs)));
+		if (n < 0)
+			return n;
+
+		for (i = 0; i < n && !stop; i++) {
+			int reason = pvmread_batch_segment(target, eng, &segs[i],
+							   n - i);
+
+			segs[i].error = -reason;
+			moved += segs[i].done;
+			if (reason == -EIO)
+				atomic64_inc(&target->faults);
+			stop = reason && (batch->flags & PVMREAD_STOP);
+			if (reason == -EINTR)
+				stop = true;
+		}
+		pvmread_target_account(target, eng->write, moved);
+		if (pvmread_batch_store(segs, usegs, i))
+			return -EFAULT;
+		batch->completed += i;
+		usegs += i;
+	}
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+static long pvmread_ioctl_batch(struct file *file,
+				struct pvmread_batch __user *ubatch)
+{
+	struct pvmread_target *target = file->private_data;
+	struct pvmread_batch batch;
+	struct pvmread_engine eng;
+	void __user *usegs;
+	u32 flags;
+	long ret;
+
+	ret = pvmread_get_arg(&batch, sizeof(batch), sizeof(batch), ubatch);
+	if (ret < 0)
+		return ret;
+	if (batch.flags & ~(PVMREAD_WRITE | PVMREAD_STOP | PVMREAD_NOWAIT |
+			    PVMREAD_RESIDENT))
+		return -EINVAL;
+	batch.completed = 0;
+	if (put_user(batch.completed, &ubatch->completed))
+		return -EFAULT;
+
+	if ((batch.flags & PVMREAD_WRITE) && !(file->f_mode & FMODE_WRITE))
+		return -EBADF;
+	if (batch.count > PVMREAD_MAX_BATCH)
+		return -EINVAL;
+	if (!mmget_not_zero(target->mm))
+		return -ESRCH;
+
+	flags = batch.flags | (target->flags & ~PVMREAD_WRITE);
+	ret = pvmread_user_ptr(batch.segments, &usegs);
+	if (ret)
+		goto put;
+	/* Its own page pointers will do: nothing is allocated. */
+	ret = pvmread_engine_init(&eng, flags, 0);
+	if (ret)
+		goto put;
+	eng.mm = target->mm;
+	ret = pvmread_batch_run(target, &eng, &batch, usegs);
+	pvmread_engine_release(&eng);
+	if (put_user(batch.completed, &ubatch->completed))
+		ret = -EFAULT;
+put:
+	pvmread_target_put(target->mm, flags);
+	return ret;
+}
+
+static long pvmread_target_ioctl(struct file *file, unsigned int cmd,
+				 unsigned long arg)
+{
+	switch (cmd) {
+	case PVMREAD_IOC_BATCH:
+		return pvmread_ioctl_batch(file, (void __user *)arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+#ifdef CONFIG_PROC_FS
+static void pvmread_target_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct pvmread_target *target = file->private_data;
+	pid_t nr = -1;
+
+	/* The number of a process that is gone may be another's by now. */
+	if (atomic_read(&target->mm->mm_users))
+		nr = pid_nr_ns(target->pid, proc_pid_ns(file_inode(m->file)->i_sb));
+	seq_printf(m, "pid:\t%d\n", nr);
+	seq_printf(m, "range:\t%08lx-%08lx\n", target->start,
+		   target->last + 1 ?: ULONG_MAX);
+	seq_printf(m, "mode:\t%s%s%s\n",
+		   target->flags & PVMREAD_WRITE ? "rw" : "r",
+		   target->flags & PVMREAD_NOWAIT ? " nowait" : "",
+		   target->flags & PVMREAD_RESIDENT ? " resident" : "");
+	seq_printf(m, "read:\t%lld\n", atomic64_read(&target->bytes_read));
+	seq_printf(m, "written:\t%lld\n", atomic64_read(&target->bytes_written));
+	seq_printf(m, "faults:\t%lld\n", atomic64_read(&target->faults));
+}
+#endif
+
+static void pvmread_target_free(struct pvmread_target *target)
+{
+	mmdrop(target->mm);
+	put_pid(target->pid);
+	kfree(target);
+}
+
+static int pvmread_target_release(struct inode *inode, struct file *file)
+{
+	pvmread_target_free(file->private_data);
+	return 0;
+}
+
+static const struct file_operations pvmread_target_fops = {
+	.owner		= THIS_MODULE,
+	.fop_flags	= FOP_UNSIGNED_OFFSET,
+	.llseek		= no_seek_end_llseek,
+	.read_iter	= pvmread_target_read_iter,
+	.write_iter	= pvmread_target_write_iter,
+	.splice_read	= copy_splice_read,
+	.splice_write	= iter_file_splice_write,
+	.unlocked_ioctl	= pvmread_target_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.release	= pvmread_target_release,
+#ifdef CONFIG_PROC_FS
+	.show_fdinfo	= pvmread_target_show_fdinfo,
+#endif
+};
+
+/**
+ * pvmread_target_file() - a process as a file
+ * @attach: what is asked for, checked but for the process
+ * @last: the last address that the file is to reach
+ *
+ * Return: the file, which the caller owns, or an ERR_PTR: what
+ * pvmread_target_task() and pvmread_target_mm() say, -ENOMEM, -ENFILE.
+ */
+static struct file *pvmread_target_file(const struct pvmread_attach *attach,
+					unsigned long last)
+{
+	bool write = attach->flags & PVMREAD_WRITE;
+	struct pvmread_target *target;
+	struct task_struct *task;
+	struct mm_struct *mm;
+	struct file *file;
+
+	task = pvmread_target_task(attach->pid, attach->flags);
+	if (IS_ERR(task))
+		return ERR_CAST(task);
+	mm = pvmread_target_mm(task);
+	if (IS_ERR(mm)) {
+		file = ERR_CAST(mm);
+		goto put_task;
+	}
+
+	file = ERR_PTR(-ENOMEM);
+	target = kzalloc(sizeof(*target), GFP_KERNEL_ACCOUNT);
+	if (!target)
+		goto put_mm;
+	/* From users to mm_count: what is mapped goes when the process goes. */
+	mmgrab(mm);
+	target->mm = mm;
+	target->pid = get_task_pid(task, PIDTYPE_TGID);
+	target->start = attach->start;
+	target->last = last;
+	target->flags = attach->flags;
+
+	file = anon_inode_getfile_fmode("[pvmread]", &pvmread_target_fops,
+					target, write ? O_RDWR : O_RDONLY,
+					FMODE_LSEEK | FMODE_PREAD |
+					FMODE_PWRITE | FMODE_NOWAIT);
+	if (IS_ERR(file))
+		pvmread_target_free(target);
+	else
+		file->f_pos = target->start;
+put_mm:
+	mmput(mm);
+put_task:
+	put_task_struct(task);
+	return file;
+}
+
+/* --- device -------------------------------------------------------------- */
 
 static long pvmread_ioctl_info(void __user *uarg)
 {
@@ -572,8 +1189,12 @@ static long pvmread_ioctl_info(void __user *uarg)
 		.version = PVMREAD_ABI_VERSION,
 		.max_segments = UIO_MAXIOV,
 		.features = PVMREAD_FEATURE_READV | PVMREAD_FEATURE_WRITEV |
-			    (readonly ? PVMREAD_FEATURE_READONLY : 0),
+			    (readonly ? PVMREAD_FEATURE_READONLY : 0) |
+			    PVMREAD_FEATURE_ATTACH | PVMREAD_FEATURE_BATCH |
+			    (pvmread_has_pidfd ? PVMREAD_FEATURE_PIDFD : 0) |
+			    PVMREAD_FEATURE_NOWAIT | PVMREAD_FEATURE_RESIDENT,
 		.max_bytes = MAX_RW_COUNT,
+		.max_batch = PVMREAD_MAX_BATCH,
 	};
 	if (copy_to_user(uarg, &info, min_t(size_t, usize, sizeof(info))))
 		return -EFAULT;
@@ -603,9 +1224,11 @@ static int pvmread_put_rw(struct pvmread_rw __user *urw,
  */
 static ssize_t pvmread_rw(struct pvmread_rw *rw, bool write)
 {
+	u32 flags = rw->flags | (write ? PVMREAD_WRITE : 0);
 	struct pvmread_vectors vec;
 	struct pvmread_engine eng;
-	struct mm_struct *mm;
+	struct task_struct *task;
+	unsigned long pages;
 	ssize_t total, moved;
 	int ret;
 
@@ -614,18 +1237,28 @@ static ssize_t pvmread_rw(struct pvmread_rw *rw, bool write)
 	if (total < 0)
 		return total;
 
-	ret = pvmread_engine_init(&eng, &vec, write);
-	if (ret <= 0)
+	ret = 0;
+	pages = pvmread_vectors_pages(&vec);
+	if (!pages)
+		goto release_vectors;
+	ret = pvmread_engine_init(&eng, flags, pages);
+	if (ret)
 		goto release_vectors;
 
-	mm = pvmread_target_mm(rw->pid);
-	if (IS_ERR(mm)) {
-		ret = PTR_ERR(mm);
+	task = pvmread_target_task(rw->pid, flags);
+	if (IS_ERR(task)) {
+		ret = PTR_ERR(task);
+		goto release_engine;
+	}
+	eng.mm = pvmread_target_mm(task);
+	put_task_struct(task);
+	if (IS_ERR(eng.mm)) {
+		ret = PTR_ERR(eng.mm);
 		goto release_engine;
 	}
 
-	ret = pvmread_engine_run(&eng, mm, &vec);
-	mmput(mm);
+	ret = pvmread_engine_run(&eng, &vec);
+	pvmread_target_put(eng.mm, flags);
 
 	rw->stop_addr = eng.stop_addr;
 	rw->error = -ret;
@@ -654,7 +1287,7 @@ static long pvmread_ioctl_rw(struct file *file, struct pvmread_rw __user *urw,
 				urw);
 	if (usize < 0)
 		return usize;
-	if (rw.flags)
+	if (rw.flags & ~(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT))
 		return -EINVAL;
 
 	/* A struct that cannot be answered must fail before bytes move. */
@@ -681,6 +1314,51 @@ static long pvmread_ioctl_rw(struct file *file, struct pvmread_rw __user *urw,
 	return min_t(ssize_t, moved, 0);
 }
 
+static long pvmread_ioctl_attach(struct file *file, void __user *uarg)
+{
+	struct pvmread_attach attach;
+	u64 last = ULONG_MAX;
+	struct file *target;
+	long ret;
+	int fd;
+
+	ret = pvmread_get_arg(&attach, sizeof(attach), sizeof(attach), uarg);
+	if (ret < 0)
+		return ret;
+	if (attach.flags & ~(PVMREAD_PIDFD | PVMREAD_WRITE | PVMREAD_NOWAIT |
+			     PVMREAD_RESIDENT))
+		return -EINVAL;
+	if (attach.__reserved)
+		return -EINVAL;
+	if (attach.length) {
+		if (check_add_overflow(attach.start, attach.length - 1, &last) ||
+		    overflows_type(last, unsigned long))
+			return -EINVAL;
+	} else if (attach.start) {
+		return -EINVAL;
+	}
+
+	/* The file allows no more than the one it comes from. */
+	if (!(file->f_mode & FMODE_READ))
+		return -EBADF;
+	if (attach.flags & PVMREAD_WRITE) {
+		if (!(file->f_mode & FMODE_WRITE))
+			return -EBADF;
+		if (readonly)
+			return -EROFS;
+	}
+
+	target = pvmread_target_file(&attach, last);
+	if (IS_ERR(target))
+		return PTR_ERR(target);
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		fput(target);
+	else
+		fd_install(fd, target);
+	return fd;
+}
+
 static long pvmread_ioctl(struct file *file, unsigned int cmd,
 			  unsigned long arg)
 {
@@ -693,6 +1371,8 @@ static long pvmread_ioctl(struct file *file, unsigned int cmd,
 		return pvmread_ioctl_rw(file, uarg, false);
 	case PVMREAD_IOC_WRITEV:
 		return pvmread_ioctl_rw(file, uarg, true);
+	case PVMREAD_IOC_ATTACH:
+		return pvmread_ioctl_attach(file, uarg);
 	default:
 		return -ENOTTY;
 	}
@@ -715,13 +1395,21 @@ static struct miscdevice pvmread_miscdev = {
 
 static int __init pvmread_init(void)
 {
-	unsigned long addr = pvmread_find_symbol("mm_access");
+	unsigned long addr = pvmread_find_symbol("mm_access", mmput);
 
 	if (!addr) {
 		pr_err("mm_access not found among the kernel's symbols, refusing to load: CONFIG_KALLSYMS is needed\n");
 		return -ENOENT;
 	}
 	static_call_update(pvmread_mm_access, (void *)addr);
+
+	addr = pvmread_find_symbol("pidfd_get_task", find_vpid);
+	if (addr) {
+		static_call_update(pvmread_pidfd_get_task, (void *)addr);
+		pvmread_has_pidfd = true;
+	} else {
+		pr_info("pidfd_get_task not found among the kernel's symbols: no pidfds\n");
+	}
 	return misc_register(&pvmread_miscdev);
 }
 module_init(pvmread_init);

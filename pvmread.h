@@ -20,6 +20,9 @@
 /* Up to this many page pointers stand on the stack. */
 #define PVMREAD_STACK_PAGES	16
 
+/* The most segments that one BATCH has. */
+#define PVMREAD_MAX_BATCH	65536
+
 /**
  * struct pvmread_vectors - the two sides of a request, copied in and checked
  * @local: the caller's memory, and how much of it is still to be used
@@ -44,19 +47,28 @@ struct pvmread_vectors {
 /**
  * struct pvmread_engine - what moves bytes between an mm and an iov_iter
  * @mm: the target's memory; the caller holds a reference to its users
- * @gup_flags: FOLL_WRITE to write to @mm, 0 to read it
+ * @write: to @mm, or from it
+ * @nowait: wait for neither a page nor a lock of @mm
+ * @pin: the pages are pinned; if not, they are just referenced
+ * @gup_flags: how they are to be had: FOLL_WRITE, FOLL_NOWAIT, FOLL_NOFAULT
  * @stop_addr: the address in @mm at which the last transfer ended
- * @pages: where the pinned pages are noted, @stack or allocated
+ * @first: the address of the first page that is pinned
+ * @nr: how many are
+ * @pages: where they are noted, @stack or allocated
  * @max_pages: how many fit there
  * @stack: room for a small transfer
  *
  * Set up by pvmread_engine_init(), given back by pvmread_engine_release().
- * Between two calls it holds no pin.
  */
 struct pvmread_engine {
 	struct mm_struct *mm;
+	bool write;
+	bool nowait;
+	bool pin;
 	unsigned int gup_flags;
 	unsigned long stop_addr;
+	unsigned long first;
+	unsigned long nr;
 	struct page **pages;
 	unsigned long max_pages;
 	struct page *stack[PVMREAD_STACK_PAGES];
@@ -71,18 +83,23 @@ struct pvmread_engine {
 #define PVMREAD_TESTED
 #define EXPORT_SYMBOL_TO_SUITE EXPORT_SYMBOL_GPL
 
-unsigned long pvmread_find_symbol(const char *name);
+unsigned long pvmread_find_symbol(const char *name, const void *neighbour);
 
 ssize_t pvmread_vectors_import(struct pvmread_vectors *vec, bool write,
 			       u64 local, u64 local_count,
 			       u64 remote, u64 remote_count);
 void pvmread_vectors_release(struct pvmread_vectors *vec);
+unsigned long pvmread_vectors_pages(const struct pvmread_vectors *vec);
 
-int pvmread_engine_init(struct pvmread_engine *eng,
-			const struct pvmread_vectors *vec, bool write);
+int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
+			unsigned long pages);
+int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
+			size_t len, size_t ahead, struct iov_iter *local);
+int pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
+			  size_t len, struct iov_iter *local);
+int pvmread_engine_run(struct pvmread_engine *eng, struct pvmread_vectors *vec);
+void pvmread_engine_unpin(struct pvmread_engine *eng);
 void pvmread_engine_release(struct pvmread_engine *eng);
-int pvmread_engine_run(struct pvmread_engine *eng, struct mm_struct *mm,
-		       struct pvmread_vectors *vec);
 #else
 #define PVMREAD_TESTED static
 #define EXPORT_SYMBOL_TO_SUITE(...)

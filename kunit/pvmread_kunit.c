@@ -24,6 +24,8 @@
 #include <linux/uio.h>
 #include <linux/vmalloc.h>
 
+#include <linux/pvmread.h>
+
 #include "pvmread.h"
 
 /* One more than two pins take, and some to spare. */
@@ -154,6 +156,7 @@ static struct outcome request(struct kunit *test, bool write,
 	struct outcome out = {};
 	struct pvmread_vectors vec;
 	struct pvmread_engine eng;
+	unsigned long pages;
 	ssize_t total;
 	int ret;
 
@@ -172,9 +175,12 @@ static struct outcome request(struct kunit *test, bool write,
 		out.ret = total;
 		return out;
 	}
-	ret = pvmread_engine_init(&eng, &vec, write);
-	if (ret > 0) {
-		out.reason = pvmread_engine_run(&eng, p->remote, &vec);
+	pages = pvmread_vectors_pages(&vec);
+	ret = pages ? pvmread_engine_init(&eng, write ? PVMREAD_WRITE : 0,
+					  pages) : 0;
+	if (pages && !ret) {
+		eng.mm = p->remote;
+		out.reason = pvmread_engine_run(&eng, &vec);
 		out.stop = eng.stop_addr;
 		ret = out.reason;
 		pvmread_engine_release(&eng);
@@ -942,11 +948,14 @@ static int failing_request(struct pair *p, bool write, size_t count,
 	current->fail_nth = nth;
 	total = pvmread_vectors_import(&vec, write, p->vectors, count,
 				       p->vectors + VECTOR_SIZE, count);
-	if (total > 0)
-		ret = pvmread_engine_init(&eng, &vec, write);
-	if (ret > 0) {
-		ret = pvmread_engine_run(&eng, p->remote, &vec);
-		pvmread_engine_release(&eng);
+	if (total > 0) {
+		ret = pvmread_engine_init(&eng, write ? PVMREAD_WRITE : 0,
+					  pvmread_vectors_pages(&vec));
+		if (!ret) {
+			eng.mm = p->remote;
+			ret = pvmread_engine_run(&eng, &vec);
+			pvmread_engine_release(&eng);
+		}
 	}
 	if (total >= 0)
 		pvmread_vectors_release(&vec);
@@ -1025,16 +1034,16 @@ static void every_failure_on_the_way_gives_all_back(struct kunit *test)
 
 static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
 {
-	KUNIT_EXPECT_NE(test, pvmread_find_symbol("mm_access"), 0UL);
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mmput"),
+	KUNIT_EXPECT_NE(test, pvmread_find_symbol("mm_access", mmput), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mmput", mmput),
 			(unsigned long)mmput);
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("get_task_mm"),
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("get_task_mm", mmput),
 			(unsigned long)get_task_mm);
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mm_acces"), 0UL);
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mm_access_not"), 0UL);
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol(""), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mm_acces", mmput), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mm_access_not", mmput), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("", mmput), 0UL);
 	/* A module's, this one's neighbour. */
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("pvmread_find_symbol"), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("pvmread_find_symbol", mmput), 0UL);
 }
 
 /* --- the suite ----------------------------------------------------------- */
