@@ -223,14 +223,17 @@ static void pvmread_target_put(struct mm_struct *mm, u32 flags)
  *
  * Return: that size, or -EINVAL, -E2BIG, -EFAULT.
  */
-static long pvmread_get_arg(void *arg, size_t size, size_t min_size,
-			    void __user *uarg)
+static __always_inline long pvmread_get_arg(void *arg, size_t size,
+					    size_t min_size, void __user *uarg)
 {
 	u32 usize;
 	int ret;
 
 	if (get_user(usize, (u32 __user *)uarg))
 		return -EFAULT;
+	/* A size that the compiler knows spares the hardening's checks. */
+	if (usize == size)
+		return copy_from_user(arg, uarg, size) ? -EFAULT : usize;
 	if (usize < min_size)
 		return -EINVAL;
 	if (usize > PAGE_SIZE)
@@ -264,40 +267,45 @@ static int pvmread_copy_iovecs(struct iovec *iov, const void __user *uvec,
 {
 	const struct compat_iovec __user *ucompat = uvec;
 	const struct iovec __user *unative = uvec;
+	int ret = -EFAULT;
 	unsigned long i;
-	bool whole;
 
 	if (in_compat_syscall()) {
-		if (!access_ok(ucompat, count * sizeof(*ucompat)))
+		if (!user_read_access_begin(ucompat, count * sizeof(*ucompat)))
 			return -EFAULT;
 		for (i = 0; i < count; i++) {
-			struct compat_iovec elem;
+			compat_uptr_t base;
+			compat_ssize_t len;
 
-			if (copy_from_user(&elem, &ucompat[i], sizeof(elem)))
-				return -EFAULT;
-			if ((compat_ssize_t)elem.iov_len < 0)
-				return -EINVAL;
-			iov[i].iov_base = compat_ptr(elem.iov_base);
-			iov[i].iov_len = elem.iov_len;
+			unsafe_get_user(len, &ucompat[i].iov_len, out);
+			unsafe_get_user(base, &ucompat[i].iov_base, out);
+			if (len < 0)
+				goto einval;
+			iov[i].iov_base = compat_ptr(base);
+			iov[i].iov_len = len;
 		}
-		return 0;
-	}
-
-	if (!access_ok(unative, count * sizeof(*unative)))
-		return -EFAULT;
-	/*
-	 * All at once if possible. If not, one by one: how much of the whole
-	 * was copied is exact on some architectures only.
-	 */
-	whole = !copy_from_user(iov, unative, count * sizeof(*iov));
-	for (i = 0; i < count; i++) {
-		if (!whole &&
-		    copy_from_user(&iov[i], &unative[i], sizeof(iov[i])))
+	} else {
+		if (!user_read_access_begin(unative, count * sizeof(*unative)))
 			return -EFAULT;
-		if ((ssize_t)iov[i].iov_len < 0)
-			return -EINVAL;
+		for (i = 0; i < count; i++) {
+			void __user *base;
+			ssize_t len;
+
+			unsafe_get_user(len, &unative[i].iov_len, out);
+			unsafe_get_user(base, &unative[i].iov_base, out);
+			if (len < 0)
+				goto einval;
+			iov[i].iov_base = base;
+			iov[i].iov_len = len;
+		}
 	}
-	return 0;
+	ret = 0;
+	goto out;
+einval:
+	ret = -EINVAL;
+out:
+	user_read_access_end();
+	return ret;
 }
 
 /* The remote side of pvmread_vectors_import(); on failure nothing is held. */
@@ -434,8 +442,9 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_pages);
 /**
  * pvmread_engine_init() - make an engine ready for a request
  * @eng: the engine; on success pvmread_engine_release() is due
- * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT; others are not
- *	looked at. What a flag does to the target is said here and nowhere else
+ * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_PIN; others
+ *	are not looked at. What a flag does to the target is said here and
+ *	nowhere else
  * @pages: how many pages one pin has to take at most
  *
  * The page pointers are allocated here and not for each segment, and only if
@@ -450,9 +459,10 @@ PVMREAD_TESTED int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
 	eng->nowait = flags & PVMREAD_NOWAIT;
 	/*
 	 * A pin has a page that is shared copy-on-write copied first, by a
-	 * fault. A reference will do for a look at what is there.
+	 * fault. For a look at what is there a reference will do.
 	 */
-	eng->pin = !(flags & PVMREAD_RESIDENT) || eng->write;
+	eng->pin = flags & PVMREAD_WRITE ||
+		   (flags & (PVMREAD_PIN | PVMREAD_RESIDENT)) == PVMREAD_PIN;
 	eng->gup_flags = (flags & PVMREAD_WRITE ? FOLL_WRITE : 0) |
 			 (flags & PVMREAD_NOWAIT ? FOLL_NOWAIT : 0) |
 			 (flags & PVMREAD_RESIDENT ? FOLL_NOFAULT : 0);
@@ -566,12 +576,13 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
  */
 static size_t pvmread_contiguous(struct page **page, size_t offset, size_t len)
 {
-	struct folio *folio = page_folio(*page);
 	size_t span = PAGE_SIZE - offset;
+	struct folio *folio;
 	unsigned long pfn;
 
-	if (span >= len)
+	if (len <= span)
 		return len;
+	folio = page_folio(*page);
 	if (IS_ENABLED(CONFIG_HIGHMEM) || !folio_test_large(folio))
 		return span;
 	for (pfn = page_to_pfn(*page++) + 1; span < len; span += PAGE_SIZE) {
@@ -583,39 +594,23 @@ static size_t pvmread_contiguous(struct page **page, size_t offset, size_t len)
 }
 
 /*
- * Copy @len bytes, of which the first is @skip bytes behind the first pinned
- * one, between pinned pages and the local side, which has at least as many
- * left. Local faults are taken here, and no lock is held.
+ * Copy @len bytes that are one piece of the kernel's memory. Local faults are
+ * taken here, and no lock is held. Where all memory is mapped, this is
+ * copy_page_to_iter() without its loop over pages.
  *
- * Return: 0, or -EFAULT if the local side faulted.
+ * Return: how many; less if a fault could not be served.
  */
-static int pvmread_engine_copy(const struct pvmread_engine *eng, size_t skip,
-			       size_t len, struct iov_iter *local)
+static size_t pvmread_copy(struct page *page, size_t offset, size_t len,
+			   bool write, struct iov_iter *local)
 {
-	struct page **page = &eng->pages[skip >> PAGE_SHIFT];
-	size_t offset = offset_in_page(skip);
+	void *mem;
 
-	while (len) {
-		size_t part = pvmread_contiguous(page, offset, len);
-		size_t copied;
-
-		if (offset + part <= PAGE_SIZE)
-			copied = eng->write ?
-				 copy_page_from_iter(*page, offset, part, local) :
-				 copy_page_to_iter(*page, offset, part, local);
-		else
-			copied = eng->write ?
-				 _copy_from_iter(page_address(*page) + offset,
-						 part, local) :
-				 _copy_to_iter(page_address(*page) + offset,
-					       part, local);
-		if (copied < part)
-			return -EFAULT;
-		len -= part;
-		page += (offset + part) >> PAGE_SHIFT;
-		offset = 0;
-	}
-	return 0;
+	if (IS_ENABLED(CONFIG_HIGHMEM))
+		return write ? copy_page_from_iter(page, offset, len, local) :
+			       copy_page_to_iter(page, offset, len, local);
+	mem = page_address(page) + offset;
+	return write ? _copy_from_iter(mem, len, local) :
+		       _copy_to_iter(mem, len, local);
 }
 
 /**
@@ -623,8 +618,6 @@ static int pvmread_engine_copy(const struct pvmread_engine *eng, size_t skip,
  * @eng: the engine, its mm set; the caller holds a reference to the mm's users
  * @addr: where the piece is, any address
  * @len: how long it is; no more is moved than @local has left
- * @ahead: how many bytes from @addr on will be asked for, if that is more:
- *	pages that lie there may be pinned with this piece's
  * @local: the other side, left advanced by what was moved
  *
  * May sleep, and for as long as the page faults of either side take; a fatal
@@ -638,31 +631,34 @@ static int pvmread_engine_copy(const struct pvmread_engine *eng, size_t skip,
  */
 PVMREAD_TESTED int pvmread_engine_move(struct pvmread_engine *eng,
 				       unsigned long addr, size_t len,
-				       size_t ahead, struct iov_iter *local)
+				       struct iov_iter *local)
 {
 	int ret = 0;
 
 	len = min(len, iov_iter_count(local));
-	eng->stop_addr = addr;
-	while (len && !ret) {
-		size_t before = iov_iter_count(local);
-		size_t skip, moved;
+	while (len) {
+		struct page **page;
+		size_t skip, part, copied;
 
 		if (!pvmread_engine_has(eng, addr)) {
-			ret = pvmread_engine_pin(eng, addr, max(len, ahead));
+			ret = pvmread_engine_pin(eng, addr, len);
 			if (ret)
 				break;
 		}
 		skip = addr - eng->first;
-		ret = pvmread_engine_copy(eng, skip,
-					  min(len, eng->nr * PAGE_SIZE - skip),
-					  local);
-		moved = before - iov_iter_count(local);
-		addr += moved;
-		len -= moved;
-		ahead -= min(ahead, moved);
-		eng->stop_addr = addr;
+		page = &eng->pages[skip >> PAGE_SHIFT];
+		part = pvmread_contiguous(page, offset_in_page(addr),
+					  min(len, eng->nr * PAGE_SIZE - skip));
+		copied = pvmread_copy(*page, offset_in_page(addr), part,
+				      eng->write, local);
+		addr += copied;
+		len -= copied;
+		if (copied < part) {
+			ret = -EFAULT;
+			break;
+		}
 	}
+	eng->stop_addr = addr;
 	return ret;
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_move);
@@ -687,7 +683,6 @@ pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 	int ret = 0;
 
 	len = min(len, iov_iter_count(local));
-	eng->stop_addr = addr;
 	while (len && !ret) {
 		size_t part = min3(len, sizeof(buf),
 				   PAGE_SIZE - offset_in_page(addr));
@@ -712,8 +707,8 @@ pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 			ret = 1;
 		addr += copied;
 		len -= copied;
-		eng->stop_addr = addr;
 	}
+	eng->stop_addr = addr;
 	return ret;
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_string);
@@ -743,7 +738,7 @@ PVMREAD_TESTED int pvmread_engine_run(struct pvmread_engine *eng,
 		if (!seg->iov_len)
 			continue;
 		ret = pvmread_engine_move(eng, (unsigned long)seg->iov_base,
-					  seg->iov_len, 0, &vec->local);
+					  seg->iov_len, &vec->local);
 		pvmread_engine_unpin(eng);
 	}
 	return ret;
@@ -796,8 +791,8 @@ static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 {
 	struct pvmread_target *target = iocb->ki_filp->private_data;
 	size_t len = iov_iter_count(iter), moved = 0, reach;
+	struct pvmread_engine eng __uninitialized;
 	u64 addr = iocb->ki_pos;
-	struct pvmread_engine eng;
 	int ret;
 
 	flags |= target->flags & ~PVMREAD_WRITE;
@@ -811,7 +806,7 @@ static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 	if (ret)
 		goto put;
 	eng.mm = target->mm;
-	ret = pvmread_engine_move(&eng, addr, reach, 0, iter);
+	ret = pvmread_engine_move(&eng, addr, reach, iter);
 	pvmread_engine_release(&eng);
 	if (!ret && reach < len)
 		ret = -EIO;
@@ -895,21 +890,18 @@ static int pvmread_batch_fetch(struct pvmread_segment *segs,
  * need or in the one behind these, and one pin can take them.
  */
 static size_t pvmread_batch_ahead(const struct pvmread_target *target,
-				  const struct pvmread_engine *eng,
 				  const struct pvmread_segment *segs,
 				  unsigned int n)
 {
 	u64 first = round_down(segs->remote, PAGE_SIZE), end = segs->remote;
 	unsigned int i;
 
-	if (pvmread_engine_has(eng, segs->remote))
-		return 0;
 	for (i = 0; i < n; i++) {
 		const struct pvmread_segment *seg = &segs[i];
 		u64 seg_end;
 
 		if (seg->remote < first ||
-		    seg->remote > round_up(end, PAGE_SIZE) ||
+		    seg->remote >= round_up(end, PAGE_SIZE) + PAGE_SIZE ||
 		    check_add_overflow(seg->remote, seg->length, &seg_end))
 			break;
 		/* How far a string goes nobody knows: no page for it alone. */
@@ -923,38 +915,86 @@ static size_t pvmread_batch_ahead(const struct pvmread_target *target,
 	return pvmread_target_reach(target, segs->remote, end);
 }
 
+/* Up to this many bytes are moved one word at a time, and cheapest so. */
+#define PVMREAD_BATCH_SMALL	128
+
 /*
- * Move one segment. @left is how many of the chunk are left, it and those
- * behind it. Return: 0 or why it was not moved whole; seg->done says how much.
+ * The common case: read a few bytes of one page that is pinned.
+ *
+ * Return: true if it is this case and they were read; false for any other, a
+ * fault of the local side among them.
  */
-static int pvmread_batch_segment(struct pvmread_target *target,
-				 struct pvmread_engine *eng,
-				 struct pvmread_segment *seg, unsigned int left)
+static __always_inline bool
+pvmread_batch_read_small(const struct pvmread_target *target,
+			 const struct pvmread_engine *eng,
+			 struct pvmread_segment *seg)
+{
+	unsigned long skip = seg->remote - eng->first;
+	size_t len = seg->length;
+	void __user *buf;
+	bool read = false;
+	void *mem;
+
+	if (!pvmread_engine_has(eng, seg->remote) || seg->flags || eng->write ||
+	    seg->length > min(PVMREAD_BATCH_SMALL,
+			      PAGE_SIZE - offset_in_page(skip)))
+		return false;
+	/* No length, no byte to ask for: not this case either. */
+	if (seg->remote < target->start || seg->remote > target->last ||
+	    seg->length - 1 > target->last - seg->remote)
+		return false;
+	if (pvmread_user_ptr(seg->local, &buf))
+		return false;
+
+	mem = kmap_local_page(eng->pages[skip >> PAGE_SHIFT]);
+	if (user_write_access_begin(buf, len)) {
+		unsafe_copy_to_user(buf, mem + offset_in_page(skip), len, end);
+		read = true;
+end:
+		user_write_access_end();
+	}
+	kunmap_local(mem);
+	seg->done = len;
+	return read;
+}
+
+/*
+ * Any other case. @left is how many of the chunk are left, this segment and
+ * those behind it. Return: 0 or why it was not moved whole; seg->done says how
+ * much was.
+ */
+static noinline int pvmread_batch_move(struct pvmread_target *target,
+				       struct pvmread_engine *eng,
+				       struct pvmread_segment *seg,
+				       unsigned int left)
 {
 	u32 allowed = eng->write ? 0 : PVMREAD_SEGMENT_STRING;
+	size_t len = min_t(u64, seg->length, MAX_RW_COUNT), reach;
 	struct iov_iter local;
-	size_t len, reach;
 	void __user *buf;
 	int ret;
 
 	seg->done = 0;
 	if (seg->flags & ~allowed)
 		return -EINVAL;
-	if (pvmread_user_ptr(seg->local, &buf))
+	if (pvmread_user_ptr(seg->local, &buf) || !access_ok(buf, len))
 		return -EFAULT;
-	len = min_t(u64, seg->length, MAX_RW_COUNT);
-	ret = import_ubuf(eng->write ? ITER_SOURCE : ITER_DEST, buf, len, &local);
-	if (ret)
-		return ret;
-
 	reach = pvmread_target_reach(target, seg->remote, len);
-	if (seg->flags & PVMREAD_SEGMENT_STRING)
+	iov_iter_ubuf(&local, eng->write ? ITER_SOURCE : ITER_DEST, buf, len);
+
+	if (seg->flags & PVMREAD_SEGMENT_STRING) {
 		ret = pvmread_engine_string(eng, seg->remote, reach, &local);
-	else
-		ret = pvmread_engine_move(eng, seg->remote, reach,
-					  pvmread_batch_ahead(target, eng, seg,
-							      left),
-					  &local);
+	} else {
+		size_t ahead = pvmread_batch_ahead(target, seg, left);
+
+		if (reach && !pvmread_engine_has(eng, seg->remote)) {
+			ret = pvmread_engine_pin(eng, seg->remote,
+						 max(reach, ahead));
+			if (ret || pvmread_batch_read_small(target, eng, seg))
+				return ret;
+		}
+		ret = pvmread_engine_move(eng, seg->remote, reach, &local);
+	}
 	seg->done = len - iov_iter_count(&local);
 	if (!ret && reach < len)
 		return -EIO;
@@ -973,7 +1013,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 			     struct pvmread_batch *batch,
 			     struct pvmread_segment __user *usegs)
 {
-	struct pvmread_segment segs[PVMREAD_BATCH_CHUNK];
+	struct pvmread_segment segs[PVMREAD_BATCH_CHUNK] __uninitialized;
 	bool stop = false;
 
 	while (batch->completed < batch->count && !stop) {
@@ -989,9 +1029,11 @@ static int pvmread_batch_run(struct pvmread_target *target,
 			return n;
 
 		for (i = 0; i < n && !stop; i++) {
-			int reason = pvmread_batch_segment(target, eng, &segs[i],
-							   n - i);
+			int reason = 0;
 
+			if (!pvmread_batch_read_small(target, eng, &segs[i]))
+				reason = pvmread_batch_move(target, eng,
+							    &segs[i], n - i);
 			segs[i].error = -reason;
 			moved += segs[i].done;
 			if (reason == -EIO)
@@ -1013,8 +1055,8 @@ static long pvmread_ioctl_batch(struct file *file,
 				struct pvmread_batch __user *ubatch)
 {
 	struct pvmread_target *target = file->private_data;
+	struct pvmread_engine eng __uninitialized;
 	struct pvmread_batch batch;
-	struct pvmread_engine eng;
 	void __user *usegs;
 	u32 flags;
 	long ret;
@@ -1205,13 +1247,17 @@ static long pvmread_ioctl_info(void __user *uarg)
 static int pvmread_put_rw(struct pvmread_rw __user *urw,
 			  const struct pvmread_rw *rw, size_t usize)
 {
-	size_t tail = min(usize, offsetofend(struct pvmread_rw, stop_addr)) -
-		      offsetof(struct pvmread_rw, transferred);
-
-	if (put_user(rw->error, &urw->error) ||
-	    copy_to_user(&urw->transferred, &rw->transferred, tail))
+	if (!user_write_access_begin(urw, min(usize, sizeof(*urw))))
 		return -EFAULT;
+	unsafe_put_user(rw->error, &urw->error, efault);
+	unsafe_put_user(rw->transferred, &urw->transferred, efault);
+	if (usize >= offsetofend(struct pvmread_rw, stop_addr))
+		unsafe_put_user(rw->stop_addr, &urw->stop_addr, efault);
+	user_write_access_end();
 	return 0;
+efault:
+	user_write_access_end();
+	return -EFAULT;
 }
 
 /*
@@ -1224,9 +1270,9 @@ static int pvmread_put_rw(struct pvmread_rw __user *urw,
  */
 static ssize_t pvmread_rw(struct pvmread_rw *rw, bool write)
 {
-	u32 flags = rw->flags | (write ? PVMREAD_WRITE : 0);
-	struct pvmread_vectors vec;
-	struct pvmread_engine eng;
+	u32 flags = rw->flags | PVMREAD_PIN | (write ? PVMREAD_WRITE : 0);
+	struct pvmread_vectors vec __uninitialized;
+	struct pvmread_engine eng __uninitialized;
 	struct task_struct *task;
 	unsigned long pages;
 	ssize_t total, moved;

@@ -20,6 +20,12 @@
 /* Up to this many page pointers stand on the stack. */
 #define PVMREAD_STACK_PAGES	16
 
+/*
+ * Beside the flags of the ABI: to read, pin the pages as the syscall does. That
+ * gives the target a copy of its own of a page that it shares copy-on-write.
+ */
+#define PVMREAD_PIN		(1U << 31)
+
 /* The most segments that one BATCH has. */
 #define PVMREAD_MAX_BATCH	65536
 
@@ -94,7 +100,7 @@ unsigned long pvmread_vectors_pages(const struct pvmread_vectors *vec);
 int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
 			unsigned long pages);
 int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
-			size_t len, size_t ahead, struct iov_iter *local);
+			size_t len, struct iov_iter *local);
 int pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 			  size_t len, struct iov_iter *local);
 int pvmread_engine_run(struct pvmread_engine *eng, struct pvmread_vectors *vec);

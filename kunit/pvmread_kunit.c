@@ -176,7 +176,7 @@ static struct outcome request(struct kunit *test, bool write,
 		return out;
 	}
 	pages = pvmread_vectors_pages(&vec);
-	ret = pages ? pvmread_engine_init(&eng, write ? PVMREAD_WRITE : 0,
+	ret = pages ? pvmread_engine_init(&eng, write ? PVMREAD_WRITE : PVMREAD_PIN,
 					  pages) : 0;
 	if (pages && !ret) {
 		eng.mm = p->remote;
@@ -949,7 +949,7 @@ static int failing_request(struct pair *p, bool write, size_t count,
 	total = pvmread_vectors_import(&vec, write, p->vectors, count,
 				       p->vectors + VECTOR_SIZE, count);
 	if (total > 0) {
-		ret = pvmread_engine_init(&eng, write ? PVMREAD_WRITE : 0,
+		ret = pvmread_engine_init(&eng, write ? PVMREAD_WRITE : PVMREAD_PIN,
 					  pvmread_vectors_pages(&vec));
 		if (!ret) {
 			eng.mm = p->remote;

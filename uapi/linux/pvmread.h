@@ -50,6 +50,10 @@
  * of a new image is ever shown. (While another process shares the memory, as
  * after vfork(2), the memory is still there, and so is the target.)
  *
+ * A read takes pages as they are: one that is shared copy-on-write stays
+ * shared. A write gives the target a copy of its own first, and marks what it
+ * has written as dirty.
+ *
  * A transfer that ends early is short, as read(2) and write(2) are. One that
  * moved nothing answers
  *
@@ -129,9 +133,9 @@ enum pvmread_feature {
  * @PVMREAD_RESIDENT: move only pages that the target has mapped already, with
  *	the permission needed. Another one ends the transfer with EIO, as a hole
  *	does. No fault handler is ever entered: the target's resident set stays
- *	as it is, and a read leaves it sharing what it shares (with a forked
- *	process, through KSM), while a read without the flag may give the target
- *	a copy of its own
+ *	as it is, and a READV leaves it sharing what it shares, while one
+ *	without the flag, like the syscall, gives the target a copy of its own
+ *	of a page that is shared copy-on-write (with a forked process, say)
  * @PVMREAD_WRITE: ATTACH: the file can be written, too. BATCH: the segments
  *	are moved to the target
  * @PVMREAD_STOP: BATCH: end with the first segment that is not moved whole
@@ -305,8 +309,8 @@ enum pvmread_segment_flag {
  * struct pvmread_segment - one piece of a BATCH
  * @remote: in: its address in the target
  * @local: in: its address in the caller
- * @length: in: its number of bytes, any value; no more than
- *	&struct pvmread_info.max_bytes of them are moved
+ * @length: in: its number of bytes, any value; more than
+ *	&struct pvmread_info.max_bytes count as that many
  * @flags: in: bits of &enum pvmread_segment_flag
  * @error: out: 0 if all was moved, or why not: EIO, EFAULT, EAGAIN, ENOMEM, EINTR
  *	as in &struct pvmread_rw, where outside of the attached range is EIO,
