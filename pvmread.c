@@ -23,6 +23,7 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
+#include <linux/hugetlb_inline.h>
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
 #include <linux/miscdevice.h>
@@ -30,6 +31,7 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/overflow.h>
+#include <linux/pagemap.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/proc_fs.h>
@@ -457,6 +459,7 @@ PVMREAD_TESTED int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
 {
 	eng->write = flags & PVMREAD_WRITE;
 	eng->nowait = flags & PVMREAD_NOWAIT;
+	eng->resident = flags & PVMREAD_RESIDENT;
 	/*
 	 * A pin has a page that is shared copy-on-write copied first, by a
 	 * fault. For a look at what is there a reference will do.
@@ -464,8 +467,8 @@ PVMREAD_TESTED int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
 	eng->pin = flags & PVMREAD_WRITE ||
 		   (flags & (PVMREAD_PIN | PVMREAD_RESIDENT)) == PVMREAD_PIN;
 	eng->gup_flags = (flags & PVMREAD_WRITE ? FOLL_WRITE : 0) |
-			 (flags & PVMREAD_NOWAIT ? FOLL_NOWAIT : 0) |
-			 (flags & PVMREAD_RESIDENT ? FOLL_NOFAULT : 0);
+			 (flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT) ?
+			  FOLL_NOFAULT : 0);
 	eng->stop_addr = 0;
 	eng->first = 0;
 	eng->nr = 0;
@@ -521,6 +524,46 @@ static bool pvmread_engine_has(const struct pvmread_engine *eng,
 	return addr - eng->first < eng->nr * PAGE_SIZE;
 }
 
+/* Have pages as GUP gives them; *@locked is cleared if it let mmap_lock go. */
+static long pvmread_gup(struct pvmread_engine *eng, unsigned long nr,
+			unsigned int gup_flags, int *locked)
+{
+	if (eng->pin)
+		return pin_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
+					     eng->pages, locked);
+	return get_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
+				     eng->pages, locked);
+}
+
+/*
+ * Would a fault on the first page have to wait, whatever FOLL_NOWAIT asks for?
+ * It is a wish that a handler may not grant: filemap_fault() reads a page itself
+ * when readahead is off (MADV_RANDOM) or given up, shmem_fault() waits for a
+ * lock and for swap, page_mkwrite() for a journal. So of a file only that is
+ * asked for which its page cache holds. Called with mmap_lock held.
+ */
+static bool pvmread_fault_waits(const struct pvmread_engine *eng)
+{
+	struct vm_area_struct *vma = vma_lookup(eng->mm, eng->first);
+	struct folio *folio;
+	bool ready;
+
+	/* What is no file's, and what GUP refuses, does not get that far. */
+	if (!vma || !vma->vm_file || vma->vm_flags & (VM_IO | VM_PFNMAP) ||
+	    is_vm_hugetlb_page(vma))
+		return false;
+	if (eng->write && vma->vm_flags & VM_SHARED && vma->vm_ops &&
+	    vma->vm_ops->page_mkwrite)
+		return true;
+	folio = filemap_get_folio(vma->vm_file->f_mapping,
+				  linear_page_index(vma, eng->first));
+	if (IS_ERR(folio))
+		return true;
+	ready = folio_test_uptodate(folio) && !folio_test_locked(folio);
+	folio_put(folio);
+	return !ready;
+}
+
 /*
  * Pin pages of the target from the one at @addr on, as far as @len bytes need
  * them and there is room, in place of those that were. mmap_lock is held here
@@ -547,14 +590,13 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 	} else if (mmap_read_lock_killable(eng->mm)) {
 		return -EINTR;
 	}
-	if (eng->pin)
-		pinned = pin_user_pages_remote(eng->mm, eng->first, nr,
-					       eng->gup_flags, eng->pages,
-					       &locked);
-	else
-		pinned = get_user_pages_remote(eng->mm, eng->first, nr,
-					       eng->gup_flags, eng->pages,
-					       &locked);
+	pinned = pvmread_gup(eng, nr, eng->gup_flags, &locked);
+	if (pinned < 0 && eng->nowait && !eng->resident) {
+		/* Not there yet. 0 is what GUP, too, says to FOLL_NOWAIT. */
+		pinned = pvmread_fault_waits(eng) ? 0 :
+			 pvmread_gup(eng, 1, (eng->gup_flags & ~FOLL_NOFAULT) |
+					     FOLL_NOWAIT, &locked);
+	}
 	if (locked)
 		mmap_read_unlock(eng->mm);
 
@@ -564,7 +606,6 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 	}
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	/* Nothing, and no error: FOLL_NOWAIT met a page to be waited for. */
 	if (!pinned)
 		return -EAGAIN;
 	return pinned == -ENOMEM ? -ENOMEM : -EIO;
@@ -977,6 +1018,8 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
 	seg->done = 0;
 	if (seg->flags & ~allowed)
 		return -EINVAL;
+	if (!len)
+		return 0;
 	if (pvmread_user_ptr(seg->local, &buf) || !access_ok(buf, len))
 		return -EFAULT;
 	reach = pvmread_target_reach(target, seg->remote, len);
@@ -1363,8 +1406,8 @@ static long pvmread_ioctl_rw(struct file *file, struct pvmread_rw __user *urw,
 static long pvmread_ioctl_attach(struct file *file, void __user *uarg)
 {
 	struct pvmread_attach attach;
-	u64 last = ULONG_MAX;
 	struct file *target;
+	u64 end = 0;
 	long ret;
 	int fd;
 
@@ -1376,13 +1419,12 @@ static long pvmread_ioctl_attach(struct file *file, void __user *uarg)
 		return -EINVAL;
 	if (attach.__reserved)
 		return -EINVAL;
-	if (attach.length) {
-		if (check_add_overflow(attach.start, attach.length - 1, &last) ||
-		    overflows_type(last, unsigned long))
-			return -EINVAL;
-	} else if (attach.start) {
+	/* An end of 0 is that of all memory. */
+	if (attach.length ? check_add_overflow(attach.start, attach.length, &end) :
+			    attach.start)
 		return -EINVAL;
-	}
+	if (overflows_type(end, unsigned long))
+		return -EINVAL;
 
 	/* The file allows no more than the one it comes from. */
 	if (!(file->f_mode & FMODE_READ))
@@ -1394,7 +1436,7 @@ static long pvmread_ioctl_attach(struct file *file, void __user *uarg)
 			return -EROFS;
 	}
 
-	target = pvmread_target_file(&attach, last);
+	target = pvmread_target_file(&attach, end - 1);
 	if (IS_ERR(target))
 		return PTR_ERR(target);
 	fd = get_unused_fd_flags(O_CLOEXEC);

@@ -55,8 +55,9 @@ struct pvmread_vectors {
  * @mm: the target's memory; the caller holds a reference to its users
  * @write: to @mm, or from it
  * @nowait: wait for neither a page nor a lock of @mm
+ * @resident: bring no page in
  * @pin: the pages are pinned; if not, they are just referenced
- * @gup_flags: how they are to be had: FOLL_WRITE, FOLL_NOWAIT, FOLL_NOFAULT
+ * @gup_flags: how they are to be had first: FOLL_WRITE, FOLL_NOFAULT
  * @stop_addr: the address in @mm at which the last transfer ended
  * @first: the address of the first page that is pinned
  * @nr: how many are
@@ -70,6 +71,7 @@ struct pvmread_engine {
 	struct mm_struct *mm;
 	bool write;
 	bool nowait;
+	bool resident;
 	bool pin;
 	unsigned int gup_flags;
 	unsigned long stop_addr;

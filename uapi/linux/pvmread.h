@@ -48,7 +48,8 @@
  * The file does not keep the target's memory. When the target has exited or
  * has called execve(2), every read, write and BATCH answers ESRCH, and nothing
  * of a new image is ever shown. (While another process shares the memory, as
- * after vfork(2), the memory is still there, and so is the target.)
+ * after vfork(2), or a request that began before is still on its way, the
+ * memory is there, and so is the target.)
  *
  * A read takes pages as they are: one that is shared copy-on-write stays
  * shared. A write gives the target a copy of its own first, and marks what it
@@ -126,10 +127,9 @@ enum pvmread_feature {
  *	process itself, whatever its number was given to since
  * @PVMREAD_NOWAIT: do not wait for the target. A page that would have to be
  *	waited for, as for a userfaultfd or a disk, ends the transfer with EAGAIN,
- *	and so does a lock on the target's mappings that is taken. The page may be
- *	asked for, so that it is there later. It is the handler of the page fault
- *	that is told not to wait; a file system may do so nevertheless for a
- *	mapping without readahead (MADV_RANDOM)
+ *	and so does a lock on the target's mappings that is taken. What can be had
+ *	at once is: of a file, what its page cache holds; of anonymous memory,
+ *	what is in memory or was never touched
  * @PVMREAD_RESIDENT: move only pages that the target has mapped already, with
  *	the permission needed. Another one ends the transfer with EIO, as a hole
  *	does. No fault handler is ever entered: the target's resident set stays
@@ -279,7 +279,8 @@ struct pvmread_rw {
  *
  * errno, in the order in which the checks are made:
  *
- *  - EINVAL: @length is 0 and @start is not, or @start + @length is no address
+ *  - EINVAL: @length is 0 and @start is not, or @start + @length is over what
+ *    an address holds
  *  - EBADF: the device is not open for reading, or with PVMREAD_WRITE for
  *    writing
  *  - EROFS: PVMREAD_WRITE, and the module was loaded with readonly=1
@@ -310,7 +311,8 @@ enum pvmread_segment_flag {
  * @remote: in: its address in the target
  * @local: in: its address in the caller
  * @length: in: its number of bytes, any value; more than
- *	&struct pvmread_info.max_bytes count as that many
+ *	&struct pvmread_info.max_bytes count as that many. With 0 there is
+ *	nothing to move, and @remote and @local are not looked at
  * @flags: in: bits of &enum pvmread_segment_flag
  * @error: out: 0 if all was moved, or why not: EIO, EFAULT, EAGAIN, ENOMEM, EINTR
  *	as in &struct pvmread_rw, where outside of the attached range is EIO,
