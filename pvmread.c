@@ -617,21 +617,17 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
  */
 static size_t pvmread_contiguous(struct page **page, size_t offset, size_t len)
 {
+	unsigned long i, pfn = page_to_pfn(*page);
 	size_t span = PAGE_SIZE - offset;
-	struct folio *folio;
-	unsigned long pfn;
 
-	if (len <= span)
-		return len;
-	folio = page_folio(*page);
-	if (IS_ENABLED(CONFIG_HIGHMEM) || !folio_test_large(folio))
-		return span;
-	for (pfn = page_to_pfn(*page++) + 1; span < len; span += PAGE_SIZE) {
-		if (page_to_pfn(*page) != pfn++ || page_folio(*page) != folio)
-			return span;
-		page++;
+	for (i = 1; span < len && !IS_ENABLED(CONFIG_HIGHMEM); i++) {
+		/* The frames first: a look at a page may cost a cache miss. */
+		if (page_to_pfn(page[i]) != pfn + i ||
+		    page_folio(page[i]) != page_folio(*page))
+			break;
+		span += PAGE_SIZE;
 	}
-	return len;
+	return min(span, len);
 }
 
 /*
