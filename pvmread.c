@@ -30,6 +30,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/nospec.h>
 #include <linux/overflow.h>
 #include <linux/pagemap.h>
 #include <linux/pid.h>
@@ -444,9 +445,9 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_pages);
 /**
  * pvmread_engine_init() - make an engine ready for a request
  * @eng: the engine; on success pvmread_engine_release() is due
- * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_PIN; others
- *	are not looked at. What a flag does to the target is said here and
- *	nowhere else
+ * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_PIN,
+ *	PVMREAD_HELD; others are not looked at. What a flag asks of GUP is said
+ *	here and nowhere else
  * @pages: how many pages one pin has to take at most
  *
  * The page pointers are allocated here and not for each segment, and only if
@@ -457,14 +458,13 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_pages);
 PVMREAD_TESTED int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
 				       unsigned long pages)
 {
-	eng->write = flags & PVMREAD_WRITE;
-	eng->nowait = flags & PVMREAD_NOWAIT;
-	eng->resident = flags & PVMREAD_RESIDENT;
+	eng->flags = flags;
 	/*
 	 * A pin has a page that is shared copy-on-write copied first, by a
-	 * fault. For a look at what is there a reference will do.
+	 * fault. For a look at what is there a reference will do, but on s390,
+	 * where GUP makes a protected guest's page accessible to a pin alone.
 	 */
-	eng->pin = flags & PVMREAD_WRITE ||
+	eng->pin = flags & PVMREAD_WRITE || IS_ENABLED(CONFIG_S390) ||
 		   (flags & (PVMREAD_PIN | PVMREAD_RESIDENT)) == PVMREAD_PIN;
 	eng->gup_flags = (flags & PVMREAD_WRITE ? FOLL_WRITE : 0) |
 			 (flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT) ?
@@ -497,7 +497,8 @@ PVMREAD_TESTED void pvmread_engine_unpin(struct pvmread_engine *eng)
 		return;
 	if (eng->pin)
 		/* Dirty even after a fault: a part may have been written. */
-		unpin_user_pages_dirty_lock(eng->pages, eng->nr, eng->write);
+		unpin_user_pages_dirty_lock(eng->pages, eng->nr,
+					    eng->flags & PVMREAD_WRITE);
 	else
 		for (i = 0; i < eng->nr; i++)
 			put_page(eng->pages[i]);
@@ -524,6 +525,15 @@ static bool pvmread_engine_has(const struct pvmread_engine *eng,
 	return addr - eng->first < eng->nr * PAGE_SIZE;
 }
 
+/* The page at @addr, which is pinned: a guess of the CPU's must not go beyond. */
+static struct page **pvmread_engine_page(const struct pvmread_engine *eng,
+					 unsigned long addr)
+{
+	unsigned long i = (addr - eng->first) >> PAGE_SHIFT;
+
+	return &eng->pages[array_index_nospec(i, eng->nr)];
+}
+
 /* Have pages as GUP gives them; *@locked is cleared if it let mmap_lock go. */
 static long pvmread_gup(struct pvmread_engine *eng, unsigned long nr,
 			unsigned int gup_flags, int *locked)
@@ -545,18 +555,25 @@ static long pvmread_gup(struct pvmread_engine *eng, unsigned long nr,
 static bool pvmread_fault_waits(const struct pvmread_engine *eng)
 {
 	struct vm_area_struct *vma = vma_lookup(eng->mm, eng->first);
+	bool write = eng->flags & PVMREAD_WRITE, ready;
+	struct address_space *mapping;
 	struct folio *folio;
-	bool ready;
+	pgoff_t index;
 
 	/* What is no file's, and what GUP refuses, does not get that far. */
-	if (!vma || !vma->vm_file || vma->vm_flags & (VM_IO | VM_PFNMAP) ||
-	    is_vm_hugetlb_page(vma))
+	if (!vma || !vma->vm_file || is_vm_hugetlb_page(vma) ||
+	    vma->vm_flags & (VM_IO | VM_PFNMAP) ||
+	    !(vma->vm_flags & (write ? VM_WRITE : VM_READ)))
 		return false;
-	if (eng->write && vma->vm_flags & VM_SHARED && vma->vm_ops &&
+	mapping = vma->vm_file->f_mapping;
+	index = linear_page_index(vma, eng->first);
+	if (index >= DIV_ROUND_UP(i_size_read(mapping->host), PAGE_SIZE))
+		return false;
+
+	if (write && vma->vm_flags & VM_SHARED && vma->vm_ops &&
 	    vma->vm_ops->page_mkwrite)
 		return true;
-	folio = filemap_get_folio(vma->vm_file->f_mapping,
-				  linear_page_index(vma, eng->first));
+	folio = filemap_get_folio(mapping, index);
 	if (IS_ERR(folio))
 		return true;
 	ready = folio_test_uptodate(folio) && !folio_test_locked(folio);
@@ -569,29 +586,35 @@ static bool pvmread_fault_waits(const struct pvmread_engine *eng)
  * them and there is room, in place of those that were. mmap_lock is held here
  * alone, and killably: its holder may be waiting for a page that never comes.
  *
- * Return: 0, and at least the first page is pinned; -EINTR if the caller is
- * being killed, -EAGAIN if it would have to wait and must not, -ENOMEM if there
- * was no memory to bring the first page in, -EIO if it cannot be had for any
- * other reason.
+ * Unless the caller does, a reference to the mm's users is held here alone, too:
+ * whoever stalls the copy, with a fault of its own, must not keep all of an
+ * exited target's memory by it.
+ *
+ * Return: 0, and at least the first page is pinned; -ESRCH if the target is
+ * gone, -EINTR if the caller is being killed, -EAGAIN if it would have to wait
+ * and must not, -ENOMEM if there was no memory to bring the first page in, -EIO
+ * if it cannot be had for any other reason.
  */
 static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 			      size_t len)
 {
 	unsigned long nr = min(pvmread_count_pages(addr, len), eng->max_pages);
+	bool nowait = eng->flags & PVMREAD_NOWAIT;
 	int locked = 1;
 	long pinned;
 
 	pvmread_engine_unpin(eng);
 	eng->first = addr & PAGE_MASK;
+	if (!(eng->flags & PVMREAD_HELD) && !mmget_not_zero(eng->mm))
+		return -ESRCH;
 
-	if (eng->nowait) {
-		if (!mmap_read_trylock(eng->mm))
-			return -EAGAIN;
-	} else if (mmap_read_lock_killable(eng->mm)) {
-		return -EINTR;
+	if (nowait ? !mmap_read_trylock(eng->mm) :
+		     mmap_read_lock_killable(eng->mm)) {
+		pinned = nowait ? 0 : -EINTR;
+		goto put;
 	}
 	pinned = pvmread_gup(eng, nr, eng->gup_flags, &locked);
-	if (pinned < 0 && eng->nowait && !eng->resident) {
+	if (pinned < 0 && nowait && !(eng->flags & PVMREAD_RESIDENT)) {
 		/* Not there yet. 0 is what GUP, too, says to FOLL_NOWAIT. */
 		pinned = pvmread_fault_waits(eng) ? 0 :
 			 pvmread_gup(eng, 1, (eng->gup_flags & ~FOLL_NOFAULT) |
@@ -599,6 +622,9 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 	}
 	if (locked)
 		mmap_read_unlock(eng->mm);
+put:
+	if (!(eng->flags & PVMREAD_HELD))
+		pvmread_target_put(eng->mm, eng->flags);
 
 	if (pinned > 0) {
 		eng->nr = pinned;
@@ -652,7 +678,8 @@ static size_t pvmread_copy(struct page *page, size_t offset, size_t len,
 
 /**
  * pvmread_engine_move() - move one piece of the target's memory
- * @eng: the engine, its mm set; the caller holds a reference to the mm's users
+ * @eng: the engine, its mm set; the caller holds a reference to the mm, and to
+ *	its users if the engine was told so
  * @addr: where the piece is, any address
  * @len: how long it is; no more is moved than @local has left
  * @local: the other side, left advanced by what was moved
@@ -663,8 +690,8 @@ static size_t pvmread_copy(struct page *page, size_t offset, size_t len,
  * pvmread_engine_release().
  *
  * Return: 0 if the piece or the local side was used up, or the reason why it
- * stopped before: -EIO for the remote side, -EFAULT for the local one, -EAGAIN,
- * -ENOMEM, -EINTR. In any case eng->stop_addr is where.
+ * stopped before: -EIO for the remote side, -EFAULT for the local one, -ESRCH,
+ * -EAGAIN, -ENOMEM, -EINTR. In any case eng->stop_addr is where.
  */
 PVMREAD_TESTED int pvmread_engine_move(struct pvmread_engine *eng,
 				       unsigned long addr, size_t len,
@@ -674,20 +701,19 @@ PVMREAD_TESTED int pvmread_engine_move(struct pvmread_engine *eng,
 
 	len = min(len, iov_iter_count(local));
 	while (len) {
+		size_t part, copied;
 		struct page **page;
-		size_t skip, part, copied;
 
 		if (!pvmread_engine_has(eng, addr)) {
 			ret = pvmread_engine_pin(eng, addr, len);
 			if (ret)
 				break;
 		}
-		skip = addr - eng->first;
-		page = &eng->pages[skip >> PAGE_SHIFT];
-		part = pvmread_contiguous(page, offset_in_page(addr),
-					  min(len, eng->nr * PAGE_SIZE - skip));
+		page = pvmread_engine_page(eng, addr);
+		part = min(len, eng->nr * PAGE_SIZE - (addr - eng->first));
+		part = pvmread_contiguous(page, offset_in_page(addr), part);
 		copied = pvmread_copy(*page, offset_in_page(addr), part,
-				      eng->write, local);
+				      eng->flags & PVMREAD_WRITE, local);
 		addr += copied;
 		len -= copied;
 		if (copied < part) {
@@ -731,8 +757,7 @@ pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 			if (ret)
 				break;
 		}
-		memcpy_from_page(buf,
-				 eng->pages[(addr - eng->first) >> PAGE_SHIFT],
+		memcpy_from_page(buf, *pvmread_engine_page(eng, addr),
 				 offset_in_page(addr), part);
 		nul = memchr(buf, '\0', part);
 		if (nul)
@@ -818,52 +843,63 @@ static size_t pvmread_target_reach(const struct pvmread_target *target,
 
 /* Note what was moved, for show_fdinfo. */
 static void pvmread_target_account(struct pvmread_target *target, bool write,
-				   size_t moved)
+				   u64 moved)
 {
 	atomic64_add(moved, write ? &target->bytes_written : &target->bytes_read);
+}
+
+/*
+ * Is the target's memory there? When it is gone while a request runs, the engine
+ * finds out.
+ */
+static bool pvmread_target_alive(const struct pvmread_target *target)
+{
+	return atomic_read(&target->mm->mm_users);
 }
 
 static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 				 u32 flags)
 {
 	struct pvmread_target *target = iocb->ki_filp->private_data;
-	size_t len = iov_iter_count(iter), moved = 0, reach;
+	size_t len = iov_iter_count(iter), moved, reach;
 	struct pvmread_engine eng __uninitialized;
 	u64 addr = iocb->ki_pos;
+	unsigned long pages;
 	int ret;
 
+	if (!pvmread_target_alive(target))
+		return -ESRCH;
 	flags |= target->flags & ~PVMREAD_WRITE;
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		flags |= PVMREAD_NOWAIT;
-	if (!mmget_not_zero(target->mm))
-		return -ESRCH;
 
 	reach = pvmread_target_reach(target, addr, len);
-	ret = pvmread_engine_init(&eng, flags, pvmread_count_pages(addr, reach));
+	pages = pvmread_count_pages(addr, reach);
+	ret = pvmread_engine_init(&eng, flags, pages);
 	if (ret)
-		goto put;
+		return ret;
 	eng.mm = target->mm;
-	ret = pvmread_engine_move(&eng, addr, reach, iter);
+	/*
+	 * io_uring takes a short transfer for the end of the request, and what
+	 * it tries without waiting it moves in a worker only after -EAGAIN. So
+	 * all or nothing.
+	 */
+	if (iocb->ki_flags & IOCB_NOWAIT && !is_sync_kiocb(iocb) && reach) {
+		ret = pvmread_engine_pin(&eng, addr, reach);
+		if (!ret && eng.nr < pages)
+			ret = -EAGAIN;
+	}
+	if (!ret)
+		ret = pvmread_engine_move(&eng, addr, reach, iter);
 	pvmread_engine_release(&eng);
 	if (!ret && reach < len)
 		ret = -EIO;
 
 	moved = len - iov_iter_count(iter);
-	/*
-	 * io_uring takes a short transfer for the end of the request, and what
-	 * it tries without waiting it moves in a worker only after this.
-	 */
-	if (ret == -EAGAIN && (iocb->ki_flags & IOCB_NOWAIT) &&
-	    !is_sync_kiocb(iocb)) {
-		iov_iter_revert(iter, moved);
-		moved = 0;
-	}
 	iocb->ki_pos += moved;
 	pvmread_target_account(target, flags & PVMREAD_WRITE, moved);
 	if (ret == -EIO)
 		atomic64_inc(&target->faults);
-put:
-	pvmread_target_put(target->mm, flags);
 	return moved ?: ret;
 }
 
@@ -966,15 +1002,14 @@ pvmread_batch_read_small(const struct pvmread_target *target,
 			 const struct pvmread_engine *eng,
 			 struct pvmread_segment *seg)
 {
-	unsigned long skip = seg->remote - eng->first;
-	size_t len = seg->length;
+	size_t offset = offset_in_page(seg->remote), len = seg->length;
 	void __user *buf;
 	bool read = false;
 	void *mem;
 
-	if (!pvmread_engine_has(eng, seg->remote) || seg->flags || eng->write ||
-	    seg->length > min(PVMREAD_BATCH_SMALL,
-			      PAGE_SIZE - offset_in_page(skip)))
+	if (!pvmread_engine_has(eng, seg->remote) || seg->flags ||
+	    eng->flags & PVMREAD_WRITE ||
+	    seg->length > min(PVMREAD_BATCH_SMALL, PAGE_SIZE - offset))
 		return false;
 	/* No length, no byte to ask for: not this case either. */
 	if (seg->remote < target->start || seg->remote > target->last ||
@@ -983,9 +1018,9 @@ pvmread_batch_read_small(const struct pvmread_target *target,
 	if (pvmread_user_ptr(seg->local, &buf))
 		return false;
 
-	mem = kmap_local_page(eng->pages[skip >> PAGE_SHIFT]);
+	mem = kmap_local_page(*pvmread_engine_page(eng, seg->remote));
 	if (user_write_access_begin(buf, len)) {
-		unsafe_copy_to_user(buf, mem + offset_in_page(skip), len, end);
+		unsafe_copy_to_user(buf, mem + offset, len, end);
 		read = true;
 end:
 		user_write_access_end();
@@ -1005,21 +1040,21 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
 				       struct pvmread_segment *seg,
 				       unsigned int left)
 {
-	u32 allowed = eng->write ? 0 : PVMREAD_SEGMENT_STRING;
 	size_t len = min_t(u64, seg->length, MAX_RW_COUNT), reach;
+	bool write = eng->flags & PVMREAD_WRITE;
 	struct iov_iter local;
 	void __user *buf;
 	int ret;
 
 	seg->done = 0;
-	if (seg->flags & ~allowed)
+	if (seg->flags & ~(write ? 0 : PVMREAD_SEGMENT_STRING))
 		return -EINVAL;
 	if (!len)
 		return 0;
 	if (pvmread_user_ptr(seg->local, &buf) || !access_ok(buf, len))
 		return -EFAULT;
 	reach = pvmread_target_reach(target, seg->remote, len);
-	iov_iter_ubuf(&local, eng->write ? ITER_SOURCE : ITER_DEST, buf, len);
+	iov_iter_ubuf(&local, write ? ITER_SOURCE : ITER_DEST, buf, len);
 
 	if (seg->flags & PVMREAD_SEGMENT_STRING) {
 		ret = pvmread_engine_string(eng, seg->remote, reach, &local);
@@ -1057,7 +1092,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 
 	while (batch->completed < batch->count && !stop) {
 		u64 left = batch->count - batch->completed;
-		size_t moved = 0;
+		u64 moved = 0;
 		int i, n;
 
 		if (fatal_signal_pending(current))
@@ -1073,6 +1108,10 @@ static int pvmread_batch_run(struct pvmread_target *target,
 			if (!pvmread_batch_read_small(target, eng, &segs[i]))
 				reason = pvmread_batch_move(target, eng,
 							    &segs[i], n - i);
+			/* GUP has made the page coherent, but only as of then. */
+			if (IS_ENABLED(CONFIG_ARCH_HAS_CPU_CACHE_ALIASING))
+				pvmread_engine_unpin(eng);
+
 			segs[i].error = -reason;
 			moved += segs[i].done;
 			if (reason == -EIO)
@@ -1081,7 +1120,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 			if (reason == -EINTR)
 				stop = true;
 		}
-		pvmread_target_account(target, eng->write, moved);
+		pvmread_target_account(target, eng->flags & PVMREAD_WRITE, moved);
 		if (pvmread_batch_store(segs, usegs, i))
 			return -EFAULT;
 		batch->completed += i;
@@ -1114,24 +1153,22 @@ static long pvmread_ioctl_batch(struct file *file,
 		return -EBADF;
 	if (batch.count > PVMREAD_MAX_BATCH)
 		return -EINVAL;
-	if (!mmget_not_zero(target->mm))
+	if (!pvmread_target_alive(target))
 		return -ESRCH;
-
-	flags = batch.flags | (target->flags & ~PVMREAD_WRITE);
 	ret = pvmread_user_ptr(batch.segments, &usegs);
 	if (ret)
-		goto put;
+		return ret;
+
+	flags = batch.flags | (target->flags & ~PVMREAD_WRITE);
 	/* Its own page pointers will do: nothing is allocated. */
 	ret = pvmread_engine_init(&eng, flags, 0);
 	if (ret)
-		goto put;
+		return ret;
 	eng.mm = target->mm;
 	ret = pvmread_batch_run(target, &eng, &batch, usegs);
 	pvmread_engine_release(&eng);
 	if (put_user(batch.completed, &ubatch->completed))
 		ret = -EFAULT;
-put:
-	pvmread_target_put(target->mm, flags);
 	return ret;
 }
 
@@ -1153,7 +1190,8 @@ static void pvmread_target_show_fdinfo(struct seq_file *m, struct file *file)
 	pid_t nr = -1;
 
 	/* The number of a process that is gone may be another's by now. */
-	if (atomic_read(&target->mm->mm_users))
+	if (pvmread_target_alive(target) && target->pid &&
+	    pid_has_task(target->pid, PIDTYPE_TGID))
 		nr = pid_nr_ns(target->pid, proc_pid_ns(file_inode(m->file)->i_sb));
 	seq_printf(m, "pid:\t%d\n", nr);
 	seq_printf(m, "range:\t%08lx-%08lx\n", target->start,
@@ -1230,6 +1268,7 @@ static struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	/* From users to mm_count: what is mapped goes when the process goes. */
 	mmgrab(mm);
 	target->mm = mm;
+	/* NULL if it is reaped just now. */
 	target->pid = get_task_pid(task, PIDTYPE_TGID);
 	target->start = attach->start;
 	target->last = last;
@@ -1288,10 +1327,11 @@ static int pvmread_put_rw(struct pvmread_rw __user *urw,
 {
 	if (!user_write_access_begin(urw, min(usize, sizeof(*urw))))
 		return -EFAULT;
-	unsafe_put_user(rw->error, &urw->error, efault);
-	unsafe_put_user(rw->transferred, &urw->transferred, efault);
+	/* From the end: a struct that ends in a hole is left as it was. */
 	if (usize >= offsetofend(struct pvmread_rw, stop_addr))
 		unsafe_put_user(rw->stop_addr, &urw->stop_addr, efault);
+	unsafe_put_user(rw->transferred, &urw->transferred, efault);
+	unsafe_put_user(rw->error, &urw->error, efault);
 	user_write_access_end();
 	return 0;
 efault:
@@ -1309,7 +1349,8 @@ efault:
  */
 static ssize_t pvmread_rw(struct pvmread_rw *rw, bool write)
 {
-	u32 flags = rw->flags | PVMREAD_PIN | (write ? PVMREAD_WRITE : 0);
+	u32 flags = rw->flags | PVMREAD_PIN | PVMREAD_HELD |
+		    (write ? PVMREAD_WRITE : 0);
 	struct pvmread_vectors vec __uninitialized;
 	struct pvmread_engine eng __uninitialized;
 	struct task_struct *task;

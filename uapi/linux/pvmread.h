@@ -16,7 +16,7 @@
  * Structs grow, they never change. The first member of each is @size, which
  * the caller sets to sizeof() of the struct it was compiled with. The kernel
  * takes a shorter struct for one from an older caller: what is missing counts
- * as zero, and nothing is written past @size. It takes a longer one when the
+ * as zero, and a field that @size does not hold whole is not written. It takes a longer one when the
  * bytes that it does not know are zero. Nothing here has padding, and every
  * field has the same offset for 32-bit and 64-bit callers.
  *
@@ -45,11 +45,12 @@
  * ATTACH. The file can be passed over a Unix socket, and whoever holds it may do
  * what it allows: it is a capability.
  *
- * The file does not keep the target's memory. When the target has exited or
- * has called execve(2), every read, write and BATCH answers ESRCH, and nothing
- * of a new image is ever shown. (While another process shares the memory, as
- * after vfork(2), or a request that began before is still on its way, the
- * memory is there, and so is the target.)
+ * The file does not keep the target's memory, and nor does a request whose
+ * caller is slow to take its bytes (it keeps 256 pages at most). When the
+ * target has exited or has called execve(2), every read, write and BATCH answers
+ * ESRCH, and nothing of a new image is ever shown. While another process shares
+ * the memory, as after vfork(2), or somebody else is looking into it, as
+ * process_vm_readv(2) does, it is there, and so is the target.
  *
  * A read takes pages as they are: one that is shared copy-on-write stays
  * shared. A write gives the target a copy of its own first, and marks what it
@@ -67,14 +68,16 @@
  *  - ENOMEM: no memory for the target's page, or for page pointers
  *  - EINTR: the caller is being killed
  *  - EBADF: the file was not attached for writing
+ *  - EOVERFLOW: from 2^63 on, when the position and the length exceed 64 bits
  *
- * An asynchronous request with RWF_NOWAIT answers EAGAIN, too, where a
- * synchronous one would be short: io_uring, which tries each request so first,
- * then moves all of it in its worker.
+ * An asynchronous request with RWF_NOWAIT moves all, at most 256 pages, or
+ * nothing and answers EAGAIN: io_uring, which tries each request so first, then
+ * moves all of it in its worker.
  *
  * /proc/PID/fdinfo/FD of a target file shows
  *
- *  - pid: the process, as the reader's /proc numbers it; -1 when it is gone
+ *  - pid: the process, as the reader's /proc numbers it, 0 if it does not; -1
+ *    when it is gone
  *  - range: what is attached, as in /proc/PID/maps
  *  - mode: "r" or "rw"; "nowait" and "resident" as attached
  *  - read, written: bytes moved so far
@@ -124,12 +127,16 @@ enum pvmread_feature {
 /**
  * enum pvmread_flag - how a request names its target and what it does to it
  * @PVMREAD_PIDFD: the pid field is a pidfd (see pidfd_open(2)) and names the
- *	process itself, whatever its number was given to since
+ *	process itself, whatever its number was given to since. One of a single
+ *	thread (PIDFD_THREAD) serves if that thread leads its process. What else
+ *	the kernel takes for a pidfd (PIDFD_SELF, from 6.15 on) it decides
  * @PVMREAD_NOWAIT: do not wait for the target. A page that would have to be
  *	waited for, as for a userfaultfd or a disk, ends the transfer with EAGAIN,
  *	and so does a lock on the target's mappings that is taken. What can be had
  *	at once is: of a file, what its page cache holds; of anonymous memory,
- *	what is in memory or was never touched
+ *	what is in memory or was never touched. Two waits remain, neither for a
+ *	page: READV, WRITEV and ATTACH wait while the target is inside
+ *	execve(2), and a write may wait to mark a page of a shared file dirty
  * @PVMREAD_RESIDENT: move only pages that the target has mapped already, with
  *	the permission needed. Another one ends the transfer with EIO, as a hole
  *	does. No fault handler is ever entered: the target's resident set stays
@@ -316,7 +323,7 @@ enum pvmread_segment_flag {
  * @flags: in: bits of &enum pvmread_segment_flag
  * @error: out: 0 if all was moved, or why not: EIO, EFAULT, EAGAIN, ENOMEM, EINTR
  *	as in &struct pvmread_rw, where outside of the attached range is EIO,
- *	too; EINVAL for an unknown flag or one that does not go with the direction
+ *	too; ESRCH if the target went away meanwhile; EINVAL for an unknown flag or one that does not go with the direction
  * @done: out: the number of bytes moved
  */
 struct pvmread_segment {
