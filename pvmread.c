@@ -236,12 +236,13 @@ static __always_inline long pvmread_get_arg(void *arg, size_t size,
 		return -EFAULT;
 	/* A size that the compiler knows spares the hardening's checks. */
 	if (usize == size)
-		return copy_from_user(arg, uarg, size) ? -EFAULT : usize;
-	if (usize < min_size)
-		return -EINVAL;
-	if (usize > PAGE_SIZE)
-		return -E2BIG;
-	ret = copy_struct_from_user(arg, size, uarg, usize);
+		ret = copy_from_user(arg, uarg, size) ? -EFAULT : 0;
+	else if (usize < min_size)
+		ret = -EINVAL;
+	else if (usize > PAGE_SIZE)
+		ret = -E2BIG;
+	else
+		ret = copy_struct_from_user(arg, size, uarg, usize);
 	if (ret)
 		return ret;
 	return usize;
