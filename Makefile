@@ -26,6 +26,9 @@ demo: ## boot a guest kernel and read one process from another in it
 check: ## every check there is: builds, style, KUnit, guests; about 12 minutes the first time
 	@scripts/check
 
+bench: ## measure every way to read a process: build/bench.json, .md and .svg
+	@scripts/bench
+
 compile_commands.json: ## for clangd: how the files compile against KDIR, or else against the demo's kernel
 	@scripts/compile-commands $(if $(filter file,$(origin KDIR)),,"$(KDIR)")
 
@@ -38,4 +41,4 @@ help: ## this list
 	@sed -n '/^#   [A-Z]/,/^# *$$/{ s/^# //p }' Makefile
 
 .DEFAULT_GOAL := modules
-.PHONY: modules demo check compile_commands.json clean help
+.PHONY: modules demo check bench compile_commands.json clean help
