@@ -1,0 +1,2465 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Wait: how long a request may take, and what it may do to its target.
+ *
+ * Three things keep a request waiting, and each is made here for certain:
+ *
+ *  - a page of the target that nobody serves: a userfaultfd
+ *  - a page of a file whose file system does not answer: a FUSE server of the
+ *    test's own that keeps the kernel's READs until it is told to answer them
+ *  - the target's mmap_lock: mmap(2) of a FUSE file opened for direct I/O waits,
+ *    under the lock, for the pages of that file to be read
+ *
+ * With PVMREAD_NOWAIT none of them does, nor does what a dead target has left.
+ *
+ * With PVMREAD_RESIDENT the target shall not even notice. That is seen from its
+ * page tables, its counters in /proc, and our own count of page faults: those of
+ * a request are the reader's.
+ *
+ * A page whose reference was not given back is found with F_SEAL_WRITE, which a
+ * memfd refuses as long as somebody has one; a pin that was not with the counters
+ * in /proc/vmstat.
+ */
+#define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+#define FUSE_USE_VERSION 35
+#include <fuse3/fuse_lowlevel.h>
+#include <limits.h>
+#include <linux/aio_abi.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <kselftest_harness.h>
+
+#include "pvmread_test.h"
+
+#define PAGE		4096UL
+/* Free in every process here: above the program and its heap, below all else. */
+#define LOCAL		((unsigned char *)0x50000000UL)	/* the caller's buffer */
+#define LATE		0x60000000UL	/* the target's: pages that are waited for */
+#define FILE_AT		0x62000000UL	/* a large file */
+#define ANON_AT		0x68000000UL	/* anonymous memory */
+#define HUGE_AT		0x70000000UL	/* huge pages */
+
+#define FILE_PAGES	16384UL		/* 64 MiB */
+#define ANON_PAGES	600UL
+#define HUGE_PAGE	(2UL << 20)
+#define LOCAL_SIZE	(256 * PAGE)
+#define FS_PAGES	64UL
+
+/* A request that does not wait, and one that does. */
+#define AT_ONCE_MS	250
+#define AT_ONCE_TCG_MS	3000
+#define WAITING_MS	300
+/* A killed process must be gone by then. */
+#define LEAVE_MS	1000
+#define PATIENCE_MS	20000
+#define LIFETIME_S	120
+
+#define PRESENT		0x8000000000000000ULL
+#define PFN_MASK	((1ULL << 55) - 1)
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT	8
+#endif
+
+static __printf(1, 2) void say(const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("# ");
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+	fflush(stdout);
+}
+
+static double now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000.0 + ts.tv_nsec / 1e6;
+}
+
+/* Emulated by QEMU everything takes longer. */
+static int at_once_ms(void)
+{
+	char text[4096] = "";
+	int fd = open("/proc/cpuinfo", O_RDONLY);
+
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	return strstr(text, "User Mode Linux") ? AT_ONCE_MS : AT_ONCE_TCG_MS;
+}
+
+static uint64_t mix(uint64_t x)
+{
+	x += 0x9e3779b97f4a7c15ULL;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
+/* --- Requests through every door --- */
+
+enum kind {
+	RW,		/* READV, WRITEV */
+	ATTACHED,	/* pread(2), pwrite(2); the flags are the file's */
+	IOCB,		/* preadv2(2), pwritev2(2) with RWF_NOWAIT */
+	BATCH,		/* the flags are the batch's */
+	BATCH_ATTACHED,	/* the flags are the file's */
+};
+
+static const struct door {
+	const char *name;
+	enum kind kind;
+	bool write;
+} doors[] = {
+	{ "READV", RW, false },
+	{ "WRITEV", RW, true },
+	{ "pread", ATTACHED, false },
+	{ "pwrite", ATTACHED, true },
+	{ "BATCH", BATCH, false },
+	{ "BATCH, written", BATCH, true },
+	{ "preadv2 with RWF_NOWAIT", IOCB, false },
+	{ "pwritev2 with RWF_NOWAIT", IOCB, true },
+	{ "BATCH of an attached flag", BATCH_ATTACHED, false },
+	{ "BATCH of an attached flag, written", BATCH_ATTACHED, true },
+};
+
+#define DOORS		ARRAY_SIZE(doors)
+/* Those that have a meaning without a flag. */
+#define PLAIN_DOORS	6
+
+static bool has_flags(const struct door *door, uint32_t flags)
+{
+	return door->kind == IOCB ? flags & PVMREAD_NOWAIT :
+	       door->kind == BATCH_ATTACHED ? flags : true;
+}
+
+static const char *flag_names(uint32_t flags)
+{
+	static const char * const name[] = { "no flag", "NOWAIT", "RESIDENT", "NOWAIT|RESIDENT" };
+
+	return name[flags / PVMREAD_NOWAIT];
+}
+
+/**
+ * struct subject - a process to ask
+ * @pid: it
+ * @file: target files of it, by their flags / PVMREAD_NOWAIT
+ * @in: orders to it
+ * @out: its answers
+ */
+struct subject {
+	pid_t pid;
+	int file[4];
+	int in;
+	int out;
+};
+
+/**
+ * struct answer - what a request came to
+ * @err: errno, 0 for success
+ * @reason: why it ended, as far as the door can tell: 0, EIO, EAGAIN ...
+ * @moved: bytes
+ * @stop_addr: where it ended, 0 if the door does not say
+ * @ms: how long it took
+ */
+struct answer {
+	int err;
+	unsigned int reason;
+	uint64_t moved;
+	uint64_t stop_addr;
+	double ms;
+};
+
+static int dev = -1;
+
+static struct answer ask_rw(const struct door *door, const struct subject *who, uint32_t flags,
+			    uintptr_t addr, void *buf, size_t len)
+{
+	struct iovec local = { buf, len }, remote = { (void *)addr, len };
+	struct pvmread_rw rw = {
+		.size = sizeof(rw),
+		.flags = flags,
+		.pid = who->pid,
+		.local = (uintptr_t)&local,
+		.local_count = 1,
+		.remote = (uintptr_t)&remote,
+		.remote_count = 1,
+	};
+	struct answer a = { 0 };
+
+	if (ioctl(dev, door->write ? PVMREAD_IOC_WRITEV : PVMREAD_IOC_READV, &rw))
+		a.err = errno;
+	a.reason = rw.error;
+	a.moved = rw.transferred;
+	a.stop_addr = rw.stop_addr;
+	return a;
+}
+
+static struct answer ask_file(const struct door *door, const struct subject *who, uint32_t flags,
+			      uintptr_t addr, void *buf, size_t len)
+{
+	int fd = who->file[(door->kind == IOCB ? flags & ~PVMREAD_NOWAIT : flags) /
+			   PVMREAD_NOWAIT];
+	int rwf = door->kind == IOCB ? RWF_NOWAIT : 0;
+	struct iovec iov = { buf, len };
+	struct answer a = { 0 };
+	ssize_t ret;
+
+	if (door->write)
+		ret = rwf ? pwritev2(fd, &iov, 1, addr, rwf) : pwrite(fd, buf, len, addr);
+	else
+		ret = rwf ? preadv2(fd, &iov, 1, addr, rwf) : pread(fd, buf, len, addr);
+	if (ret < 0)
+		a.err = errno;
+	else
+		a.moved = ret;
+	a.reason = a.err;
+	return a;
+}
+
+static struct answer ask_batch(const struct door *door, const struct subject *who, uint32_t flags,
+			       uintptr_t addr, void *buf, size_t len)
+{
+	int fd = who->file[door->kind == BATCH_ATTACHED ? flags / PVMREAD_NOWAIT : 0];
+	struct pvmread_segment seg = {
+		.remote = addr,
+		.local = (uintptr_t)buf,
+		.length = len,
+	};
+	struct pvmread_batch batch = {
+		.size = sizeof(batch),
+		.flags = (door->kind == BATCH ? flags : 0) | (door->write ? PVMREAD_WRITE : 0),
+		.segments = (uintptr_t)&seg,
+		.count = 1,
+	};
+	struct answer a = { 0 };
+
+	if (ioctl(fd, PVMREAD_IOC_BATCH, &batch) || batch.completed != 1)
+		a.err = errno;
+	a.reason = seg.error;
+	a.moved = seg.done;
+	return a;
+}
+
+/* Move @len bytes between @buf and the target's memory at @addr. */
+static struct answer ask(const struct door *door, const struct subject *who, uint32_t flags,
+			 uintptr_t addr, void *buf, size_t len)
+{
+	double begin = now_ms();
+	struct answer a;
+
+	errno = 0;
+	switch (door->kind) {
+	case RW:
+		a = ask_rw(door, who, flags, addr, buf, len);
+		break;
+	case ATTACHED:
+	case IOCB:
+		a = ask_file(door, who, flags, addr, buf, len);
+		break;
+	default:
+		a = ask_batch(door, who, flags, addr, buf, len);
+		break;
+	}
+	a.ms = now_ms() - begin;
+	return a;
+}
+
+/* Is it what the header says of a request that moved so much and then ended so? */
+static bool is_answer(const struct answer *a, const struct door *door, uint32_t flags,
+		      uintptr_t addr, uint64_t moved, unsigned int reason)
+{
+	int err = 0;
+
+	if (door->kind == RW) {
+		err = reason && !moved ? EFAULT : 0;
+	} else if (door->kind == ATTACHED || door->kind == IOCB) {
+		/* One that is short does not say why. */
+		if (moved)
+			reason = 0;
+		err = reason;
+	}
+	if (a->err == err && a->reason == reason && a->moved == moved &&
+	    (door->kind != RW || a->stop_addr == addr + moved))
+		return true;
+	say("%s, %s, at %#lx: errno %d reason %u moved %llu stop_addr %#llx; wanted %d, %u, %llu",
+	    door->name, flag_names(flags), addr, a->err, a->reason,
+	    (unsigned long long)a->moved, (unsigned long long)a->stop_addr, err, reason,
+	    (unsigned long long)moved);
+	return false;
+}
+
+/* --- What the processes of a test tell each other --- */
+
+/* A request that another process sends. */
+struct slot {
+	int begun;
+	int done;
+	struct answer answer;
+	unsigned char buf[2 * PAGE];
+};
+
+/**
+ * struct board - memory that all share
+ * @trouble: why a child gave up
+ * @uffd: a child's userfaultfd, a number in its own file table
+ * @fs_reads: how many READs the file system has got
+ * @fs_direct: it shall open files for direct I/O
+ * @returned: the target's mmap(2) is over
+ * @slot: one for each reader
+ */
+struct board {
+	char trouble[200];
+	int uffd;
+	int fs_reads;
+	int fs_direct;
+	int returned;
+	struct slot slot[DOORS];
+};
+
+static struct board *board;
+
+static __attribute__((noreturn)) void broken(const char *what)
+{
+	snprintf(board->trouble, sizeof(board->trouble), "%s: %s", what, strerror(errno));
+	_exit(2);
+}
+
+static int get(int *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+static void set(int *flag, int value)
+{
+	__atomic_store_n(flag, value, __ATOMIC_RELEASE);
+}
+
+static bool wait_for(int *flag, int limit)
+{
+	double end = now_ms() + limit;
+
+	while (!get(flag) && now_ms() < end)
+		usleep(1000);
+	return get(flag);
+}
+
+static void die_with_parent(void)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		broken("PR_SET_PDEATHSIG");
+	alarm(LIFETIME_S);
+}
+
+/* Return: how long a child took to end, or -1 if it did not in @limit ms. */
+static double reap(pid_t pid, int limit, int *status)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	double begin = now_ms();
+	bool ended;
+
+	pfd.fd = syscall(SYS_pidfd_open, pid, 0);
+	ended = pfd.fd >= 0 && poll(&pfd, 1, limit) == 1;
+	close(pfd.fd);
+	if (!ended || waitpid(pid, status, 0) != pid)
+		return -1;
+	return now_ms() - begin;
+}
+
+static unsigned char *map(uintptr_t at, size_t len, int prot, int flags, int fd, off_t off)
+{
+	void *p = mmap((void *)at, len, prot, flags | MAP_FIXED_NOREPLACE, fd, off);
+
+	if (p != (void *)at)
+		broken("mmap");
+	return p;
+}
+
+/* --- The file system --- */
+
+#define FS_NAME		"slow"
+#define FS_INO		2
+#define MAX_HELD	64
+/* What the server can be told: answer what you hold, and all from now on. */
+#define FS_ONCE		'1'
+#define FS_ALWAYS	'a'
+
+static char dir[40];
+static pid_t fs_pid;
+static int fs_wake[2];
+static bool fs_answers;
+static int fs_count;
+static struct {
+	fuse_req_t req;
+	size_t size;
+	off_t off;
+} fs_held[MAX_HELD];
+
+/* No byte that a page begins with is in another page, or 0. */
+static unsigned char fs_byte(size_t i)
+{
+	return 1 + i / PAGE % 64 + i % 7;
+}
+
+static void fs_stat(fuse_ino_t ino, struct stat *st)
+{
+	memset(st, 0, sizeof(*st));
+	st->st_ino = ino;
+	st->st_mode = ino == FS_INO ? S_IFREG | 0600 : S_IFDIR | 0700;
+	st->st_nlink = 1;
+	st->st_size = ino == FS_INO ? FS_PAGES * PAGE : 0;
+}
+
+static void fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fuse_entry_param entry = {
+		.ino = FS_INO,
+		.attr_timeout = 1e6,
+		.entry_timeout = 1e6,
+	};
+
+	if (parent != FUSE_ROOT_ID || strcmp(name, FS_NAME)) {
+		fuse_reply_err(req, ENOENT);
+		return;
+	}
+	fs_stat(FS_INO, &entry.attr);
+	fuse_reply_entry(req, &entry);
+}
+
+static void fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct stat st;
+
+	(void)fi;
+	fs_stat(ino, &st);
+	fuse_reply_attr(req, &st, 1e6);
+}
+
+static void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	fi->direct_io = get(&board->fs_direct);
+	/* Or the second open would wait for the pages that the first one reads. */
+	fi->keep_cache = 1;
+	fuse_reply_open(req, fi);
+}
+
+static void fs_answer_held(void)
+{
+	static char buf[FS_PAGES * PAGE];
+	size_t i, n;
+
+	for (i = 0; i < sizeof(buf); i++)
+		buf[i] = fs_byte(i);
+	while (fs_count) {
+		fs_count--;
+		n = sizeof(buf) - fs_held[fs_count].off;
+		if (fs_held[fs_count].size < n)
+			n = fs_held[fs_count].size;
+		fuse_reply_buf(fs_held[fs_count].req, buf + fs_held[fs_count].off, n);
+	}
+}
+
+static void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+		    struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	if (fs_count == MAX_HELD || off < 0 || (size_t)off > FS_PAGES * PAGE) {
+		fuse_reply_err(req, EIO);
+		return;
+	}
+	fs_held[fs_count].req = req;
+	fs_held[fs_count].size = size;
+	fs_held[fs_count].off = off;
+	fs_count++;
+	__atomic_add_fetch(&board->fs_reads, 1, __ATOMIC_RELEASE);
+	if (fs_answers)
+		fs_answer_held();
+}
+
+static const struct fuse_lowlevel_ops fs_ops = {
+	.lookup = fs_lookup,
+	.getattr = fs_getattr,
+	.open = fs_open,
+	.read = fs_read,
+};
+
+/* The server. Its death is the end of all requests that it holds: they fail. */
+static void be_file_system(int ready)
+{
+	char name[] = "wait", *argv[] = { name, NULL };
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
+	struct fuse_session *se;
+	struct fuse_buf buf = { 0 };
+	struct pollfd pfd[2];
+	int got;
+	char c;
+
+	die_with_parent();
+	se = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), NULL);
+	if (!se || fuse_session_mount(se, dir))
+		broken("mounting a FUSE file system");
+	if (write(ready, "r", 1) != 1)
+		broken("telling the tester");
+	pfd[0] = (struct pollfd){ .fd = fuse_session_fd(se), .events = POLLIN };
+	pfd[1] = (struct pollfd){ .fd = fs_wake[0], .events = POLLIN };
+	while (poll(pfd, 2, -1) > 0 && !fuse_session_exited(se)) {
+		if (pfd[1].revents && read(fs_wake[0], &c, 1) == 1) {
+			fs_answers = c == FS_ALWAYS;
+			fs_answer_held();
+		}
+		if (!pfd[0].revents)
+			continue;
+		got = fuse_session_receive_buf(se, &buf);
+		if (got == -EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		fuse_session_process_buf(se, &buf);
+	}
+	_exit(0);
+}
+
+/* Return: true once it is mounted on @dir. */
+static bool start_file_system(void)
+{
+	int ready[2];
+	char c;
+
+	/* A mount that nobody else sees, and that goes with this process. */
+	snprintf(dir, sizeof(dir), "/tmp/pvmread-wait.XXXXXX");
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    pipe2(ready, O_CLOEXEC) || pipe2(fs_wake, O_CLOEXEC) || !mkdtemp(dir))
+		return false;
+	fs_pid = fork();
+	if (!fs_pid) {
+		close(ready[0]);
+		be_file_system(ready[1]);
+	}
+	close(ready[1]);
+	if (read(ready[0], &c, 1) != 1)
+		return false;
+	close(ready[0]);
+	return true;
+}
+
+static void stop_file_system(void)
+{
+	int status;
+
+	if (fs_pid > 0) {
+		/* Before the unmount, which waits for pages that are being read. */
+		kill(fs_pid, SIGKILL);
+		waitpid(fs_pid, &status, 0);
+		umount2(dir, MNT_DETACH);
+	}
+	fs_pid = 0;
+	if (dir[0])
+		rmdir(dir);
+}
+
+static void let_file_system_answer(char how)
+{
+	(void)!write(fs_wake[1], &how, 1);
+}
+
+static int open_fs_file(int flags)
+{
+	char path[sizeof(dir) + 8];
+
+	snprintf(path, sizeof(path), "%s/" FS_NAME, dir);
+	return open(path, O_RDONLY | O_CLOEXEC | flags);
+}
+
+/* --- The target --- */
+
+struct order {
+	long (*what)(unsigned long arg);
+	unsigned long arg;
+};
+
+static struct subject target;
+
+static void be_target(void (*build)(void), int in, int out)
+{
+	struct order order;
+	long ret = 0;
+
+	die_with_parent();
+	/* A huge page would be there whole after one touch. */
+	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
+		broken("PR_SET_THP_DISABLE");
+	build();
+	do {
+		if (write(out, &ret, sizeof(ret)) != sizeof(ret) ||
+		    read(in, &order, sizeof(order)) != sizeof(order))
+			break;
+		ret = order.what(order.arg);
+	} while (true);
+	_exit(0);
+}
+
+/* Have the target do something; what it returns is there later. */
+static bool give_order(long (*what)(unsigned long arg), unsigned long arg)
+{
+	struct order order = { what, arg };
+
+	return write(target.in, &order, sizeof(order)) == sizeof(order);
+}
+
+/* Return: what an order came to, or LONG_MIN if that takes too long. */
+static long get_result(int limit)
+{
+	struct pollfd pfd = { .fd = target.out, .events = POLLIN };
+	long ret;
+
+	if (poll(&pfd, 1, limit) != 1 || read(target.out, &ret, sizeof(ret)) != sizeof(ret))
+		return LONG_MIN;
+	return ret;
+}
+
+static long order(long (*what)(unsigned long arg), unsigned long arg)
+{
+	return give_order(what, arg) ? get_result(PATIENCE_MS) : LONG_MIN;
+}
+
+static int attach(pid_t pid, uint32_t flags)
+{
+	struct pvmread_attach arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.pid = pid,
+	};
+
+	return ioctl(dev, PVMREAD_IOC_ATTACH, &arg);
+}
+
+static bool attach_all(struct subject *who)
+{
+	uint32_t i;
+
+	for (i = 0; i < ARRAY_SIZE(who->file); i++) {
+		who->file[i] = attach(who->pid, PVMREAD_WRITE | i * PVMREAD_NOWAIT);
+		if (who->file[i] < 0)
+			return false;
+	}
+	return true;
+}
+
+static void detach_all(struct subject *who)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(who->file); i++)
+		close(who->file[i]);
+}
+
+static bool start_target(void (*build)(void))
+{
+	int in[2], out[2];
+
+	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
+		return false;
+	target.pid = fork();
+	if (!target.pid) {
+		close(in[1]);
+		close(out[0]);
+		be_target(build, in[0], out[1]);
+	}
+	close(in[0]);
+	close(out[1]);
+	target.in = in[1];
+	target.out = out[0];
+	return target.pid > 0 && !get_result(PATIENCE_MS) && attach_all(&target);
+}
+
+static void stop_target(void)
+{
+	int status;
+
+	if (target.pid > 0) {
+		kill(target.pid, SIGKILL);
+		reap(target.pid, PATIENCE_MS, &status);
+		detach_all(&target);
+		close(target.in);
+		close(target.out);
+	}
+	target.pid = 0;
+}
+
+static long read_byte(unsigned long at)
+{
+	return __atomic_load_n((unsigned char *)at, __ATOMIC_RELAXED);
+}
+
+static long write_byte(unsigned long at)
+{
+	__atomic_store_n((unsigned char *)at, 0x77, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/* The target's memory over another path. */
+static bool peek(uintptr_t at, void *to, size_t len)
+{
+	struct iovec local = { to, len }, remote = { (void *)at, len };
+
+	return process_vm_readv(target.pid, &local, 1, &remote, 1, 0) == (ssize_t)len;
+}
+
+/* Entries of a process's page tables. */
+static bool look_at_pages(pid_t pid, uintptr_t at, size_t n, uint64_t *entry)
+{
+	char path[40];
+	bool good;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	good = pread(fd, entry, n * 8, at / PAGE * 8) == (ssize_t)(n * 8);
+	close(fd);
+	return good;
+}
+
+static uint64_t page_entry(pid_t pid, uintptr_t at)
+{
+	uint64_t entry = 0;
+
+	look_at_pages(pid, at, 1, &entry);
+	return entry;
+}
+
+/* --- Leaks --- */
+
+struct pins {
+	long long acquired;
+	long long released;
+};
+
+static struct pins pins_before;
+static int sealable = -1;
+
+static struct pins pins(void)
+{
+	struct pins p = { 0 };
+	char line[128];
+	long long n;
+	FILE *f;
+
+	/* Each CPU has some of the count until it is asked for them. */
+	f = fopen("/proc/sys/vm/stat_refresh", "re");
+	if (f) {
+		(void)!fread(line, 1, sizeof(line), f);
+		fclose(f);
+	}
+	f = fopen("/proc/vmstat", "re");
+	if (!f)
+		return p;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "nr_foll_pin_acquired %lld", &n) == 1)
+			p.acquired = n;
+		if (sscanf(line, "nr_foll_pin_released %lld", &n) == 1)
+			p.released = n;
+	}
+	fclose(f);
+	return p;
+}
+
+/*
+ * To be called once all requests have ended. F_SEAL_WRITE waits for a while for
+ * references to go, and is EBUSY if they do not.
+ */
+static void expect_nothing_held(struct __test_metadata *_metadata)
+{
+	struct pins p = pins();
+
+	EXPECT_EQ(p.acquired - pins_before.acquired, p.released - pins_before.released);
+	if (sealable < 0)
+		return;
+	EXPECT_EQ(0, fcntl(sealable, F_ADD_SEALS, F_SEAL_WRITE)) {
+		TH_LOG("a page's reference was not given back: %s", strerror(errno));
+	}
+}
+
+/* --- Pages that are waited for --- */
+
+static int fs_fd = -1;
+static unsigned char page_of_bytes[PAGE];
+
+/*
+ * Each door has a page that is there, of the file that can be sealed, and one
+ * behind it that is not. What is written to must be the target's own already, as
+ * RESIDENT needs it.
+ */
+static uintptr_t spot(size_t door)
+{
+	return LATE + door * 2 * PAGE;
+}
+
+static unsigned char early_byte(size_t i)
+{
+	return 0x80 + i / PAGE % 32 + i % 11;
+}
+
+static bool make_sealable(void)
+{
+	size_t i, j;
+
+	sealable = memfd_create("sealable", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	for (i = 0; i < DOORS; i++) {
+		for (j = 0; j < PAGE; j++)
+			page_of_bytes[j] = early_byte(i * PAGE + j);
+		if (write(sealable, page_of_bytes, PAGE) != (ssize_t)PAGE)
+			return false;
+	}
+	return true;
+}
+
+static void build_early_pages(void)
+{
+	unsigned char *page;
+	size_t i;
+
+	for (i = 0; i < DOORS; i++) {
+		page = map(spot(i), PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, sealable, i * PAGE);
+		if (doors[i].write)
+			page[0] = early_byte(i * PAGE);
+		else
+			read_byte((uintptr_t)page);
+	}
+}
+
+static void leave_to_nobody(uintptr_t page)
+{
+	struct uffdio_register reg = {
+		.range = { .start = page, .len = PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	if (ioctl(board->uffd, UFFDIO_REGISTER, &reg))
+		broken("UFFDIO_REGISTER");
+}
+
+static void build_on_userfaultfd(void)
+{
+	size_t i;
+
+	build_early_pages();
+	board->uffd = open_uffd();
+	if (board->uffd < 0)
+		broken("userfaultfd");
+	for (i = 0; i < DOORS; i++) {
+		map(spot(i) + PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0);
+		leave_to_nobody(spot(i) + PAGE);
+	}
+}
+
+static void build_on_file_system(void)
+{
+	size_t i;
+
+	build_early_pages();
+	for (i = 0; i < DOORS; i++)
+		map(spot(i) + PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fs_fd, i * PAGE);
+}
+
+/* Take a child's userfaultfd over. poll(2) tells of it only what does not block. */
+static int take_uffd(pid_t pid)
+{
+	int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	int fd = syscall(SYS_pidfd_getfd, pidfd, get(&board->uffd), 0);
+
+	close(pidfd);
+	if (fcntl(fd, F_SETFL, O_NONBLOCK))
+		say("no userfaultfd of the child: %s", strerror(errno));
+	return fd;
+}
+
+static bool serve(int uffd, uintptr_t page, const void *contents)
+{
+	struct uffdio_copy copy = {
+		.dst = page,
+		.src = (uintptr_t)contents,
+		.len = PAGE,
+	};
+
+	return !ioctl(uffd, UFFDIO_COPY, &copy);
+}
+
+/* Put all pages in place that the target was waited for. */
+static bool serve_all(bool file_system)
+{
+	size_t i, j;
+	int uffd;
+
+	if (file_system) {
+		let_file_system_answer(FS_ALWAYS);
+		return true;
+	}
+	uffd = take_uffd(target.pid);
+	for (i = 0; i < DOORS; i++) {
+		for (j = 0; j < PAGE; j++)
+			page_of_bytes[j] = fs_byte(i * PAGE + j);
+		if (!serve(uffd, spot(i) + PAGE, page_of_bytes))
+			return false;
+	}
+	close(uffd);
+	return true;
+}
+
+static unsigned char own_byte(size_t i)
+{
+	return 0x20 + i % 13;
+}
+
+static bool is_filled(const unsigned char *at, size_t len, unsigned char (*byte)(size_t),
+		      size_t first)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (at[i] == byte(first + i))
+			continue;
+		say("byte %zu is %02x, not %02x", i, at[i], byte(first + i));
+		return false;
+	}
+	return true;
+}
+
+static void fill(unsigned char *to, size_t len, unsigned char (*byte)(size_t))
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		to[i] = byte(i);
+}
+
+static void setup(struct __test_metadata *_metadata)
+{
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
+	ASSERT_NE(MAP_FAILED, board);
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev) {
+		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
+	}
+	ASSERT_EQ(LOCAL, mmap(LOCAL, LOCAL_SIZE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1,
+			      0));
+	pins_before = pins();
+}
+
+static void teardown(void)
+{
+	/* First, for a target that waits for it cannot be killed. */
+	stop_file_system();
+	stop_target();
+	if (sealable >= 0)
+		close(sealable);
+	close(dev);
+}
+
+static bool have_userfaultfd(void)
+{
+	int fd = open_uffd();
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+static bool have_fuse(void)
+{
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+static void assert_started(struct __test_metadata *_metadata, bool started)
+{
+	ASSERT_TRUE(started) {
+		TH_LOG("%s", board->trouble);
+	}
+}
+
+FIXTURE(wait) {
+};
+
+FIXTURE_VARIANT(wait) {
+	bool file_system;
+};
+
+FIXTURE_VARIANT_ADD(wait, userfaultfd) {
+	.file_system = false,
+};
+
+FIXTURE_VARIANT_ADD(wait, file_system) {
+	.file_system = true,
+};
+
+FIXTURE_SETUP(wait)
+{
+	if (!variant->file_system && !have_userfaultfd())
+		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
+	if (variant->file_system && !have_fuse())
+		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
+	setup(_metadata);
+	ASSERT_TRUE(make_sealable());
+	if (variant->file_system) {
+		assert_started(_metadata, start_file_system());
+		fs_fd = open_fs_file(0);
+		ASSERT_LE(0, fs_fd);
+		assert_started(_metadata, start_target(build_on_file_system));
+	} else {
+		assert_started(_metadata, start_target(build_on_userfaultfd));
+	}
+}
+
+FIXTURE_TEARDOWN(wait)
+{
+	teardown();
+}
+
+/* Through each door: of the page that is not there, and across its begin. */
+static double expect_at_once(struct __test_metadata *_metadata, uint32_t flags)
+{
+	/* It does not matter to RESIDENT why a page is not there. */
+	unsigned int reason = flags & PVMREAD_RESIDENT ? EIO : EAGAIN;
+	int limit = at_once_ms();
+	unsigned char buf[200];
+	struct answer a, b;
+	double worst = 0;
+	size_t i, tries;
+
+	for (i = 0; i < DOORS; i++) {
+		uintptr_t late = spot(i) + PAGE;
+
+		if (!has_flags(&doors[i], flags))
+			continue;
+		/* The machine may be busy: the quickest of three. */
+		for (tries = 0; tries < 3; tries++) {
+			fill(buf, sizeof(buf), own_byte);
+			a = ask(&doors[i], &target, flags, late, buf, 100);
+			ASSERT_TRUE(is_answer(&a, &doors[i], flags, late, 0, reason));
+			b = ask(&doors[i], &target, flags, late - 96, buf, 200);
+			ASSERT_TRUE(is_answer(&b, &doors[i], flags, late - 96, 96, reason));
+			if (a.ms < limit && b.ms < limit)
+				break;
+		}
+		EXPECT_NE(3, tries) {
+			TH_LOG("%s: %.1f and %.1f ms", doors[i].name, a.ms, b.ms);
+		}
+		worst = a.ms > worst ? a.ms : worst;
+		worst = b.ms > worst ? b.ms : worst;
+		/* The part that was there moved, and nothing else. */
+		if (doors[i].write) {
+			ASSERT_TRUE(peek(late - 96, buf, 96));
+			EXPECT_TRUE(is_filled(buf, 96, own_byte, 0));
+		} else {
+			EXPECT_TRUE(is_filled(buf, 96, early_byte, (i + 1) * PAGE - 96));
+			EXPECT_TRUE(is_filled(buf + 96, 104, own_byte, 96));
+		}
+	}
+	return worst;
+}
+
+static long advise_random(unsigned long unused)
+{
+	size_t i;
+
+	(void)unused;
+	for (i = 0; i < DOORS; i++)
+		if (madvise((void *)(spot(i) + PAGE), PAGE, MADV_RANDOM))
+			return -1;
+	return 0;
+}
+
+TEST_F(wait, nowait_and_resident_return_at_once)
+{
+	uint32_t flags;
+
+	for (flags = PVMREAD_NOWAIT; flags <= (PVMREAD_NOWAIT | PVMREAD_RESIDENT);
+	     flags += PVMREAD_NOWAIT)
+		say("%s: %.2f ms at most", flag_names(flags),
+		    expect_at_once(_metadata, flags));
+	expect_nothing_held(_metadata);
+}
+
+/* There a fault handler reads a page itself, whatever it is told. */
+TEST_F(wait, nowait_returns_at_once_without_readahead_too)
+{
+	ASSERT_EQ(0, order(advise_random, 0));
+	say("NOWAIT: %.2f ms at most", expect_at_once(_metadata, PVMREAD_NOWAIT));
+	expect_nothing_held(_metadata);
+}
+
+TEST_F(wait, resident_asks_nobody_for_a_page)
+{
+	unsigned char buf[100];
+	struct pollfd pfd = { .fd = -1, .events = POLLIN };
+	uint32_t flags;
+	struct answer a;
+	size_t i;
+
+	if (!variant->file_system)
+		pfd.fd = take_uffd(target.pid);
+	for (flags = PVMREAD_RESIDENT; flags <= (PVMREAD_NOWAIT | PVMREAD_RESIDENT);
+	     flags += PVMREAD_NOWAIT) {
+		for (i = 0; i < DOORS; i++) {
+			if (!has_flags(&doors[i], flags))
+				continue;
+			a = ask(&doors[i], &target, flags, spot(i) + PAGE, buf, 100);
+			EXPECT_TRUE(is_answer(&a, &doors[i], flags, spot(i) + PAGE, 0, EIO));
+		}
+	}
+	/* Long enough for a server to be scheduled. */
+	EXPECT_EQ(0, poll(&pfd, 1, 100));
+	EXPECT_EQ(0, get(&board->fs_reads));
+	close(pfd.fd);
+}
+
+static pid_t start_reader(size_t i, uint32_t flags, uintptr_t addr, void *buf, size_t len)
+{
+	struct slot *slot = &board->slot[i];
+	pid_t pid;
+
+	set(&slot->begun, 0);
+	set(&slot->done, 0);
+	pid = fork();
+	if (pid)
+		return pid;
+	die_with_parent();
+	set(&slot->begun, 1);
+	slot->answer = ask(&doors[i], &target, flags, addr, buf, len);
+	set(&slot->done, 1);
+	_exit(0);
+}
+
+/* One reader for each door, across the end of the page that is there. */
+static void start_waiting(struct __test_metadata *_metadata, pid_t *reader)
+{
+	size_t i;
+
+	for (i = 0; i < PLAIN_DOORS; i++) {
+		fill(board->slot[i].buf, 200, own_byte);
+		reader[i] = start_reader(i, 0, spot(i) + PAGE - 96, board->slot[i].buf, 200);
+		ASSERT_LT(0, reader[i]);
+	}
+	for (i = 0; i < PLAIN_DOORS; i++)
+		ASSERT_TRUE(wait_for(&board->slot[i].begun, PATIENCE_MS));
+	usleep(WAITING_MS * 1000);
+	for (i = 0; i < PLAIN_DOORS; i++) {
+		EXPECT_EQ(0, get(&board->slot[i].done)) {
+			TH_LOG("%s did not wait", doors[i].name);
+		}
+	}
+}
+
+static void kill_reader(struct __test_metadata *_metadata, size_t i, pid_t pid, double *worst)
+{
+	int status = 0;
+	double ms;
+
+	ASSERT_EQ(0, get(&board->slot[i].done));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ms = reap(pid, LEAVE_MS, &status);
+	ASSERT_LE(0, ms) {
+		TH_LOG("%s is still there after %d ms", doors[i].name, LEAVE_MS);
+	}
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(0, get(&board->slot[i].done));
+	if (ms > *worst)
+		*worst = ms;
+}
+
+TEST_F(wait, without_a_flag_it_waits_and_can_be_killed)
+{
+	pid_t reader[PLAIN_DOORS];
+	double worst = 0;
+	size_t i;
+
+	start_waiting(_metadata, reader);
+	for (i = 0; i < PLAIN_DOORS; i++)
+		kill_reader(_metadata, i, reader[i], &worst);
+	say("killed readers left after %.1f ms at most", worst);
+	expect_nothing_held(_metadata);
+}
+
+TEST_F(wait, without_a_flag_it_completes_once_the_page_is_there)
+{
+	unsigned char buf[200];
+	pid_t reader[PLAIN_DOORS];
+	int status;
+	size_t i;
+
+	start_waiting(_metadata, reader);
+	ASSERT_TRUE(serve_all(variant->file_system));
+	for (i = 0; i < PLAIN_DOORS; i++) {
+		struct slot *slot = &board->slot[i];
+
+		ASSERT_LE(0, reap(reader[i], PATIENCE_MS, &status));
+		EXPECT_EQ(0, status);
+		ASSERT_EQ(1, get(&slot->done));
+		EXPECT_TRUE(is_answer(&slot->answer, &doors[i], 0, spot(i) + PAGE - 96, 200, 0));
+		if (doors[i].write) {
+			ASSERT_TRUE(peek(spot(i) + PAGE - 96, buf, 200));
+			EXPECT_TRUE(is_filled(buf, 200, own_byte, 0));
+		} else {
+			EXPECT_TRUE(is_filled(slot->buf, 96, early_byte, (i + 1) * PAGE - 96));
+			EXPECT_TRUE(is_filled(slot->buf + 96, 104, fs_byte, i * PAGE));
+		}
+	}
+	expect_nothing_held(_metadata);
+}
+
+/* In the page cache, that is, and not in the target's page tables. */
+TEST_F(wait, nowait_gets_the_page_once_it_is_there)
+{
+	unsigned char buf[100];
+	struct answer a;
+	size_t i;
+
+	ASSERT_TRUE(serve_all(variant->file_system));
+	for (i = 0; variant->file_system && i < DOORS; i++)
+		ASSERT_EQ(1, pread(fs_fd, buf, 1, i * PAGE));
+	for (i = 0; i < DOORS; i++) {
+		if (variant->file_system)
+			ASSERT_FALSE(page_entry(target.pid, spot(i) + PAGE) & PRESENT);
+		fill(buf, sizeof(buf), own_byte);
+		a = ask(&doors[i], &target, PVMREAD_NOWAIT, spot(i) + PAGE, buf, 100);
+		EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_NOWAIT, spot(i) + PAGE, 100, 0));
+		if (doors[i].write)
+			ASSERT_TRUE(peek(spot(i) + PAGE, buf, 100));
+		EXPECT_TRUE(is_filled(buf, 100, doors[i].write ? own_byte : fs_byte,
+				      doors[i].write ? 0 : i * PAGE));
+	}
+	expect_nothing_held(_metadata);
+}
+
+/* --- The lock, and what a dead target leaves --- */
+
+FIXTURE(target) {
+	char before[2000];
+	char after[2000];
+	uint64_t entry[FILE_PAGES];
+	uint64_t entry_after[FILE_PAGES];
+	struct pvmread_segment seg[FILE_PAGES];
+};
+
+FIXTURE_SETUP(target)
+{
+	setup(_metadata);
+}
+
+FIXTURE_TEARDOWN(target)
+{
+	teardown();
+}
+
+static int direct_fd = -1;
+
+static void build_pages_and_file(void)
+{
+	unsigned char *page;
+
+	page = map(ANON_AT, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	fill(page, 4 * PAGE, early_byte);
+	map(LATE, PAGE, PROT_READ, MAP_PRIVATE, fs_fd, 0);
+}
+
+static long map_direct(unsigned long at)
+{
+	void *p = mmap((void *)at, PAGE, PROT_READ, MAP_PRIVATE, direct_fd, 0);
+
+	set(&board->returned, 1);
+	return p == MAP_FAILED ? errno : 0;
+}
+
+static char process_state(pid_t pid)
+{
+	char path[40], text[512] = "", *p;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	(void)!read(fd, text, sizeof(text) - 1);
+	close(fd);
+	p = strrchr(text, ')');
+	return p && p[1] ? p[2] : 0;
+}
+
+/*
+ * Have the target sit in mmap(2), its lock taken. Return: false if mmap(2) came
+ * back.
+ */
+static bool have_lock_held(struct __test_metadata *_metadata)
+{
+	double end = now_ms() + PATIENCE_MS, unused = 0;
+	pid_t reader;
+
+	/* A page of the file that is being read is what mmap(2) will wait for. */
+	reader = start_reader(0, 0, LATE, board->slot[0].buf, 1);
+	ASSERT_LT(0, reader);
+	ASSERT_TRUE(wait_for(&board->fs_reads, PATIENCE_MS));
+	kill_reader(_metadata, 0, reader, &unused);
+	ASSERT_TRUE(give_order(map_direct, 0));
+	while (process_state(target.pid) != 'D') {
+		if (get(&board->returned))
+			return false;
+		ASSERT_LT(now_ms(), end);
+		usleep(1000);
+	}
+	return true;
+}
+
+TEST_F(target, lock_on_the_targets_mappings_is_not_waited_for)
+{
+	const uint32_t both = PVMREAD_NOWAIT | PVMREAD_RESIDENT;
+	pid_t reader[PLAIN_DOORS];
+	int limit = at_once_ms();
+	double worst = 0;
+	struct answer a;
+	uint32_t flags;
+	int status;
+	size_t i, tries;
+
+	if (!have_fuse())
+		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
+	assert_started(_metadata, start_file_system());
+	fs_fd = open_fs_file(0);
+	set(&board->fs_direct, 1);
+	direct_fd = open_fs_file(0);
+	ASSERT_LE(0, fs_fd);
+	ASSERT_LE(0, direct_fd);
+	assert_started(_metadata, start_target(build_pages_and_file));
+	if (!have_lock_held(_metadata))
+		SKIP(return, "mmap of a FUSE file does not wait in this kernel");
+
+	for (flags = PVMREAD_NOWAIT; flags <= both; flags += PVMREAD_RESIDENT) {
+		for (i = 0; i < DOORS; i++) {
+			for (tries = 0; tries < 3; tries++) {
+				a = ask(&doors[i], &target, flags, ANON_AT, LOCAL, 100);
+				ASSERT_TRUE(is_answer(&a, &doors[i], flags, ANON_AT, 0, EAGAIN));
+				if (a.ms < limit)
+					break;
+			}
+			EXPECT_NE(3, tries) {
+				TH_LOG("%s: %.1f ms", doors[i].name, a.ms);
+			}
+			worst = a.ms > worst ? a.ms : worst;
+		}
+	}
+	say("NOWAIT: %.2f ms at most", worst);
+
+	/* Without NOWAIT, and that is with RESIDENT too, it is waited for, killably. */
+	worst = 0;
+	for (flags = 0; flags <= PVMREAD_RESIDENT; flags += PVMREAD_RESIDENT) {
+		for (i = 0; i < PLAIN_DOORS; i++) {
+			reader[i] = start_reader(i, flags, ANON_AT, board->slot[i].buf, 100);
+			ASSERT_TRUE(wait_for(&board->slot[i].begun, PATIENCE_MS));
+		}
+		usleep(WAITING_MS * 1000);
+		for (i = 0; i < PLAIN_DOORS; i++)
+			kill_reader(_metadata, i, reader[i], &worst);
+	}
+	say("killed readers left after %.1f ms at most", worst);
+
+	/* And had, once it is free. */
+	for (i = 0; i < PLAIN_DOORS; i++) {
+		fill(board->slot[i].buf, 100, own_byte);
+		reader[i] = start_reader(i, doors[i].write ? 0 : PVMREAD_RESIDENT,
+					 ANON_AT + (doors[i].write ? PAGE : 0),
+					 board->slot[i].buf, 100);
+		ASSERT_TRUE(wait_for(&board->slot[i].begun, PATIENCE_MS));
+	}
+	ASSERT_EQ(0, get(&board->returned));
+	let_file_system_answer(FS_ALWAYS);
+	EXPECT_EQ(0, get_result(PATIENCE_MS));
+	for (i = 0; i < PLAIN_DOORS; i++) {
+		ASSERT_LE(0, reap(reader[i], PATIENCE_MS, &status));
+		EXPECT_EQ(100, board->slot[i].answer.moved);
+		if (!doors[i].write)
+			EXPECT_TRUE(is_filled(board->slot[i].buf, 100, early_byte, 0));
+	}
+	expect_nothing_held(_metadata);
+}
+
+static bool stop_hammering;
+
+static void *hammer(void *unused)
+{
+	/* Every mmap() and munmap() takes the lock for writing. */
+	while (!__atomic_load_n(&stop_hammering, __ATOMIC_RELAXED)) {
+		void *p = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+		munmap(p, 64 * PAGE);
+	}
+	return unused;
+}
+
+static long start_hammer(unsigned long unused)
+{
+	pthread_t thread;
+
+	(void)unused;
+	return pthread_create(&thread, NULL, hammer, NULL);
+}
+
+static void build_pages(void)
+{
+	unsigned char *page;
+
+	page = map(ANON_AT, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	fill(page, 4 * PAGE, early_byte);
+}
+
+TEST_F_TIMEOUT(target, lock_that_comes_and_goes_gives_data_or_eagain, 60)
+{
+	const struct door *door;
+	size_t data = 0, again = 0, i;
+	struct answer a;
+	double end;
+
+	assert_started(_metadata, start_target(build_pages));
+	ASSERT_EQ(0, order(start_hammer, 0));
+	end = now_ms() + 1000;
+	for (i = 0; now_ms() < end || !data; i++) {
+		door = &doors[i % DOORS];
+		if (door->write)
+			continue;
+		memset(LOCAL, 0, 3 * PAGE);
+		a = ask(door, &target, PVMREAD_NOWAIT, ANON_AT, LOCAL, 3 * PAGE);
+		if (a.moved == 3 * PAGE) {
+			data++;
+			ASSERT_EQ(0, a.err);
+			ASSERT_TRUE(is_filled(LOCAL, 3 * PAGE, early_byte, 0));
+			continue;
+		}
+		/* All of it is asked for at once, and nothing of it is to be waited for. */
+		again++;
+		ASSERT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, ANON_AT, 0, EAGAIN));
+	}
+	say("%zu times data, %zu times EAGAIN", data, again);
+}
+
+static int direct_io_fd = -1;
+
+static void build_pages_and_aio(void)
+{
+	static struct iocb cb = { .aio_lio_opcode = IOCB_CMD_PREAD, .aio_nbytes = PAGE };
+	struct iocb *cbs[] = { &cb };
+	aio_context_t context = 0;
+
+	build_pages();
+	cb.aio_buf = ANON_AT + 3 * PAGE;
+	cb.aio_fildes = direct_io_fd;
+	if (syscall(SYS_io_setup, 1, &context) || syscall(SYS_io_submit, context, 1, cbs) != 1)
+		broken("asynchronous I/O");
+}
+
+/* To the page that the tester serves. */
+static void be_late_reader(size_t i, uint32_t flags)
+{
+	struct uffdio_register reg = {
+		.range = { .start = LATE, .len = PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	unsigned char *page;
+
+	die_with_parent();
+	page = map(LATE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	board->uffd = open_uffd();
+	if (board->uffd < 0 || ioctl(board->uffd, UFFDIO_REGISTER, &reg))
+		broken("userfaultfd");
+	set(&board->slot[i].begun, 1);
+	board->slot[i].answer = ask(&doors[i], &target, flags, ANON_AT, page, PAGE);
+	set(&board->slot[i].done, 1);
+	_exit(0);
+}
+
+/*
+ * The target is killed while a reader waits for its own page. READV has the
+ * target's memory then, and the last reference to it; to free that means to wait
+ * for the target's asynchronous I/O, which the file system does not answer. A
+ * target file leaves that to the target. Return: true if the reader was through
+ * before there was an answer.
+ */
+static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint32_t flags,
+			       int limit)
+{
+	struct slot *slot = &board->slot[i];
+	struct pollfd pfd = { .events = POLLIN };
+	double end = now_ms() + LEAVE_MS;
+	pid_t reader;
+	int status;
+	bool done;
+
+	set(&board->fs_reads, 0);
+	assert_started(_metadata, start_target(build_pages_and_aio));
+	ASSERT_TRUE(wait_for(&board->fs_reads, PATIENCE_MS));
+	set(&slot->begun, 0);
+	set(&slot->done, 0);
+	reader = fork();
+	if (!reader)
+		be_late_reader(i, flags);
+	ASSERT_LT(0, reader);
+	ASSERT_TRUE(wait_for(&slot->begun, PATIENCE_MS));
+	pfd.fd = take_uffd(reader);
+	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
+
+	ASSERT_EQ(0, kill(target.pid, SIGKILL));
+	while (process_state(target.pid) != 'Z' && now_ms() < end)
+		usleep(1000);
+	if (doors[i].kind == RW)
+		ASSERT_EQ('Z', process_state(target.pid));
+	memset(page_of_bytes, 0, PAGE);
+	ASSERT_TRUE(serve(pfd.fd, LATE, page_of_bytes));
+	done = wait_for(&slot->done, limit);
+	let_file_system_answer(FS_ONCE);
+	ASSERT_TRUE(wait_for(&slot->done, PATIENCE_MS));
+	/* One page: it was had before. */
+	EXPECT_EQ(PAGE, slot->answer.moved);
+	ASSERT_LE(0, reap(reader, PATIENCE_MS, &status));
+	close(pfd.fd);
+	stop_target();
+	return done;
+}
+
+TEST_F_TIMEOUT(target, what_a_dead_target_leaves_is_not_waited_for, 60)
+{
+	uint32_t flags;
+	size_t i;
+	int fd;
+
+	if (!have_fuse())
+		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
+	if (!have_userfaultfd())
+		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
+	fd = syscall(SYS_io_setup, 1, NULL);
+	if (fd < 0 && errno != EFAULT && errno != EINVAL)
+		SKIP(return, "not in this kernel: asynchronous I/O: %s", strerror(errno));
+	assert_started(_metadata, start_file_system());
+	direct_io_fd = open_fs_file(O_DIRECT);
+	ASSERT_LE(0, direct_io_fd);
+	for (flags = PVMREAD_NOWAIT; flags <= (PVMREAD_NOWAIT | PVMREAD_RESIDENT);
+	     flags += PVMREAD_RESIDENT) {
+		for (i = 0; i < DOORS; i++) {
+			if (doors[i].write)
+				continue;
+			EXPECT_TRUE(is_through_at_once(_metadata, i, flags, LEAVE_MS)) {
+				TH_LOG("%s, %s", doors[i].name, flag_names(flags));
+			}
+		}
+	}
+	/* There was something to wait for, or this proves nothing. */
+	EXPECT_FALSE(is_through_at_once(_metadata, 0, 0, WAITING_MS));
+}
+
+/* --- Targets that are about to exit --- */
+
+static const size_t chasers[] = { 0, 2, 4, 6 };
+
+struct chase {
+	const struct door *door;
+	uint32_t flags;
+	const struct subject *who;
+	unsigned int data;
+	unsigned int again;
+	bool wrong;
+	struct answer last;
+};
+
+/* Until the target is gone. */
+static void *chase(void *arg)
+{
+	static __thread unsigned char buf[2 * PAGE];
+	struct chase *c = arg;
+	double end = now_ms() + PATIENCE_MS;
+
+	while (now_ms() < end) {
+		memset(buf, 0, sizeof(buf));
+		c->last = ask(c->door, c->who, c->flags, ANON_AT, buf, sizeof(buf));
+		/* BATCH says so of itself or, if it happens meanwhile, of the segment. */
+		if (c->last.reason == ESRCH || (!c->last.reason && c->last.err == ESRCH)) {
+			c->wrong |= c->last.moved;
+			return NULL;
+		}
+		if (c->last.moved == sizeof(buf) && !c->last.err && !c->last.reason) {
+			c->wrong |= !is_filled(buf, sizeof(buf), early_byte, 0);
+			c->data++;
+		} else if (!c->last.moved && c->last.reason == EAGAIN) {
+			c->again++;
+		} else {
+			break;
+		}
+	}
+	c->wrong = true;
+	return NULL;
+}
+
+static long exit_soon(unsigned long us)
+{
+	usleep(us);
+	_exit(0);
+}
+
+TEST_F_TIMEOUT(target, target_that_exits_meanwhile_is_read_or_gone, 120)
+{
+	pthread_t thread[ARRAY_SIZE(chasers)];
+	unsigned int data = 0, again = 0;
+	size_t round, i;
+	int status;
+
+	for (round = 0; round < 100; round++) {
+		struct chase c[ARRAY_SIZE(chasers)] = { 0 };
+
+		assert_started(_metadata, start_target(build_pages));
+		for (i = 0; i < ARRAY_SIZE(chasers); i++) {
+			c[i].door = &doors[chasers[i]];
+			c[i].flags = PVMREAD_NOWAIT | (round + i) % 2 * PVMREAD_RESIDENT;
+			c[i].who = &target;
+			ASSERT_EQ(0, pthread_create(&thread[i], NULL, chase, &c[i]));
+		}
+		ASSERT_TRUE(give_order(exit_soon, mix(round) % 3000));
+		for (i = 0; i < ARRAY_SIZE(chasers); i++) {
+			pthread_join(thread[i], NULL);
+			ASSERT_FALSE(c[i].wrong) {
+				TH_LOG("%s, %s: errno %d, reason %u, moved %llu", c[i].door->name,
+				       flag_names(c[i].flags), c[i].last.err, c[i].last.reason,
+				       (unsigned long long)c[i].last.moved);
+			}
+			data += c[i].data;
+			again += c[i].again;
+		}
+		ASSERT_LE(0, reap(target.pid, PATIENCE_MS, &status));
+		EXPECT_EQ(0, status);
+		target.pid = 0;
+		detach_all(&target);
+		close(target.in);
+		close(target.out);
+	}
+	say("%u times data, %u times EAGAIN", data, again);
+	EXPECT_LT(0, data);
+}
+
+/* --- What a request does to the target --- */
+
+/*
+ * What /proc says of a process's memory and of one of its mappings, but for when
+ * it was looked at last.
+ */
+static void describe(pid_t pid, uintptr_t mapping, char *to, size_t size)
+{
+	static const char * const of_mapping[] = {
+		"Rss:", "Pss:", "Shared_", "Private_", "Anonymous:", "AnonHugePages:", "Swap:",
+		"Shared_Hugetlb:", "Private_Hugetlb:", "FilePmdMapped:", "ShmemPmdMapped:",
+	};
+	unsigned long from, end;
+	char line[300], path[40];
+	bool mine = false;
+	size_t i, n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, "VmRSS", 5) || !strncmp(line, "Rss", 3) ||
+		    !strncmp(line, "VmSwap", 6) || !strncmp(line, "VmPTE", 5))
+			n += snprintf(to + n, size - n, "%s", line);
+	if (f)
+		fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%lx ", &from, &end) == 2) {
+			mine = from <= mapping && mapping < end;
+			continue;
+		}
+		for (i = 0; mine && i < ARRAY_SIZE(of_mapping); i++)
+			if (!strncmp(line, of_mapping[i], strlen(of_mapping[i])))
+				n += snprintf(to + n, size - n, "%s", line);
+	}
+	if (f)
+		fclose(f);
+}
+
+static long number_after(const char *text, const char *name)
+{
+	const char *p = strstr(text, name);
+
+	return p ? atol(p + strlen(name)) : -1;
+}
+
+/* Page faults of this process: those that a request takes are among them. */
+static long faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt + usage.ru_majflt;
+}
+
+static int big_file = -1;
+
+/* What page @i of the mapping begins with; never 0. */
+static uint64_t mark(size_t i)
+{
+	return mix(i) | 1;
+}
+
+static bool make_big_file(void)
+{
+	uint64_t word;
+	size_t i;
+
+	big_file = memfd_create("big", MFD_CLOEXEC);
+	if (big_file < 0 || ftruncate(big_file, FILE_PAGES * PAGE))
+		return false;
+	for (i = 0; i < FILE_PAGES; i++) {
+		word = mark(i);
+		if (pwrite(big_file, &word, 8, i * PAGE) != 8)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Some are read, which brings what the page cache has around them, and some of
+ * these are dropped again: what is left are runs of all lengths.
+ */
+static void build_big_file(void)
+{
+	unsigned char *at;
+	size_t i, j;
+
+	map(ANON_AT, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	at = map(FILE_AT, FILE_PAGES * PAGE, PROT_READ, MAP_SHARED, big_file, 0);
+	for (i = 0; i < 300; i++)
+		read_byte((uintptr_t)at + mix(i) % FILE_PAGES * PAGE);
+	for (i = 0; i < 300; i++) {
+		j = mix(mix(i)) % FILE_PAGES;
+		madvise(at + j * PAGE, PAGE, MADV_DONTNEED);
+	}
+}
+
+static void build_anon(void)
+{
+	unsigned char *at;
+	size_t i;
+
+	at = map(ANON_AT, ANON_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		 -1, 0);
+	for (i = 0; i < ANON_PAGES; i++) {
+		if (mix(i) % 5 < 2)
+			*(uint64_t *)(at + i * PAGE) = mark(i);
+		else if (mix(i) % 5 == 2)
+			read_byte((uintptr_t)at + i * PAGE);
+	}
+}
+
+static size_t run_of(const uint64_t *entry, size_t from, size_t n)
+{
+	size_t i = from;
+
+	while (i < n && !((entry[i] ^ entry[from]) & PRESENT))
+		i++;
+	return i - from;
+}
+
+/*
+ * Every page of a mapping, one by one and then as much as there is at once, is
+ * readable if and only if it is in the target's page tables, and remains as it
+ * is. Pages hold their mark or, those read alone, nothing.
+ */
+static void expect_as_mapped(struct __test_metadata *_metadata, uintptr_t at, size_t pages,
+			     uint64_t *entry, uint64_t *after, struct pvmread_segment *seg)
+{
+	struct pvmread_batch batch = {
+		.size = sizeof(batch),
+		.flags = PVMREAD_RESIDENT,
+		.segments = (uintptr_t)seg,
+		.count = pages,
+	};
+	static const size_t walkers[] = { 0, 2, 4, 8 };
+	size_t present = 0, moved, i, n, w;
+	uint64_t word;
+	struct answer a;
+	long before;
+
+	ASSERT_TRUE(look_at_pages(target.pid, at, pages, entry));
+	for (i = 0; i < pages; i++) {
+		seg[i] = (struct pvmread_segment){
+			.remote = at + i * PAGE,
+			.local = (uintptr_t)LOCAL + 8 * i,
+			.length = 8,
+		};
+		present += entry[i] >> 63;
+	}
+	say("%zu of %zu pages are mapped", present, pages);
+	/* Or there is nothing to tell apart. */
+	ASSERT_LT(pages / 100, present);
+	ASSERT_LT(present, pages);
+	memset(LOCAL, 0xa5, LOCAL_SIZE);
+
+	before = faults();
+	ASSERT_EQ(0, ioctl(target.file[0], PVMREAD_IOC_BATCH, &batch));
+	EXPECT_EQ(before, faults());
+	for (i = 0; i < pages; i++) {
+		bool there = entry[i] >> 63;
+
+		ASSERT_EQ(there ? 8 : 0, seg[i].done);
+		ASSERT_EQ(there ? 0 : EIO, seg[i].error);
+		memcpy(&word, LOCAL + 8 * i, 8);
+		if (there && !word && at == ANON_AT)
+			continue;
+		ASSERT_EQ(there ? mark(i) : 0xa5a5a5a5a5a5a5a5ULL, word);
+	}
+
+	/* From each run on as much as there is. */
+	for (w = 0; w < ARRAY_SIZE(walkers); w++) {
+		const struct door *door = &doors[walkers[w]];
+
+		/* Once before, for our own stack to be there. */
+		a = ask(door, &target, PVMREAD_RESIDENT, at, LOCAL, LOCAL_SIZE);
+		is_answer(&a, door, PVMREAD_RESIDENT, at, a.moved, a.reason);
+		before = faults();
+		for (i = 0; i < pages; i += n) {
+			size_t len = (pages - i) * PAGE;
+
+			if (len > LOCAL_SIZE)
+				len = LOCAL_SIZE;
+			n = run_of(entry, i, i + len / PAGE);
+			a = ask(door, &target, PVMREAD_RESIDENT, at + i * PAGE, LOCAL, len);
+			moved = entry[i] & PRESENT ? n * PAGE : 0;
+			ASSERT_TRUE(is_answer(&a, door, PVMREAD_RESIDENT, at + i * PAGE, moved,
+					      moved < len ? EIO : 0));
+		}
+		EXPECT_EQ(before, faults()) {
+			TH_LOG("%s", door->name);
+		}
+	}
+	ASSERT_TRUE(look_at_pages(target.pid, at, pages, after));
+	EXPECT_EQ(0, memcmp(entry, after, pages * 8));
+}
+
+TEST_F_TIMEOUT(target, resident_reads_what_is_mapped_of_a_file_and_maps_no_more, 120)
+{
+	const struct door *readv = &doors[0];
+	struct answer a;
+	size_t i;
+
+	ASSERT_TRUE(make_big_file());
+	assert_started(_metadata, start_target(build_big_file));
+	describe(target.pid, FILE_AT, self->before, sizeof(self->before));
+	say("Rss of the mapping: %ld kB", number_after(self->before, "Rss:"));
+	ASSERT_LT(0, number_after(self->before, "Rss:"));
+	expect_as_mapped(_metadata, FILE_AT, FILE_PAGES, self->entry, self->entry_after,
+			 self->seg);
+	describe(target.pid, FILE_AT, self->after, sizeof(self->after));
+	EXPECT_STREQ(self->before, self->after);
+
+	/* Without the flag all of it is read, and mapped. */
+	for (i = 0; i < FILE_PAGES * PAGE; i += LOCAL_SIZE) {
+		a = ask(readv, &target, 0, FILE_AT + i, LOCAL, LOCAL_SIZE);
+		ASSERT_TRUE(is_answer(&a, readv, 0, FILE_AT + i, LOCAL_SIZE, 0));
+	}
+	describe(target.pid, FILE_AT, self->after, sizeof(self->after));
+	EXPECT_EQ(FILE_PAGES * PAGE / 1024, number_after(self->after, "\nRss:"));
+	close(big_file);
+}
+
+TEST_F_TIMEOUT(target, resident_reads_what_is_mapped_of_anonymous_memory_and_maps_no_more, 60)
+{
+	const struct door *readv = &doors[0];
+	struct answer a;
+
+	assert_started(_metadata, start_target(build_anon));
+	describe(target.pid, ANON_AT, self->before, sizeof(self->before));
+	expect_as_mapped(_metadata, ANON_AT, ANON_PAGES, self->entry, self->entry_after,
+			 self->seg);
+	describe(target.pid, ANON_AT, self->after, sizeof(self->after));
+	EXPECT_STREQ(self->before, self->after);
+
+	a = ask(readv, &target, 0, ANON_AT, LOCAL, 200 * PAGE);
+	ASSERT_TRUE(is_answer(&a, readv, 0, ANON_AT, 200 * PAGE, 0));
+	ASSERT_TRUE(look_at_pages(target.pid, ANON_AT, ANON_PAGES, self->entry_after));
+	EXPECT_NE(0, memcmp(self->entry, self->entry_after, 200 * 8));
+}
+
+TEST_F(target, nowait_faults_in_what_needs_no_waiting)
+{
+	struct answer a;
+	uintptr_t at;
+	size_t i;
+
+	ASSERT_TRUE(make_big_file());
+	assert_started(_metadata, start_target(build_anon));
+	ASSERT_TRUE(look_at_pages(target.pid, ANON_AT, ANON_PAGES, self->entry));
+	for (i = 0, at = ANON_AT; i < DOORS; i++, at += PAGE) {
+		while (self->entry[(at - ANON_AT) / PAGE] & PRESENT)
+			at += PAGE;
+		fill(LOCAL, PAGE, own_byte);
+		a = ask(&doors[i], &target, PVMREAD_NOWAIT, at, LOCAL, PAGE);
+		EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_NOWAIT, at, PAGE, 0));
+		EXPECT_TRUE(page_entry(target.pid, at) & PRESENT);
+		if (doors[i].write) {
+			memset(LOCAL, 0, PAGE);
+			ASSERT_TRUE(peek(at, LOCAL, PAGE));
+			EXPECT_TRUE(is_filled(LOCAL, PAGE, own_byte, 0));
+		} else {
+			EXPECT_EQ(0, LOCAL[0]);
+			EXPECT_EQ(0, memcmp(LOCAL, LOCAL + 1, PAGE - 1));
+		}
+	}
+	stop_target();
+
+	/* And a file that is in the page cache. */
+	assert_started(_metadata, start_target(build_big_file));
+	for (i = 0; i < FILE_PAGES * PAGE; i += LOCAL_SIZE) {
+		a = ask(&doors[0], &target, PVMREAD_NOWAIT, FILE_AT + i, LOCAL, LOCAL_SIZE);
+		ASSERT_TRUE(is_answer(&a, &doors[0], PVMREAD_NOWAIT, FILE_AT + i, LOCAL_SIZE, 0));
+		ASSERT_EQ(mark(i / PAGE), *(uint64_t *)LOCAL);
+	}
+	close(big_file);
+	/* For the record. */
+	a = ask(&doors[0], &target, PVMREAD_NOWAIT, ANON_AT, LOCAL, PAGE);
+	say("NOWAIT of shared anonymous memory never touched: %s",
+	    a.moved ? "zeros" : strerror(a.reason));
+}
+
+/* --- Shared memory stays shared --- */
+
+/* The same page in both page tables? */
+static bool is_same_page(uint64_t a, uint64_t b)
+{
+	return (a & b & PRESENT) && !((a ^ b) & PFN_MASK);
+}
+
+static void build_nothing(void)
+{
+}
+
+TEST_F(target, resident_read_leaves_a_page_shared_with_a_forked_process)
+{
+	const uint32_t both = PVMREAD_NOWAIT | PVMREAD_RESIDENT;
+	uint64_t ours, theirs;
+	unsigned char *page;
+	struct answer a;
+	uint32_t flags;
+	size_t i;
+
+	page = map(ANON_AT, DOORS * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		   0);
+	fill(page, DOORS * PAGE, early_byte);
+	assert_started(_metadata, start_target(build_nothing));
+	ours = page_entry(getpid(), ANON_AT);
+	theirs = page_entry(target.pid, ANON_AT);
+	ASSERT_NE(0, ours & PFN_MASK);
+	ASSERT_TRUE(is_same_page(ours, theirs));
+	for (flags = PVMREAD_RESIDENT; flags <= both; flags += PVMREAD_NOWAIT) {
+		for (i = 0; i < DOORS; i++) {
+			if (!has_flags(&doors[i], flags))
+				continue;
+			fill(LOCAL, PAGE, own_byte);
+			a = ask(&doors[i], &target, flags, ANON_AT, LOCAL, PAGE);
+			EXPECT_TRUE(is_answer(&a, &doors[i], flags, ANON_AT,
+					      doors[i].write ? 0 : PAGE,
+					      doors[i].write ? EIO : 0));
+			if (!doors[i].write)
+				EXPECT_TRUE(is_filled(LOCAL, PAGE, early_byte, 0));
+			EXPECT_EQ(ours, page_entry(getpid(), ANON_AT));
+			EXPECT_EQ(theirs, page_entry(target.pid, ANON_AT));
+			EXPECT_TRUE(is_filled(page, PAGE, early_byte, 0));
+		}
+	}
+
+	/* Its own, once it wrote there. */
+	ASSERT_EQ(0, order(write_byte, ANON_AT));
+	EXPECT_FALSE(is_same_page(ours, page_entry(target.pid, ANON_AT)));
+	theirs = page_entry(target.pid, ANON_AT);
+	for (i = 0; i < DOORS; i++) {
+		if (!doors[i].write || !has_flags(&doors[i], PVMREAD_RESIDENT))
+			continue;
+		fill(LOCAL, PAGE, own_byte);
+		LOCAL[0] = i;
+		a = ask(&doors[i], &target, PVMREAD_RESIDENT, ANON_AT, LOCAL, PAGE);
+		EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_RESIDENT, ANON_AT, PAGE, 0));
+		memset(LOCAL, 0, PAGE);
+		ASSERT_TRUE(peek(ANON_AT, LOCAL, PAGE));
+		EXPECT_EQ(i, LOCAL[0]);
+		EXPECT_TRUE(is_filled(LOCAL + 1, PAGE - 1, own_byte, 1));
+		EXPECT_EQ(theirs & PFN_MASK, page_entry(target.pid, ANON_AT) & PFN_MASK);
+		EXPECT_TRUE(is_filled(page, PAGE, early_byte, 0));
+	}
+
+	/* NOWAIT writes where it must copy first: for the target alone. */
+	a = ask(&doors[1], &target, PVMREAD_NOWAIT, ANON_AT + PAGE, LOCAL, PAGE);
+	EXPECT_TRUE(is_answer(&a, &doors[1], PVMREAD_NOWAIT, ANON_AT + PAGE, PAGE, 0));
+	EXPECT_TRUE(is_filled(page + PAGE, PAGE, early_byte, PAGE));
+
+	/* Without the flag READV does as the syscall; a target file does not. */
+	for (i = 0; i < PLAIN_DOORS; i += 2) {
+		uintptr_t at = ANON_AT + (2 + i) * PAGE;
+
+		ASSERT_TRUE(is_same_page(page_entry(getpid(), at), page_entry(target.pid, at)));
+		a = ask(&doors[i], &target, 0, at, LOCAL, PAGE);
+		EXPECT_TRUE(is_answer(&a, &doors[i], 0, at, PAGE, 0));
+		EXPECT_TRUE(is_filled(LOCAL, PAGE, early_byte, (2 + i) * PAGE));
+		EXPECT_EQ(doors[i].kind != RW,
+			  is_same_page(page_entry(getpid(), at), page_entry(target.pid, at)));
+	}
+	munmap(page, DOORS * PAGE);
+}
+
+static void build_zeros_and_files(void)
+{
+	map(ANON_AT, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	map(FILE_AT, FILE_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, big_file, 0);
+	map(LATE, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, big_file, 0);
+	read_byte(ANON_AT);
+	read_byte(FILE_AT);
+	write_byte(FILE_AT + PAGE);
+	/* Its mark begins with another byte, which nobody looks at. */
+	write_byte(LATE + 100);
+}
+
+TEST_F(target, resident_write_goes_where_the_target_could_write_as_it_is)
+{
+	static const struct {
+		const char *name;
+		uintptr_t at;
+		bool writable;
+	} row[] = {
+		{ "the zero page", ANON_AT + 8, false },
+		{ "the page cache's page of a private mapping", FILE_AT + 8, false },
+		{ "the copied page of a private mapping", FILE_AT + PAGE + 8, true },
+		{ "a dirty page of a shared mapping", LATE + 200, true },
+		{ "an untouched page of a private mapping", FILE_AT + 9000 * PAGE, false },
+	};
+	unsigned char buf[16], in_file[3 * PAGE], in_file_after[3 * PAGE];
+	uint64_t before;
+	struct answer a;
+	size_t i, j;
+
+	ASSERT_TRUE(make_big_file());
+	assert_started(_metadata, start_target(build_zeros_and_files));
+	ASSERT_EQ(sizeof(in_file), pread(big_file, in_file, sizeof(in_file), 0));
+	for (j = 0; j < ARRAY_SIZE(row); j++) {
+		for (i = 0; i < DOORS; i++) {
+			if (!doors[i].write || !has_flags(&doors[i], PVMREAD_RESIDENT))
+				continue;
+			before = page_entry(target.pid, row[j].at);
+			fill(buf, sizeof(buf), own_byte);
+			a = ask(&doors[i], &target, PVMREAD_RESIDENT, row[j].at, buf, sizeof(buf));
+			EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_RESIDENT, row[j].at,
+					      row[j].writable ? sizeof(buf) : 0,
+					      row[j].writable ? 0 : EIO)) {
+				TH_LOG("%s", row[j].name);
+			}
+			EXPECT_EQ((before ^ page_entry(target.pid, row[j].at)) &
+				  (PRESENT | PFN_MASK), 0);
+			if (!row[j].writable)
+				continue;
+			memset(buf, 0, sizeof(buf));
+			ASSERT_TRUE(peek(row[j].at, buf, sizeof(buf)));
+			EXPECT_TRUE(is_filled(buf, sizeof(buf), own_byte, 0));
+		}
+	}
+	/* The file has what was written to its shared mapping, and that alone. */
+	fill(in_file + 200, sizeof(buf), own_byte);
+	ASSERT_EQ(sizeof(in_file), pread(big_file, in_file_after, sizeof(in_file), 0));
+	EXPECT_EQ(0, memcmp(in_file, in_file_after, sizeof(in_file)));
+
+	/* All that is mapped can be read. */
+	for (i = 0; i < DOORS; i += 2) {
+		if (!has_flags(&doors[i], PVMREAD_RESIDENT))
+			continue;
+		before = page_entry(target.pid, ANON_AT);
+		ASSERT_TRUE(before & PRESENT);
+		memset(buf, 1, sizeof(buf));
+		a = ask(&doors[i], &target, PVMREAD_RESIDENT, ANON_AT, buf, sizeof(buf));
+		EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_RESIDENT, ANON_AT, sizeof(buf), 0));
+		EXPECT_EQ(0, buf[0]);
+		EXPECT_EQ(0, memcmp(buf, buf + 1, sizeof(buf) - 1));
+		EXPECT_EQ(before, page_entry(target.pid, ANON_AT));
+		a = ask(&doors[i], &target, PVMREAD_RESIDENT, FILE_AT, buf, 8);
+		EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_RESIDENT, FILE_AT, 8, 0));
+		EXPECT_EQ(mark(0), *(uint64_t *)buf);
+	}
+	close(big_file);
+}
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret	447
+#endif
+
+static const struct {
+	const char *name;
+	int prot;
+	int flags;
+	bool read;
+	bool write;
+} permissions[] = {
+	{ "PROT_NONE, private", PROT_NONE, MAP_ANONYMOUS | MAP_PRIVATE, false, false },
+	{ "PROT_NONE, shared", PROT_NONE, MAP_ANONYMOUS | MAP_SHARED, false, false },
+	{ "PROT_READ, private", PROT_READ, MAP_ANONYMOUS | MAP_PRIVATE, true, false },
+	{ "PROT_READ, shared", PROT_READ, MAP_ANONYMOUS | MAP_SHARED, true, false },
+	{ "PROT_WRITE, private", PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, false, true },
+	{ "PROT_READ | PROT_WRITE, shared", PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_SHARED,
+	  true, true },
+	/* Of a file that nobody has read yet, past its end in the third row. */
+	{ "PROT_NONE, not in memory", PROT_NONE, MAP_SHARED, false, false },
+	{ "PROT_NONE, not in memory, private", PROT_NONE, MAP_PRIVATE, false, false },
+	{ "past the end of the file", PROT_READ | PROT_WRITE, MAP_SHARED, false, false },
+};
+
+/* Anonymous pages are all there, dirty, and then protected. */
+static void build_protected(void)
+{
+	bool anonymous;
+	unsigned char *at;
+	size_t i;
+	int fd;
+
+	fd = memfd_create("sparse", MFD_CLOEXEC);
+	/* Up to the last row. */
+	if (fd < 0 || ftruncate(fd, (ARRAY_SIZE(permissions) - 1) * PAGE))
+		broken("memfd_create");
+	for (i = 0; i < ARRAY_SIZE(permissions); i++) {
+		anonymous = permissions[i].flags & MAP_ANONYMOUS;
+		at = map(ANON_AT + i * PAGE, PAGE, PROT_READ | PROT_WRITE, permissions[i].flags,
+			 anonymous ? -1 : fd, anonymous ? 0 : i * PAGE);
+		if (anonymous)
+			fill(at, PAGE, early_byte);
+		if (mprotect(at, PAGE, permissions[i].prot))
+			broken("mprotect");
+	}
+	fd = syscall(SYS_memfd_secret, O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (ftruncate(fd, PAGE))
+		broken("memfd_secret");
+	at = map(LATE, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	fill(at, PAGE, early_byte);
+}
+
+static uintptr_t find_mapping(pid_t pid, const char *name)
+{
+	unsigned long from = 0;
+	char line[256];
+	FILE *f;
+
+	snprintf(line, sizeof(line), "/proc/%d/maps", pid);
+	f = fopen(line, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strstr(line, name)) {
+			from = strtoul(line, NULL, 16);
+			break;
+		}
+	}
+	if (f)
+		fclose(f);
+	return from;
+}
+
+/* Whatever the flags, EIO: it is never a matter of waiting. */
+static void expect_refused(struct __test_metadata *_metadata, uintptr_t at, const char *name,
+			   bool read, bool write)
+{
+	uint32_t flags;
+	struct answer a;
+	size_t i;
+
+	for (flags = 0; flags <= (PVMREAD_NOWAIT | PVMREAD_RESIDENT); flags += PVMREAD_NOWAIT) {
+		for (i = 0; i < DOORS; i++) {
+			bool good = doors[i].write ? write : read;
+
+			if (!has_flags(&doors[i], flags))
+				continue;
+			a = ask(&doors[i], &target, flags, at, LOCAL, 100);
+			EXPECT_TRUE(is_answer(&a, &doors[i], flags, at, good ? 100 : 0,
+					      good ? 0 : EIO)) {
+				TH_LOG("%s", name);
+			}
+		}
+	}
+}
+
+TEST_F(target, no_flag_gets_round_a_permission)
+{
+	uintptr_t special;
+	size_t i;
+
+	assert_started(_metadata, start_target(build_protected));
+	for (i = 0; i < ARRAY_SIZE(permissions); i++)
+		expect_refused(_metadata, ANON_AT + i * PAGE, permissions[i].name,
+			       permissions[i].read, permissions[i].write);
+	expect_refused(_metadata, ANON_AT + 100 * PAGE, "a hole", false, false);
+	expect_refused(_metadata, 0xf00000000000UL, "an address that is none", false, false);
+	if (find_mapping(target.pid, "secretmem"))
+		expect_refused(_metadata, LATE, "secret memory", false, false);
+	else
+		say("not in this kernel: memfd_secret");
+	/* Memory without pages of its own. */
+	special = find_mapping(target.pid, "[vvar]");
+	if (special)
+		expect_refused(_metadata, special, "[vvar]", false, false);
+	else
+		say("not in this kernel: [vvar]");
+}
+
+/* --- Pages of another kind --- */
+
+#define KSM		"/sys/kernel/mm/ksm/"
+#define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
+
+static long number_in(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	long n = -1;
+
+	if (!f)
+		return -1;
+	if (fscanf(f, "%ld", &n) != 1)
+		n = -1;
+	fclose(f);
+	return n;
+}
+
+static void set_number(const char *path, long n)
+{
+	FILE *f = fopen(path, "we");
+
+	if (!f)
+		return;
+	fprintf(f, "%ld\n", n);
+	fclose(f);
+}
+
+static void build_mergeable(void)
+{
+	unsigned char *page;
+	size_t i;
+
+	page = map(ANON_AT, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (i = 0; i < 4; i++)
+		fill(page + i * PAGE, PAGE, early_byte);
+	if (madvise(page, 4 * PAGE, MADV_MERGEABLE))
+		broken("MADV_MERGEABLE");
+}
+
+TEST_F_TIMEOUT(target, resident_read_leaves_a_page_merged, 60)
+{
+	long had_run = number_in(KSM "run");
+	long had_sleep = number_in(KSM "sleep_millisecs");
+	double end = now_ms() + PATIENCE_MS;
+	uint64_t entry[4];
+	struct answer a;
+	size_t i;
+
+	if (had_run < 0)
+		SKIP(return, "not in this kernel: " KSM);
+	assert_started(_metadata, start_target(build_mergeable));
+	set_number(KSM "sleep_millisecs", 10);
+	set_number(KSM "run", 1);
+	do {
+		usleep(20000);
+		ASSERT_TRUE(look_at_pages(target.pid, ANON_AT, 4, entry));
+	} while (!is_same_page(entry[0], entry[3]) && now_ms() < end);
+	/* What is merged stays so, and nothing is merged again meanwhile. */
+	set_number(KSM "run", 0);
+	ASSERT_TRUE(look_at_pages(target.pid, ANON_AT, 4, entry));
+	if (!is_same_page(entry[0], entry[3])) {
+		set_number(KSM "sleep_millisecs", had_sleep);
+		SKIP(return, "the kernel did not merge equal pages in %d s", PATIENCE_MS / 1000);
+	}
+	for (i = 0; i < DOORS; i++) {
+		if (!has_flags(&doors[i], PVMREAD_RESIDENT))
+			continue;
+		fill(LOCAL, PAGE, own_byte);
+		a = ask(&doors[i], &target, PVMREAD_RESIDENT, ANON_AT, LOCAL, PAGE);
+		EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_RESIDENT, ANON_AT,
+				      doors[i].write ? 0 : PAGE, doors[i].write ? EIO : 0));
+		if (!doors[i].write)
+			EXPECT_TRUE(is_filled(LOCAL, PAGE, early_byte, 0));
+		EXPECT_EQ(entry[0], page_entry(target.pid, ANON_AT));
+		EXPECT_EQ(entry[3], page_entry(target.pid, ANON_AT + 3 * PAGE));
+	}
+	/* For the record. */
+	ask(&doors[0], &target, 0, ANON_AT, LOCAL, PAGE);
+	say("READV without a flag leaves it %s",
+	    is_same_page(entry[3], page_entry(target.pid, ANON_AT)) ? "merged" :
+	    "the target's own");
+	/* It ends what it did. */
+	set_number(KSM "run", 2);
+	set_number(KSM "run", had_run);
+	set_number(KSM "sleep_millisecs", had_sleep);
+}
+
+static void build_huge(void)
+{
+	uint64_t *at;
+	size_t i;
+
+	if (prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0))
+		broken("PR_SET_THP_DISABLE");
+	at = (void *)map(HUGE_AT, 2 * HUGE_PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	madvise(at, 2 * HUGE_PAGE, MADV_HUGEPAGE);
+	for (i = 0; i < HUGE_PAGE / 8; i++)
+		at[i] = mark(i);
+}
+
+static void build_hugetlb(void)
+{
+	uint64_t *at;
+	size_t i;
+
+	at = (void *)map(HUGE_AT, 2 * HUGE_PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	for (i = 0; i < HUGE_PAGE / 8; i++)
+		at[i] = mark(i);
+}
+
+/* The first huge page of two is there, and all of it is read; of the second nothing. */
+static void expect_first_huge_page(struct __test_metadata *_metadata, char *before, char *after,
+				   size_t size)
+{
+	struct answer a;
+	size_t i, j, k;
+
+	describe(target.pid, HUGE_AT, before, size);
+	for (i = 0; i < DOORS; i += 2) {
+		if (!has_flags(&doors[i], PVMREAD_RESIDENT))
+			continue;
+		for (j = 0; j < HUGE_PAGE; j += LOCAL_SIZE) {
+			memset(LOCAL, 0, LOCAL_SIZE);
+			a = ask(&doors[i], &target, PVMREAD_RESIDENT, HUGE_AT + j, LOCAL,
+				LOCAL_SIZE);
+			ASSERT_TRUE(is_answer(&a, &doors[i], PVMREAD_RESIDENT, HUGE_AT + j,
+					      LOCAL_SIZE, 0));
+			for (k = 0; k < LOCAL_SIZE / 8; k++)
+				ASSERT_EQ(mark(j / 8 + k), ((uint64_t *)LOCAL)[k]);
+		}
+		a = ask(&doors[i], &target, PVMREAD_RESIDENT, HUGE_AT + HUGE_PAGE - 100, LOCAL,
+			200);
+		EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_RESIDENT, HUGE_AT + HUGE_PAGE - 100,
+				      100, EIO));
+		a = ask(&doors[i], &target, PVMREAD_RESIDENT, HUGE_AT + HUGE_PAGE, LOCAL, 200);
+		EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_RESIDENT, HUGE_AT + HUGE_PAGE, 0,
+				      EIO));
+	}
+	describe(target.pid, HUGE_AT, after, size);
+	EXPECT_STREQ(before, after);
+}
+
+static long fork_sleeper(unsigned long unused)
+{
+	pid_t pid = fork();
+
+	(void)unused;
+	if (pid)
+		return pid;
+	die_with_parent();
+	for (;;)
+		pause();
+}
+
+TEST_F_TIMEOUT(target, resident_read_leaves_a_huge_page_as_it_is, 60)
+{
+	uint64_t entry;
+	long sleeper;
+
+	assert_started(_metadata, start_target(build_huge));
+	describe(target.pid, HUGE_AT, self->before, sizeof(self->before));
+	if (number_after(self->before, "AnonHugePages:") < (long)(HUGE_PAGE / 1024))
+		SKIP(return, "no transparent huge page was to be had");
+	expect_first_huge_page(_metadata, self->before, self->after, sizeof(self->before));
+	/* The same when it is shared with a child. */
+	sleeper = order(fork_sleeper, 0);
+	ASSERT_LT(0, sleeper);
+	entry = page_entry(target.pid, HUGE_AT);
+	EXPECT_TRUE(is_same_page(entry, page_entry(sleeper, HUGE_AT)));
+	expect_first_huge_page(_metadata, self->before, self->after, sizeof(self->before));
+	EXPECT_LE((long)(HUGE_PAGE / 1024), number_after(self->after, "AnonHugePages:"));
+	EXPECT_TRUE(is_same_page(entry, page_entry(target.pid, HUGE_AT)));
+	kill(sleeper, SIGKILL);
+}
+
+TEST_F_TIMEOUT(target, resident_read_of_hugetlbfs_brings_nothing_in, 60)
+{
+	long had = number_in(NR_HUGEPAGES);
+
+	if (had < 0)
+		SKIP(return, "not in this kernel: huge pages");
+	set_number(NR_HUGEPAGES, had + 2);
+	if (number_in(NR_HUGEPAGES) < had + 2) {
+		set_number(NR_HUGEPAGES, had);
+		SKIP(return, "no two huge pages were to be had");
+	}
+	assert_started(_metadata, start_target(build_hugetlb));
+	expect_first_huge_page(_metadata, self->before, self->after, sizeof(self->before));
+	stop_target();
+	set_number(NR_HUGEPAGES, had);
+}
+
+/* --- Itself --- */
+
+TEST_F(target, flags_hold_for_the_callers_own_memory_too)
+{
+	struct subject own = { .pid = getpid() };
+	unsigned char *page;
+	uint32_t flags;
+	struct answer a;
+	size_t i;
+
+	page = map(ANON_AT, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	fill(page, PAGE, early_byte);
+	ASSERT_TRUE(attach_all(&own));
+	for (flags = PVMREAD_RESIDENT; flags <= (PVMREAD_NOWAIT | PVMREAD_RESIDENT);
+	     flags += PVMREAD_NOWAIT) {
+		for (i = 0; i < DOORS; i++) {
+			if (!has_flags(&doors[i], flags))
+				continue;
+			a = ask(&doors[i], &own, flags, ANON_AT + PAGE - 100, LOCAL, 200);
+			EXPECT_TRUE(is_answer(&a, &doors[i], flags, ANON_AT + PAGE - 100, 100,
+					      EIO));
+			EXPECT_FALSE(page_entry(getpid(), ANON_AT + PAGE) & PRESENT);
+			EXPECT_TRUE(is_filled(LOCAL, 100, early_byte, PAGE - 100));
+		}
+	}
+	/* What the flags are about is the target: the caller's side is faulted in. */
+	ASSERT_EQ(0, madvise(page + PAGE, PAGE, MADV_DONTNEED));
+	a = ask(&doors[0], &own, PVMREAD_RESIDENT | PVMREAD_NOWAIT, ANON_AT, page + PAGE, PAGE);
+	EXPECT_TRUE(is_answer(&a, &doors[0], PVMREAD_RESIDENT | PVMREAD_NOWAIT, ANON_AT, PAGE, 0));
+	EXPECT_TRUE(is_filled(page + PAGE, PAGE, early_byte, 0));
+	detach_all(&own);
+	munmap(page, 2 * PAGE);
+}
+
+TEST_HARNESS_MAIN
