@@ -494,8 +494,6 @@ PVMREAD_TESTED void pvmread_engine_unpin(struct pvmread_engine *eng)
 {
 	unsigned long i;
 
-	if (!eng->nr)
-		return;
 	if (eng->pin)
 		/* Dirty even after a fault: a part may have been written. */
 		unpin_user_pages_dirty_lock(eng->pages, eng->nr,
@@ -513,7 +511,8 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_engine_unpin);
  */
 PVMREAD_TESTED void pvmread_engine_release(struct pvmread_engine *eng)
 {
-	pvmread_engine_unpin(eng);
+	if (eng->nr)
+		pvmread_engine_unpin(eng);
 	if (eng->pages != eng->stack)
 		kfree(eng->pages);
 }
@@ -604,7 +603,8 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 	int locked = 1;
 	long pinned;
 
-	pvmread_engine_unpin(eng);
+	if (eng->nr)
+		pvmread_engine_unpin(eng);
 	eng->first = addr & PAGE_MASK;
 	if (!(eng->flags & PVMREAD_HELD) && !mmget_not_zero(eng->mm))
 		return -ESRCH;

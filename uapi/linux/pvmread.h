@@ -68,7 +68,7 @@
  *  - ENOMEM: no memory for the target's page, or for page pointers
  *  - EINTR: the caller is being killed
  *  - EBADF: the file was not attached for writing
- *  - EOVERFLOW: from 2^63 on, when the position and the length exceed 64 bits
+ *  - EINVAL, EOVERFLOW: a position from 2^63 on, which the VFS may refuse itself
  *
  * An asynchronous request with RWF_NOWAIT moves all, at most 256 pages, or
  * nothing and answers EAGAIN: io_uring, which tries each request so first, then
@@ -133,8 +133,9 @@ enum pvmread_feature {
  * @PVMREAD_NOWAIT: do not wait for the target. A page that would have to be
  *	waited for, as for a userfaultfd or a disk, ends the transfer with EAGAIN,
  *	and so does a lock on the target's mappings that is taken. What can be had
- *	at once is: of a file, what its page cache holds; of anonymous memory,
- *	what is in memory or was never touched. Two waits remain, neither for a
+ *	at once is: of a file, and of what mmap(2) has shared, what the page cache
+ *	holds; of private anonymous memory, what is in memory or was never
+ *	touched. Two waits remain, neither for a
  *	page: READV, WRITEV and ATTACH wait while the target is inside
  *	execve(2), and a write may wait to mark a page of a shared file dirty
  * @PVMREAD_RESIDENT: move only pages that the target has mapped already, with
@@ -305,8 +306,9 @@ struct pvmread_attach {
 
 /**
  * enum pvmread_segment_flag - bits of &struct pvmread_segment.flags
- * @PVMREAD_SEGMENT_STRING: stop after the first NUL byte, which is moved. If
- *	there is none in @length bytes the segment is moved whole, without one.
+ * @PVMREAD_SEGMENT_STRING: stop after the first NUL byte, which is moved, and
+ *	with which the segment is whole. If there is none in @length bytes, all
+ *	of them are moved, without one.
  *	No page behind the NUL is looked at. EINVAL with PVMREAD_WRITE
  */
 enum pvmread_segment_flag {
@@ -316,7 +318,7 @@ enum pvmread_segment_flag {
 /**
  * struct pvmread_segment - one piece of a BATCH
  * @remote: in: its address in the target
- * @local: in: its address in the caller
+ * @local: in: its address in the caller; all of @length must be user space
  * @length: in: its number of bytes, any value; more than
  *	&struct pvmread_info.max_bytes count as that many. With 0 there is
  *	nothing to move, and @remote and @local are not looked at
