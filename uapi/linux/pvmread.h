@@ -16,9 +16,9 @@
  * Structs grow, they never change. The first member of each is @size, which
  * the caller sets to sizeof() of the struct it was compiled with. The kernel
  * takes a shorter struct for one from an older caller: what is missing counts
- * as zero, and a field that @size does not hold whole is not written. It takes a longer one when the
- * bytes that it does not know are zero. Nothing here has padding, and every
- * field has the same offset for 32-bit and 64-bit callers.
+ * as zero, and a field that @size does not hold whole is not written. It takes
+ * a longer one when the bytes that it does not know are zero. Nothing here has
+ * padding, and every field has the same offset for 32-bit and 64-bit callers.
  *
  * Whatever a command says itself, each of them can answer:
  *
@@ -323,9 +323,10 @@ enum pvmread_segment_flag {
  *	&struct pvmread_info.max_bytes count as that many. With 0 there is
  *	nothing to move, and @remote and @local are not looked at
  * @flags: in: bits of &enum pvmread_segment_flag
- * @error: out: 0 if all was moved, or why not: EIO, EFAULT, EAGAIN, ENOMEM, EINTR
- *	as in &struct pvmread_rw, where outside of the attached range is EIO,
- *	too; ESRCH if the target went away meanwhile; EINVAL for an unknown flag or one that does not go with the direction
+ * @error: out: 0 if all was moved, or why not: EIO, EFAULT, EAGAIN, ENOMEM,
+ *	EINTR as in &struct pvmread_rw, where outside of the attached range is
+ *	EIO, too; ESRCH if the target went away meanwhile; EINVAL for an unknown
+ *	flag or one that does not go with the direction
  * @done: out: the number of bytes moved
  */
 struct pvmread_segment {
