@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdalign.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -38,27 +39,72 @@ static_assert(offsetof(struct pvmread_rw, transferred) == 48, "transferred");
 static_assert(offsetof(struct pvmread_rw, stop_addr) == 56, "stop_addr");
 static_assert(alignof(struct pvmread_rw) == 8, "alignment");
 
-static_assert(sizeof(struct pvmread_info) == 32, "struct pvmread_info");
+static_assert(sizeof(struct pvmread_info) == 40, "struct pvmread_info");
 static_assert(offsetof(struct pvmread_info, size) == 0, "size");
 static_assert(offsetof(struct pvmread_info, __reserved) == 4, "__reserved");
 static_assert(offsetof(struct pvmread_info, version) == 8, "version");
 static_assert(offsetof(struct pvmread_info, max_segments) == 12, "max_segments");
 static_assert(offsetof(struct pvmread_info, features) == 16, "features");
 static_assert(offsetof(struct pvmread_info, max_bytes) == 24, "max_bytes");
+static_assert(offsetof(struct pvmread_info, max_batch) == 32, "max_batch");
+
+static_assert(sizeof(struct pvmread_attach) == 32, "struct pvmread_attach");
+static_assert(offsetof(struct pvmread_attach, size) == 0, "size");
+static_assert(offsetof(struct pvmread_attach, flags) == 4, "flags");
+static_assert(offsetof(struct pvmread_attach, pid) == 8, "pid");
+static_assert(offsetof(struct pvmread_attach, __reserved) == 12, "__reserved");
+static_assert(offsetof(struct pvmread_attach, start) == 16, "start");
+static_assert(offsetof(struct pvmread_attach, length) == 24, "length");
+static_assert(alignof(struct pvmread_attach) == 8, "alignment");
+
+static_assert(sizeof(struct pvmread_segment) == 40, "struct pvmread_segment");
+static_assert(offsetof(struct pvmread_segment, remote) == 0, "remote");
+static_assert(offsetof(struct pvmread_segment, local) == 8, "local");
+static_assert(offsetof(struct pvmread_segment, length) == 16, "length");
+static_assert(offsetof(struct pvmread_segment, flags) == 24, "flags");
+static_assert(offsetof(struct pvmread_segment, error) == 28, "error");
+static_assert(offsetof(struct pvmread_segment, done) == 32, "done");
+static_assert(alignof(struct pvmread_segment) == 8, "alignment");
+
+static_assert(sizeof(struct pvmread_batch) == 32, "struct pvmread_batch");
+static_assert(offsetof(struct pvmread_batch, size) == 0, "size");
+static_assert(offsetof(struct pvmread_batch, flags) == 4, "flags");
+static_assert(offsetof(struct pvmread_batch, segments) == 8, "segments");
+static_assert(offsetof(struct pvmread_batch, count) == 16, "count");
+static_assert(offsetof(struct pvmread_batch, completed) == 24, "completed");
+static_assert(alignof(struct pvmread_batch) == 8, "alignment");
 
 static_assert(PVMREAD_IOC_INFO == 0xd500, "INFO");
 static_assert(PVMREAD_IOC_READV == 0xd501, "READV");
 static_assert(PVMREAD_IOC_WRITEV == 0xd502, "WRITEV");
+static_assert(PVMREAD_IOC_ATTACH == 0xd503, "ATTACH");
+static_assert(PVMREAD_IOC_BATCH == 0xd504, "BATCH");
 static_assert(PVMREAD_FEATURE_READV == 1, "READV");
 static_assert(PVMREAD_FEATURE_WRITEV == 2, "WRITEV");
 static_assert(PVMREAD_FEATURE_READONLY == 4, "READONLY");
+static_assert(PVMREAD_FEATURE_ATTACH == 8, "ATTACH");
+static_assert(PVMREAD_FEATURE_BATCH == 16, "BATCH");
+static_assert(PVMREAD_FEATURE_PIDFD == 32, "PIDFD");
+static_assert(PVMREAD_FEATURE_NOWAIT == 64, "NOWAIT");
+static_assert(PVMREAD_FEATURE_RESIDENT == 128, "RESIDENT");
+static_assert(PVMREAD_PIDFD == 1, "PIDFD");
+static_assert(PVMREAD_NOWAIT == 2, "NOWAIT");
+static_assert(PVMREAD_RESIDENT == 4, "RESIDENT");
+static_assert(PVMREAD_WRITE == 8, "WRITE");
+static_assert(PVMREAD_STOP == 16, "STOP");
+static_assert(PVMREAD_SEGMENT_STRING == 1, "STRING");
 static_assert(PVMREAD_ABI_VERSION == 1, "version");
 
-/* The first command number that nothing has yet. */
-#define FREE_NR		0x03
+/* The numbers that the device answers to are those below; a target file's is: */
+#define DEVICE_END	0x04
+#define TARGET_NR	0x04
 
 #define RW_MIN		56
 #define INFO_MIN	8
+
+#define RW_FLAGS	(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT)
+#define ATTACH_FLAGS	(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT | PVMREAD_WRITE)
+#define BATCH_FLAGS	(PVMREAD_WRITE | PVMREAD_STOP | PVMREAD_NOWAIT | PVMREAD_RESIDENT)
 
 #define PAGE		4096UL
 /* Where no mapping without an address goes, so that a hole stays one. */
@@ -155,10 +201,15 @@ static bool holds(uintptr_t at, size_t len, int side, uintptr_t from)
 
 FIXTURE(abi) {
 	int fd;
+	int target;
+	int pidfd;
 	bool readonly;
 	struct iovec local;
 	struct iovec remote;
 	struct pvmread_rw rw;
+	struct pvmread_attach attach;
+	struct pvmread_batch batch;
+	struct pvmread_segment segments[2];
 };
 
 /* A request for 100 bytes that would work; what the kernel is to set holds garbage. */
@@ -177,6 +228,34 @@ static void good_request(FIXTURE_DATA(abi) * const self)
 	self->rw.remote_count = 1;
 }
 
+/* Attaching oneself, and a BATCH of the same 100 bytes, in two pieces. */
+static void good_forms(FIXTURE_DATA(abi) * const self)
+{
+	size_t i;
+
+	refill();
+	self->attach = (struct pvmread_attach){
+		.size = sizeof(self->attach),
+		.pid = getpid(),
+		.start = FAR,
+		.length = PAGES * PAGE,
+	};
+	for (i = 0; i < 2; i++)
+		self->segments[i] = (struct pvmread_segment){
+			.remote = FAR + PAGE + 3 + 50 * i,
+			.local = NEAR + 8 + 50 * i,
+			.length = 50,
+			.error = GARBAGE,
+			.done = GARBAGE,
+		};
+	self->batch = (struct pvmread_batch){
+		.size = sizeof(self->batch),
+		.segments = (uintptr_t)self->segments,
+		.count = 2,
+		.completed = GARBAGE,
+	};
+}
+
 static unsigned int command(bool write)
 {
 	return write ? PVMREAD_IOC_WRITEV : PVMREAD_IOC_READV;
@@ -186,6 +265,44 @@ static unsigned int command(bool write)
 static int send(int fd, unsigned int cmd, const void *arg)
 {
 	return ioctl(fd, cmd, arg) ? errno : 0;
+}
+
+/* The same of ATTACH, which returns a file. */
+static int try_attach(int fd, const void *arg)
+{
+	int target = ioctl(fd, PVMREAD_IOC_ATTACH, arg);
+
+	if (target < 0)
+		return errno;
+	close(target);
+	return 0;
+}
+
+/* The commands whose struct has had one form only. */
+enum form { ATTACH, BATCH, FORMS };
+
+#define FORM_SIZE	32U
+static_assert(sizeof(struct pvmread_attach) == FORM_SIZE, "ATTACH");
+static_assert(sizeof(struct pvmread_batch) == FORM_SIZE, "BATCH");
+
+static int send_form(const FIXTURE_DATA(abi) * const self, enum form form, const void *arg)
+{
+	return form == ATTACH ? try_attach(self->fd, arg) :
+				send(self->target, PVMREAD_IOC_BATCH, arg);
+}
+
+static void *form_of(FIXTURE_DATA(abi) * const self, enum form form)
+{
+	return form == ATTACH ? (void *)&self->attach : (void *)&self->batch;
+}
+
+/* Both begin with their size, and flags. */
+static void set_form(FIXTURE_DATA(abi) * const self, enum form form, __u32 size, __u32 flags)
+{
+	__u32 head[2] = { size, flags };
+
+	good_forms(self);
+	memcpy(form_of(self, form), head, sizeof(head));
 }
 
 /* READV is always there, WRITEV may be turned off. */
@@ -224,10 +341,21 @@ FIXTURE_SETUP(abi)
 		  mmap((void *)ARG, 3 * PAGE, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
 	good_request(self);
+	self->pidfd = syscall(SYS_pidfd_open, getpid(), 0);
+	ASSERT_GE(self->pidfd, 0);
+	good_forms(self);
+	self->attach.flags = self->readonly ? 0 : PVMREAD_WRITE;
+	self->target = ioctl(self->fd, PVMREAD_IOC_ATTACH, &self->attach);
+	ASSERT_GE(self->target, 0) {
+		TH_LOG("ATTACH: %s", strerror(errno));
+	}
+	good_forms(self);
 }
 
 FIXTURE_TEARDOWN(abi)
 {
+	close(self->target);
+	close(self->pidfd);
 	close(self->fd);
 }
 
@@ -257,15 +385,62 @@ TEST_F(abi, moves_what_it_is_told_to)
 	}
 }
 
+/* The same oracle for the other commands: these forms are good ones. */
+TEST_F(abi, attaches_and_moves_a_batch)
+{
+	int write;
+
+	for (write = 0; write < directions(self); write++) {
+		int to = write ? 1 : 0;
+		uintptr_t at = write ? FAR + PAGE + 3 : NEAR + 8;
+		uintptr_t from = write ? NEAR + 8 : FAR + PAGE + 3;
+		size_t i;
+
+		set_form(self, ATTACH, FORM_SIZE, write ? PVMREAD_WRITE : 0);
+		EXPECT_EQ(0, try_attach(self->fd, &self->attach));
+		EXPECT_TRUE(untouched());
+		set_form(self, BATCH, FORM_SIZE, write ? PVMREAD_WRITE : 0);
+		ASSERT_EQ(0, send(self->target, PVMREAD_IOC_BATCH, &self->batch));
+		EXPECT_EQ(2, self->batch.completed);
+		for (i = 0; i < 2; i++) {
+			EXPECT_EQ(0, self->segments[i].error);
+			EXPECT_EQ(50, self->segments[i].done);
+		}
+		EXPECT_TRUE(holds(at, 100, !to, from));
+		EXPECT_EQ(at, differs(to, base_of(to)));
+		EXPECT_EQ(0, differs(to, at + 100));
+		EXPECT_EQ(0, differs(!to, base_of(!to)));
+	}
+}
+
 TEST_F(abi, leaves_the_in_fields_alone)
 {
 	struct pvmread_rw before = self->rw;
+	struct pvmread_attach attach;
+	struct pvmread_batch batch;
+	struct pvmread_segment segments[2];
 
 	ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_READV, &self->rw));
 	before.error = self->rw.error;
 	before.transferred = self->rw.transferred;
 	before.stop_addr = self->rw.stop_addr;
 	EXPECT_EQ(0, memcmp(&before, &self->rw, sizeof(before)));
+
+	good_forms(self);
+	attach = self->attach;
+	ASSERT_EQ(0, try_attach(self->fd, &self->attach));
+	EXPECT_EQ(0, memcmp(&attach, &self->attach, sizeof(attach)));
+
+	batch = self->batch;
+	memcpy(segments, self->segments, sizeof(segments));
+	ASSERT_EQ(0, send(self->target, PVMREAD_IOC_BATCH, &self->batch));
+	batch.completed = 2;
+	EXPECT_EQ(0, memcmp(&batch, &self->batch, sizeof(batch)));
+	segments[0].error = 0;
+	segments[1].error = 0;
+	segments[0].done = 50;
+	segments[1].done = 50;
+	EXPECT_EQ(0, memcmp(segments, self->segments, sizeof(segments)));
 }
 
 TEST_F(abi, answers_enotty_to_an_unknown_command)
@@ -278,6 +453,8 @@ TEST_F(abi, answers_enotty_to_an_unknown_command)
 		_IOWR(PVMREAD_IOC_TYPE, 1, struct pvmread_rw),
 		_IOWR(PVMREAD_IOC_TYPE, 0, struct pvmread_info),
 		PVMREAD_IOC_READV | 1U << 16, PVMREAD_IOC_READV | 1U << 31,
+		_IOW(PVMREAD_IOC_TYPE, 3, struct pvmread_attach),
+		_IOWR(PVMREAD_IOC_TYPE, 4, struct pvmread_batch), 0x541b /* FIONREAD */,
 	};
 	unsigned int i;
 
@@ -285,10 +462,28 @@ TEST_F(abi, answers_enotty_to_an_unknown_command)
 		EXPECT_EQ(ENOTTY, send(self->fd, cmds[i], &self->rw)) {
 			TH_LOG("command %#x", cmds[i]);
 		}
+		EXPECT_EQ(ENOTTY, send(self->target, cmds[i], &self->batch)) {
+			TH_LOG("command %#x on a target file", cmds[i]);
+		}
 	}
-	for (i = FREE_NR; i < 256; i++) {
-		EXPECT_EQ(ENOTTY, send(self->fd, _IO(PVMREAD_IOC_TYPE, i), &self->rw));
-		EXPECT_EQ(ENOTTY, send(self->fd, _IO(PVMREAD_IOC_TYPE, i), NULL));
+	/* What the one file can the other cannot. */
+	for (i = 0; i < 256; i++) {
+		unsigned int cmd = _IO(PVMREAD_IOC_TYPE, i);
+		int err = i < DEVICE_END ? EFAULT : ENOTTY;
+
+		EXPECT_EQ(err, send(self->fd, cmd, NULL)) {
+			TH_LOG("command %#x", cmd);
+		}
+		if (err == ENOTTY)
+			EXPECT_EQ(ENOTTY, send(self->fd, cmd, &self->batch));
+		err = i == TARGET_NR ? EFAULT : ENOTTY;
+		EXPECT_EQ(err, send(self->target, cmd, NULL)) {
+			TH_LOG("command %#x on a target file", cmd);
+		}
+		if (err == ENOTTY) {
+			EXPECT_EQ(ENOTTY, send(self->target, cmd, &self->rw));
+			EXPECT_EQ(ENOTTY, send(self->target, cmd, &self->attach));
+		}
 	}
 	EXPECT_TRUE(untouched());
 }
@@ -302,22 +497,99 @@ TEST_F(abi, answers_enotty_to_an_unknown_command)
 	EXPECT_TRUE(untouched()); \
 } while (0)
 
-TEST_F(abi, refuses_every_flag)
+/* The same of ATTACH and BATCH; the segments are theirs as well. */
+#define expect_form_refused(err, kind) do { \
+	struct pvmread_segment segments[2]; \
+	unsigned char before[FORM_SIZE]; \
+	enum form which = (kind); \
+	void *arg = form_of(self, which); \
+	\
+	memcpy(before, arg, FORM_SIZE); \
+	memcpy(segments, self->segments, sizeof(segments)); \
+	EXPECT_EQ(err, send_form(self, which, arg)); \
+	EXPECT_EQ(0, memcmp(before, arg, FORM_SIZE)); \
+	EXPECT_EQ(0, memcmp(segments, self->segments, sizeof(segments))); \
+	EXPECT_TRUE(untouched()); \
+} while (0)
+
+TEST_F(abi, refuses_every_flag_that_it_does_not_know)
 {
+	static const __u32 allowed[FORMS] = { ATTACH_FLAGS, BATCH_FLAGS };
+	enum form form;
 	int write, bit;
 
 	for (write = 0; write < 2; write++)
 		for (bit = 0; bit < 32; bit++) {
+			if (RW_FLAGS & 1U << bit)
+				continue;
 			good_request(self);
 			self->rw.flags = 1U << bit;
+			expect_refused(EINVAL, write);
+			/* One that it does know does not help. */
+			self->rw.flags |= RW_FLAGS;
 			expect_refused(EINVAL, write);
 		}
 	self->rw.flags = ~0U;
 	expect_refused(EINVAL, 0);
+
+	for (form = 0; form < FORMS; form++) {
+		for (bit = 0; bit < 32; bit++) {
+			if (allowed[form] & 1U << bit)
+				continue;
+			set_form(self, form, FORM_SIZE, 1U << bit);
+			expect_form_refused(EINVAL, form);
+			set_form(self, form, FORM_SIZE, 1U << bit | allowed[form]);
+			expect_form_refused(EINVAL, form);
+		}
+		set_form(self, form, FORM_SIZE, ~0U);
+		expect_form_refused(EINVAL, form);
+	}
+}
+
+/* All of what is there is resident, and nobody has to be waited for. */
+TEST_F(abi, takes_every_flag_that_it_knows)
+{
+	__u32 flags;
+	int write;
+
+	for (flags = 0; flags <= RW_FLAGS; flags++)
+		for (write = 0; write < directions(self); write++) {
+			uintptr_t at = write ? FAR + PAGE + 3 : NEAR + 8;
+			uintptr_t from = write ? NEAR + 8 : FAR + PAGE + 3;
+
+			good_request(self);
+			self->rw.flags = flags;
+			if (flags & PVMREAD_PIDFD)
+				self->rw.pid = self->pidfd;
+			EXPECT_EQ(0, send(self->fd, command(write), &self->rw));
+			EXPECT_EQ(0, self->rw.error);
+			EXPECT_EQ(100, self->rw.transferred);
+			EXPECT_TRUE(holds(at, 100, !write, from));
+			EXPECT_EQ(0, differs(write, at + 100));
+			EXPECT_EQ(0, differs(!write, base_of(!write)));
+		}
+	for (flags = 0; flags <= ATTACH_FLAGS; flags++) {
+		if (flags & ~ATTACH_FLAGS || (flags & PVMREAD_WRITE && self->readonly))
+			continue;
+		set_form(self, ATTACH, FORM_SIZE, flags);
+		if (flags & PVMREAD_PIDFD)
+			self->attach.pid = self->pidfd;
+		EXPECT_EQ(0, try_attach(self->fd, &self->attach));
+	}
+	for (flags = 0; flags <= BATCH_FLAGS; flags++) {
+		if (flags & ~BATCH_FLAGS || (flags & PVMREAD_WRITE && self->readonly))
+			continue;
+		set_form(self, BATCH, FORM_SIZE, flags);
+		EXPECT_EQ(0, send(self->target, PVMREAD_IOC_BATCH, &self->batch));
+		EXPECT_EQ(2, self->batch.completed);
+		EXPECT_EQ(50, self->segments[1].done);
+		EXPECT_FALSE(untouched());
+	}
 }
 
 TEST_F(abi, refuses_a_struct_that_is_too_short)
 {
+	enum form form;
 	int write;
 	__u32 size;
 
@@ -334,9 +606,17 @@ TEST_F(abi, refuses_a_struct_that_is_too_short)
 		EXPECT_EQ(EINVAL, send(self->fd, PVMREAD_IOC_INFO, &info));
 		EXPECT_EQ(0, memcmp(&before, &info, sizeof(before)));
 	}
+	for (form = 0; form < FORMS; form++)
+		for (size = 0; size < FORM_SIZE; size++) {
+			set_form(self, form, size, 0);
+			expect_form_refused(EINVAL, form);
+		}
 }
 
-/* The struct of an older caller ends earlier; what lies behind it is not ours. */
+/*
+ * The struct of an older caller ends earlier; what lies behind it is not ours,
+ * nor is a field of which it has a part.
+ */
 TEST_F(abi, takes_a_shorter_struct_and_writes_nothing_behind_it)
 {
 	struct pvmread_rw whole;
@@ -350,16 +630,16 @@ TEST_F(abi, takes_a_shorter_struct_and_writes_nothing_behind_it)
 		for (size = RW_MIN; size <= sizeof(whole); size++) {
 			unsigned char *end = (void *)(ARG + PAGE);
 			unsigned char *arg = end - sizeof(whole);
-			size_t i;
+			size_t i, used = size < sizeof(whole) ? RW_MIN : sizeof(whole);
 
 			good_request(self);
 			self->rw.size = size;
 			whole.size = size;
 			memset(arg, GARBAGE, sizeof(whole));
-			memcpy(arg, &self->rw, size);
+			memcpy(arg, &self->rw, used);
 			ASSERT_EQ(0, send(self->fd, command(write), arg));
-			EXPECT_EQ(0, memcmp(arg, &whole, size));
-			for (i = size; i < sizeof(whole); i++)
+			EXPECT_EQ(0, memcmp(arg, &whole, used));
+			for (i = used; i < sizeof(whole); i++)
 				EXPECT_EQ(GARBAGE, arg[i]);
 			EXPECT_FALSE(untouched());
 		}
@@ -389,6 +669,7 @@ TEST_F(abi, takes_a_longer_struct_with_a_zero_tail)
 	static const __u32 sizes[] = { 65, 71, 72, 127, 128, 1000, 4095, 4096 };
 	unsigned char *arg = (void *)ARG;
 	struct pvmread_info info;
+	enum form form;
 	size_t i, j;
 	int write;
 
@@ -414,8 +695,20 @@ TEST_F(abi, takes_a_longer_struct_with_a_zero_tail)
 		ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_INFO, arg));
 		memcpy(&info, arg, sizeof(info));
 		EXPECT_EQ(PVMREAD_ABI_VERSION, info.version);
+		EXPECT_EQ(65536, info.max_batch);
 		for (j = sizeof(info); j < sizes[i]; j++)
 			ASSERT_EQ(0, arg[j]);
+		for (form = 0; form < FORMS; form++) {
+			set_form(self, form, sizes[i], 0);
+			memset(arg, 0, sizes[i]);
+			arg[sizes[i]] = GARBAGE;
+			memcpy(arg, form_of(self, form), FORM_SIZE);
+			EXPECT_EQ(0, send_form(self, form, arg));
+			for (j = FORM_SIZE; j < sizes[i]; j++)
+				ASSERT_EQ(0, arg[j]);
+			EXPECT_EQ(GARBAGE, arg[sizes[i]]);
+			EXPECT_EQ(form == ATTACH, untouched());
+		}
 	}
 }
 
@@ -423,6 +716,7 @@ TEST_F(abi, refuses_a_longer_struct_with_something_in_its_tail)
 {
 	const size_t size = 4096;
 	unsigned char *arg = (void *)ARG;
+	enum form form;
 	size_t i;
 	int write;
 
@@ -449,7 +743,28 @@ TEST_F(abi, refuses_a_longer_struct_with_something_in_its_tail)
 		}
 		ASSERT_EQ(0, memcmp(arg, &info, sizeof(info)));
 	}
+	for (form = 0; form < FORMS; form++) {
+		set_form(self, form, size, 0);
+		for (i = FORM_SIZE; i < size; i++) {
+			memset(arg, 0, size);
+			memcpy(arg, form_of(self, form), FORM_SIZE);
+			arg[i] = 1U << i % 8;
+			ASSERT_EQ(E2BIG, send_form(self, form, arg)) {
+				TH_LOG("byte %zu", i);
+			}
+			ASSERT_EQ(0, memcmp(arg, form_of(self, form), FORM_SIZE));
+		}
+		EXPECT_TRUE(untouched());
+	}
 	/* The shortest tail there is */
+	for (form = 0; form < FORMS; form++) {
+		set_form(self, form, FORM_SIZE + 1, 0);
+		memset(arg, 0, size);
+		memcpy(arg, form_of(self, form), FORM_SIZE);
+		arg[FORM_SIZE] = 1;
+		EXPECT_EQ(E2BIG, send_form(self, form, arg));
+		EXPECT_TRUE(untouched());
+	}
 	good_request(self);
 	memset(arg, 0, size);
 	self->rw.size = sizeof(self->rw) + 1;
@@ -463,10 +778,18 @@ TEST_F(abi, refuses_a_struct_of_more_than_a_page)
 {
 	static const __u32 sizes[] = { 4097, 4104, 8192, 0x7fffffff, 0x80000000, 0xffffffff };
 	unsigned char *arg = (void *)ARG;
+	enum form form;
 	size_t i;
 	int write;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (form = 0; form < FORMS; form++) {
+			set_form(self, form, sizes[i], 0);
+			memset(arg, 0, 2 * PAGE);
+			memcpy(arg, form_of(self, form), FORM_SIZE);
+			EXPECT_EQ(E2BIG, send_form(self, form, arg));
+			EXPECT_EQ(0, memcmp(arg, form_of(self, form), FORM_SIZE));
+		}
 		self->rw.size = sizes[i];
 		memset(arg, 0, 2 * PAGE);
 		memcpy(arg, &self->rw, sizeof(self->rw));
@@ -490,6 +813,9 @@ TEST_F(abi, refuses_a_reserved_field_that_is_not_zero)
 
 		EXPECT_EQ(EINVAL, send(self->fd, PVMREAD_IOC_INFO, &info));
 		EXPECT_EQ(0, memcmp(&before, &info, sizeof(info)));
+		good_forms(self);
+		self->attach.__reserved = 1U << bit;
+		expect_form_refused(EINVAL, ATTACH);
 	}
 }
 
@@ -498,6 +824,7 @@ TEST_F(abi, answers_efault_to_a_struct_it_cannot_reach_and_moves_nothing)
 	unsigned char *hole = (void *)(ARG + 3 * PAGE);
 	void *const bad[] = { NULL, (void *)1, hole, (void *)KERNEL_ADDR, (void *)-PAGE,
 			      (void *)-1 };
+	enum form form;
 	size_t i;
 	int write;
 
@@ -507,6 +834,8 @@ TEST_F(abi, answers_efault_to_a_struct_it_cannot_reach_and_moves_nothing)
 				TH_LOG("struct at %p", bad[i]);
 			}
 		EXPECT_EQ(EFAULT, send(self->fd, PVMREAD_IOC_INFO, bad[i]));
+		for (form = 0; form < FORMS; form++)
+			EXPECT_EQ(EFAULT, send_form(self, form, bad[i]));
 	}
 	/* Every byte of it may be the first that is not there. */
 	for (i = 1; i < sizeof(self->rw); i++) {
@@ -523,6 +852,15 @@ TEST_F(abi, answers_efault_to_a_struct_it_cannot_reach_and_moves_nothing)
 		memcpy(hole - i, &info, i);
 		EXPECT_EQ(EFAULT, send(self->fd, PVMREAD_IOC_INFO, hole - i));
 	}
+	for (form = 0; form < FORMS; form++)
+		for (i = 1; i < FORM_SIZE; i++) {
+			memcpy(hole - i, form_of(self, form), i);
+			EXPECT_EQ(EFAULT, send_form(self, form, hole - i)) {
+				TH_LOG("only %zu bytes of form %d", i, form);
+			}
+			EXPECT_EQ(0, memcmp(hole - i, form_of(self, form), i));
+		}
+	EXPECT_EQ(GARBAGE, self->segments[0].done);
 	EXPECT_TRUE(untouched());
 }
 
@@ -544,6 +882,16 @@ TEST_F(abi, answers_efault_to_a_struct_it_cannot_write_and_moves_nothing)
 				TH_LOG("%zu bytes can be written", i);
 			}
 	}
+	/* A BATCH says how far it came; ATTACH has nothing to say. */
+	for (i = 0; i < FORM_SIZE; i++) {
+		ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ | PROT_WRITE));
+		memcpy(arg - i, &self->batch, FORM_SIZE);
+		ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ));
+		EXPECT_EQ(EFAULT, send(self->target, PVMREAD_IOC_BATCH, arg - i)) {
+			TH_LOG("%zu bytes can be written", i);
+		}
+		EXPECT_EQ(GARBAGE, self->segments[0].done);
+	}
 	EXPECT_TRUE(untouched());
 	ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ | PROT_WRITE));
 	memcpy(arg, &info, sizeof(info));
@@ -560,11 +908,30 @@ TEST_F(abi, takes_a_struct_that_is_not_aligned)
 	memcpy(&self->rw, arg, sizeof(self->rw));
 	EXPECT_EQ(100, self->rw.transferred);
 	EXPECT_TRUE(holds(NEAR + 8, 100, 1, FAR + PAGE + 3));
+
+	good_forms(self);
+	arg += 6;
+	memcpy(arg, &self->attach, sizeof(self->attach));
+	EXPECT_EQ(0, try_attach(self->fd, arg));
+	/* Its segments, too, lie over a page's edge. */
+	memcpy(arg + PAGE - 10, self->segments, sizeof(self->segments));
+	self->batch.segments = (uintptr_t)arg + PAGE - 10;
+	memcpy(arg, &self->batch, sizeof(self->batch));
+	ASSERT_EQ(0, send(self->target, PVMREAD_IOC_BATCH, arg));
+	memcpy(&self->batch, arg, sizeof(self->batch));
+	memcpy(self->segments, arg + PAGE - 10, sizeof(self->segments));
+	EXPECT_EQ(2, self->batch.completed);
+	EXPECT_EQ(50, self->segments[0].done);
+	EXPECT_EQ(50, self->segments[1].done);
+	EXPECT_TRUE(holds(NEAR + 8, 100, 1, FAR + PAGE + 3));
 }
 
 TEST_F(abi, tells_what_it_can_do)
 {
-	__u64 features = PVMREAD_FEATURE_READV | PVMREAD_FEATURE_WRITEV;
+	/* Each kernel that this is tested on has what a pidfd takes. */
+	__u64 features = PVMREAD_FEATURE_READV | PVMREAD_FEATURE_WRITEV |
+			 PVMREAD_FEATURE_ATTACH | PVMREAD_FEATURE_BATCH | PVMREAD_FEATURE_PIDFD |
+			 PVMREAD_FEATURE_NOWAIT | PVMREAD_FEATURE_RESIDENT;
 	struct pvmread_info info;
 	__u32 size;
 
@@ -580,18 +947,23 @@ TEST_F(abi, tells_what_it_can_do)
 	EXPECT_EQ(1024, info.max_segments);
 	EXPECT_EQ(features, info.features);
 	EXPECT_EQ(INT_MAX & ~(PAGE - 1), info.max_bytes);
+	EXPECT_EQ(65536, info.max_batch);
 
 	for (size = INFO_MIN; size < sizeof(info); size++) {
+		/* version and max_segments have 4 bytes, what follows has 8 */
+		__u32 i, used = size < 16 ? size & ~3U : size & ~7U;
 		unsigned char arg[sizeof(info)];
-		__u32 i;
 
 		info.size = size;
 		memset(arg, GARBAGE, sizeof(arg));
 		memcpy(arg, &info, INFO_MIN);
 		ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_INFO, arg));
-		EXPECT_EQ(0, memcmp(arg, &info, size));
-		for (i = size; i < sizeof(arg); i++)
-			EXPECT_EQ(GARBAGE, arg[i]);
+		EXPECT_EQ(0, memcmp(arg, &info, used));
+		for (i = used; i < sizeof(arg); i++) {
+			ASSERT_EQ(GARBAGE, arg[i]) {
+				TH_LOG("byte %u of a struct of %u bytes", i, size);
+			}
+		}
 	}
 }
 
@@ -644,6 +1016,120 @@ TEST_F(abi, takes_addresses_as_64_bits)
 			self->rw.remote |= 1ULL << bits[i];
 			expect_failure(EFAULT, EFAULT, 0, write);
 		}
+	for (i = 0; i < ARRAY_SIZE(bits); i++)
+		for (write = 0; write < directions(self); write++) {
+			set_form(self, BATCH, FORM_SIZE, write ? PVMREAD_WRITE : 0);
+			self->batch.segments |= 1ULL << bits[i];
+			EXPECT_EQ(EFAULT, send(self->target, PVMREAD_IOC_BATCH, &self->batch));
+			EXPECT_EQ(0, self->batch.completed);
+			EXPECT_EQ(GARBAGE, self->segments[0].done);
+			set_form(self, BATCH, FORM_SIZE, write ? PVMREAD_WRITE : 0);
+			self->segments[0].local |= 1ULL << bits[i];
+			self->segments[1].remote |= 1ULL << bits[i];
+			EXPECT_EQ(0, send(self->target, PVMREAD_IOC_BATCH, &self->batch));
+			EXPECT_EQ(2, self->batch.completed);
+			EXPECT_EQ(EFAULT, self->segments[0].error);
+			EXPECT_EQ(EIO, self->segments[1].error);
+			EXPECT_EQ(0, self->segments[0].done + self->segments[1].done);
+			EXPECT_TRUE(untouched());
+		}
+}
+
+/* A process that is named by a pidfd: ours, and one whose end we know. */
+TEST_F(abi, takes_a_pidfd_for_a_process_and_nothing_else)
+{
+	int write, pipefd[2], exited;
+	siginfo_t info;
+	pid_t pid;
+
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid)
+		_exit(0);
+	exited = syscall(SYS_pidfd_open, pid, 0);
+	ASSERT_GE(exited, 0);
+	ASSERT_EQ(0, waitid(P_PID, pid, &info, WEXITED | WNOWAIT));
+	ASSERT_EQ(0, pipe(pipefd));
+	for (write = 0; write < directions(self); write++) {
+		const int no_pidfd[] = { -1, INT_MIN, INT_MAX, 1000000, pipefd[0], self->fd,
+					 self->target, getpid() };
+		size_t i;
+
+		for (i = 0; i < ARRAY_SIZE(no_pidfd); i++) {
+			good_request(self);
+			self->rw.flags = PVMREAD_PIDFD;
+			self->rw.pid = no_pidfd[i];
+			expect_failure(EBADF, EBADF, 0, write);
+			/* Nobody is asked for if there is nothing to move. */
+			good_request(self);
+			self->rw.flags = PVMREAD_PIDFD;
+			self->rw.pid = no_pidfd[i];
+			self->rw.remote_count = 0;
+			expect_failure(0, 0, 0, write);
+		}
+		/* Nor is a pidfd a pid. */
+		good_request(self);
+		self->rw.pid = 1000000 + self->pidfd;
+		expect_failure(ESRCH, ESRCH, 0, write);
+		/* A zombie, and then nobody */
+		good_request(self);
+		self->rw.flags = PVMREAD_PIDFD;
+		self->rw.pid = exited;
+		expect_failure(ESRCH, ESRCH, 0, write);
+		if (write == directions(self) - 1) {
+			ASSERT_EQ(pid, waitpid(pid, NULL, 0));
+			good_request(self);
+			self->rw.flags = PVMREAD_PIDFD;
+			self->rw.pid = exited;
+			expect_failure(ESRCH, ESRCH, 0, write);
+		}
+	}
+	close(pipefd[0]);
+	close(pipefd[1]);
+	close(exited);
+}
+
+/* Were the tester itself meant, its own bytes would come. */
+TEST_F(abi, moves_the_bytes_of_the_process_that_the_pidfd_names)
+{
+	unsigned char *mine = (void *)(FAR + PAGE + 3);
+	int pidfd, ready[2], status;
+	char c;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(ready));
+	pid = fork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		alarm(20);
+		memset(mine, GARBAGE, 100);
+		if (write(ready[1], "r", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	ASSERT_EQ(1, read(ready[0], &c, 1));
+	pidfd = syscall(SYS_pidfd_open, pid, 0);
+	ASSERT_GE(pidfd, 0);
+	self->rw.flags = PVMREAD_PIDFD;
+	self->rw.pid = pidfd;
+	EXPECT_EQ(0, send(self->fd, PVMREAD_IOC_READV, &self->rw));
+	EXPECT_EQ(100, self->rw.transferred);
+	for (c = 0; c < 100; c++)
+		EXPECT_EQ(GARBAGE, ((unsigned char *)NEAR)[8 + c]);
+	EXPECT_EQ(0, differs(1, FAR));
+	if (!self->readonly) {
+		good_request(self);
+		self->rw.flags = PVMREAD_PIDFD;
+		self->rw.pid = pidfd;
+		EXPECT_EQ(0, send(self->fd, PVMREAD_IOC_WRITEV, &self->rw));
+		EXPECT_TRUE(untouched());
+		EXPECT_EQ(0, send(self->fd, PVMREAD_IOC_READV, &self->rw));
+		EXPECT_TRUE(untouched());
+	}
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	close(pidfd);
 }
 
 TEST_F(abi, says_why_a_request_failed)
@@ -879,6 +1365,9 @@ TEST_F(abi, writes_nothing_to_read_only_memory)
 
 TEST_F(abi, writes_to_nobody_when_it_is_loaded_read_only)
 {
+	char c = 0;
+	int fd;
+
 	if (!self->readonly)
 		SKIP(return, "the module was not loaded with readonly=1");
 	expect_failure(EROFS, EROFS, 0, 1);
@@ -900,6 +1389,30 @@ TEST_F(abi, writes_to_nobody_when_it_is_loaded_read_only)
 	good_request(self);
 	EXPECT_EQ(0, send(self->fd, PVMREAD_IOC_READV, &self->rw));
 	EXPECT_EQ(100, self->rw.transferred);
+
+	/* A file to write to the target is not to be had, not even of oneself, */
+	set_form(self, ATTACH, FORM_SIZE, PVMREAD_WRITE);
+	expect_form_refused(EROFS, ATTACH);
+	set_form(self, ATTACH, FORM_SIZE, PVMREAD_WRITE | PVMREAD_NOWAIT | PVMREAD_RESIDENT);
+	expect_form_refused(EROFS, ATTACH);
+	self->attach.pid = -1;
+	expect_form_refused(EROFS, ATTACH);
+	self->attach.length = 0;
+	expect_form_refused(EINVAL, ATTACH);
+	fd = open(PVMREAD_DEVICE, O_RDONLY | O_CLOEXEC);
+	ASSERT_GE(fd, 0);
+	self->attach.length = PAGE;
+	EXPECT_EQ(EBADF, try_attach(fd, &self->attach));
+	close(fd);
+
+	/* and one to read it does not write. */
+	set_form(self, BATCH, FORM_SIZE, PVMREAD_WRITE);
+	EXPECT_EQ(EBADF, send(self->target, PVMREAD_IOC_BATCH, &self->batch));
+	EXPECT_EQ(0, self->batch.completed);
+	EXPECT_EQ(GARBAGE, self->segments[0].done);
+	EXPECT_EQ(-1, write(self->target, &c, 1));
+	EXPECT_EQ(EBADF, errno);
+	EXPECT_TRUE(untouched());
 }
 
 TEST_F(abi, has_a_node_for_root_alone)

@@ -1937,9 +1937,7 @@ static bool put_on_uffd(unsigned char *page, int *uffd)
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page)
 		return false;
 	*uffd = open_uffd();
-	/* poll(2) tells only of one that does not block. */
-	return *uffd >= 0 && !fcntl(*uffd, F_SETFL, O_NONBLOCK) &&
-	       !ioctl(*uffd, UFFDIO_REGISTER, &reg);
+	return *uffd >= 0 && !ioctl(*uffd, UFFDIO_REGISTER, &reg);
 }
 
 /*

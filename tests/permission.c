@@ -4,12 +4,14 @@
  * on a process must get nothing through the device either, and the same errno.
  *
  * Each test is one meeting of a target and a caller. The caller sends the same
- * read and the same write through both doors. The answers must be equal, and
- * they must be those that the kernel's rules give, so that two doors that are
- * wrong alike are seen too.
+ * read and the same write through all doors: the system calls, READV and WRITEV,
+ * and a target file that it attaches for no more than this one, each with a pid
+ * and with a pidfd. The answers must be equal, and they must be those that the
+ * kernel's rules give, so that doors that are wrong alike are seen too.
  *
  * The device is opened once, as root, and every caller inherits that open file:
- * what counts is who calls, never who opened.
+ * what counts is who calls, never who opened. A pidfd is the caller's own: where
+ * it cannot have one, two doors are closed before the device is asked.
  *
  * The tests of Yama's ptrace_scope 3 must be the last of this program, and this
  * program the last in its guest: the kernel never lowers that value again. The
@@ -59,9 +61,14 @@
 #define BROKEN		2
 #define MISSING		3
 
-enum door { SYSCALL, IOCTL, DOORS };
+enum door { SYSCALL, IOCTL, IOCTL_BY_PIDFD, ATTACH, ATTACH_BY_PIDFD, DOORS };
 
-static const char * const door_names[DOORS] = { "syscall", "ioctl" };
+static const char * const door_names[DOORS] = {
+	"syscall", "ioctl", "ioctl by pidfd", "attach", "attach by pidfd"
+};
+
+/* What @err is when there is no pidfd to ask with. No errno is negative. */
+#define NO_PIDFD	(-1)
 
 struct answer {
 	ssize_t ret;
@@ -103,6 +110,7 @@ struct board {
 static struct board *board;
 static int board_fd = -1;
 static int dev = -1;
+static bool pidfd_works;
 static int ready_fd = -1;
 
 /* Private to each process: what is read is the target's, not the caller's. */
@@ -482,6 +490,44 @@ static int main_of_target(char **argv)
 
 /* --- Callers --- */
 
+/* READV or WRITEV. Return: bytes moved, or -1 with errno set. */
+static ssize_t by_ioctl(int pid, unsigned int flags, const struct request *req)
+{
+	struct pvmread_rw rw = {
+		.size = sizeof(rw),
+		.flags = flags,
+		.pid = pid,
+		.local = (uintptr_t)req->local,
+		.local_count = req->local_count,
+		.remote = (uintptr_t)req->remote,
+		.remote_count = req->remote_count,
+	};
+
+	if (ioctl(dev, req->write ? PVMREAD_IOC_WRITEV : PVMREAD_IOC_READV, &rw))
+		return -1;
+	return rw.transferred;
+}
+
+/* A target file, attached for this direction. Return: as by_ioctl(). */
+static ssize_t by_file(int pid, unsigned int flags, const struct request *req)
+{
+	struct pvmread_attach attach = {
+		.size = sizeof(attach),
+		.flags = flags | (req->write ? PVMREAD_WRITE : 0),
+		.pid = pid,
+	};
+	const off_t at = (uintptr_t)req->remote->iov_base;
+	int file = ioctl(dev, PVMREAD_IOC_ATTACH, &attach);
+	ssize_t ret;
+
+	if (file < 0)
+		return -1;
+	ret = req->write ? pwritev(file, req->local, req->local_count, at) :
+			   preadv(file, req->local, req->local_count, at);
+	close(file);
+	return ret;
+}
+
 static struct answer ask_one(enum door door, bool write, uint64_t remote_at,
 			     uint64_t *value)
 {
@@ -495,12 +541,25 @@ static struct answer ask_one(enum door door, bool write, uint64_t remote_at,
 		.remote = &remote,
 		.remote_count = 1,
 	};
-	struct answer answer;
+	struct answer answer = { .ret = -1, .err = NO_PIDFD };
+	unsigned int flags = 0;
+	int pid = board->named;
 
-	errno = 0;
-	answer.ret = door == IOCTL ? send_ioctl(dev, &req, NULL) :
-				     send_syscall(&req);
-	answer.err = answer.ret < 0 ? errno : 0;
+	if (door == IOCTL_BY_PIDFD || door == ATTACH_BY_PIDFD) {
+		flags = PVMREAD_PIDFD;
+		pid = pidfd_works ? syscall(SYS_pidfd_open, board->named, 0) : -1;
+	}
+	if (!flags || pid >= 0) {
+		if (door == SYSCALL)
+			answer.ret = send_syscall(&req);
+		else if (door == ATTACH || door == ATTACH_BY_PIDFD)
+			answer.ret = by_file(pid, flags, &req);
+		else
+			answer.ret = by_ioctl(pid, flags, &req);
+		answer.err = answer.ret < 0 ? errno : 0;
+	}
+	if (flags && pid >= 0)
+		close(pid);
 	answer.value = *value;
 	return answer;
 }
@@ -706,6 +765,14 @@ static pid_t start_target(void (*become)(void))
 	return pid;
 }
 
+/* Is there a pidfd of who is named? Not of a thread, nor of nobody. */
+static bool has_pidfd(int err)
+{
+	if (!pidfd_works || err == ESRCH)
+		return false;
+	return !board->thread || board->thread == board->outer;
+}
+
 static void expect_answer(struct __test_metadata *_metadata, bool write,
 			  int err)
 {
@@ -714,9 +781,11 @@ static void expect_answer(struct __test_metadata *_metadata, bool write,
 	uint64_t value, left;
 	enum door door;
 
-	EXPECT_EQ(a[SYSCALL].ret, a[IOCTL].ret);
-	EXPECT_EQ(a[SYSCALL].err, a[IOCTL].err);
 	for (door = SYSCALL; door < DOORS; door++) {
+		if (a[door].err == NO_PIDFD && !has_pidfd(err))
+			continue;
+		EXPECT_EQ(a[SYSCALL].ret, a[door].ret);
+		EXPECT_EQ(a[SYSCALL].err, a[door].err);
 		if (a[door].ret != ret || a[door].err != err)
 			TH_LOG("%s by %s: %zd, %s", write ? "write" : "read",
 			       door_names[door], a[door].ret,
@@ -830,6 +899,8 @@ static int set_scope(int value)
 
 static void set_up(struct __test_metadata *_metadata)
 {
+	struct pvmread_info info = { .size = sizeof(info) };
+
 	board_fd = memfd_create("board", 0);
 	ASSERT_LE(0, board_fd);
 	ASSERT_EQ(0, ftruncate(board_fd, sizeof(*board)));
@@ -840,6 +911,10 @@ static void set_up(struct __test_metadata *_metadata)
 	ASSERT_LE(0, dev) {
 		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
 	}
+	ASSERT_EQ(0, ioctl(dev, PVMREAD_IOC_INFO, &info));
+	pidfd_works = info.features & PVMREAD_FEATURE_PIDFD;
+	if (!pidfd_works)
+		TH_LOG("this kernel has no PVMREAD_PIDFD");
 }
 
 FIXTURE(permission) {

@@ -89,7 +89,8 @@ static inline ssize_t send_ioctl(int fd, const struct request *req,
 static inline int open_uffd(void)
 {
 	struct uffdio_api api = { .api = UFFD_API };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	/* poll(2) says POLLERR of one that blocks. */
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return -1;

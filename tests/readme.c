@@ -38,7 +38,7 @@ FIXTURE_SETUP(readme)
 		self->mem[i] = i + i / self->page;
 	/* The last page is the hole. */
 	ASSERT_EQ(munmap(self->mem + (PAGES - 1) * self->page, self->page), 0);
-	strcpy(self->mem + 100, "a name");
+	memcpy(self->mem + 100, "a name", sizeof("a name"));
 
 	self->dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 	ASSERT_GE(self->dev, 0);

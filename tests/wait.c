@@ -883,14 +883,14 @@ static void build_on_file_system(void)
 		map(spot(i) + PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fs_fd, i * PAGE);
 }
 
-/* Take a child's userfaultfd over. poll(2) tells of it only what does not block. */
+/* Take a child's userfaultfd over. */
 static int take_uffd(pid_t pid)
 {
 	int pidfd = syscall(SYS_pidfd_open, pid, 0);
 	int fd = syscall(SYS_pidfd_getfd, pidfd, get(&board->uffd), 0);
 
 	close(pidfd);
-	if (fcntl(fd, F_SETFL, O_NONBLOCK))
+	if (fd < 0)
 		say("no userfaultfd of the child: %s", strerror(errno));
 	return fd;
 }

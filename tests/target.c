@@ -1,0 +1,3988 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Target files: what ATTACH gives, every way to read and write it, who may, and
+ * what is left of it when the target has gone.
+ *
+ * The target has other bytes than the tester at the same addresses, so that
+ * memory of the wrong process shows. What a test says of the target's memory it
+ * knows from process_vm_readv(2), not from the file.
+ *
+ * A page that must be waited for is one that is registered with a userfaultfd
+ * of the target. The tester has that too, and fills the page when it likes, or
+ * never.
+ */
+#define _GNU_SOURCE
+#include <grp.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <liburing.h>
+
+#include <kselftest_harness.h>
+
+#include "pvmread_test.h"
+
+#define PAGE		4096UL
+/*
+ * Free in every process here: the program lies below, its heap begins at most
+ * 1 GiB above it, and all else is near the top.
+ */
+#define LOCAL		((unsigned char *)0x50000000UL)
+#define WINDOW		0x60000000UL
+#define BIG		0x61000000UL
+#define LATE		0x62000000UL
+
+/* The most that a request has of the target's pages at a time, and more. */
+#define MOST_PAGES	256UL
+#define BIG_PAGES	1100UL
+#define BIG_LEN		(BIG_PAGES * PAGE)
+#define LATE_PAGES	96UL
+#define LOCAL_LEN	(BIG_LEN + 4 * PAGE)
+#define LOCAL_END	(LOCAL + LOCAL_LEN)	/* a hole */
+
+/* The window: four pages, a hole, a page, and two that allow less. A hole. */
+#define HOLE		4
+#define ALONE		5
+#define READ_ONLY	6
+#define NO_ACCESS	7
+#define WINDOW_PAGES	9
+#define F(page, off)	(WINDOW + (page) * PAGE + (off))
+
+#define NOT_CANONICAL	0x0000800000000000UL
+#define KERNEL_ADDR	0xffff888000000000UL
+
+#define PAGE_SPLICE	15	/* pages that fit into a pipe wherever they begin */
+#define GARBAGE		0xa5
+
+#define ALICE		1001
+#define BOB		1002
+
+/* A killed process must be gone by then; more than a second for emulation. */
+#define LEAVE_MS	2000
+#define PATIENCE_MS	20000
+#define LIFETIME_S	120
+
+#define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
+#define MODULE_NAME	"pvmread"
+#define MODULE_FILE	"/pvmread.ko"
+#define MODULE_REFS	"/sys/module/pvmread/refcnt"
+
+/* An errno for what went wrong around a call; no call here answers it. */
+#define NONSENSE	EDOM
+
+/**
+ * struct board - what the tester and its children tell each other
+ * @uffd: the target's userfaultfd, a number in its own file table
+ * @other: a thread or a process that a child has started
+ * @result: what a child found out, each in its own way
+ * @trouble: why a child gave up
+ */
+struct board {
+	int uffd;
+	pid_t other;
+	long result[4];
+	char trouble[200];
+};
+
+static struct board *board;
+static int dev = -1;
+static int told[2], orders[2], sock[2];
+/* For children: the file they inherit, and whom they ask for. */
+static int inherited = -1;
+static pid_t whom;
+
+static __attribute__((noreturn)) void broken(const char *what)
+{
+	snprintf(board->trouble, sizeof(board->trouble), "%s: %s", what,
+		 strerror(errno));
+	_exit(2);
+}
+
+/* Again after each change of credentials: that clears the first. */
+static void die_with_parent(void)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		broken("PR_SET_PDEATHSIG");
+	alarm(LIFETIME_S);
+}
+
+/* --- Contents --- */
+
+/* Whose bytes: what old_byte() says, but for these bits. */
+enum flavour {
+	OLD	= 0,		/* the target's, from the beginning */
+	NEW	= 0xff,		/* what is written there */
+	MINE	= 0xaa,		/* the tester's */
+	IMAGE	= 0x55,		/* what the target has after execve(2) */
+};
+
+/* No page looks like another, nor one part of a page like another part. */
+static unsigned char old_byte(uint64_t at)
+{
+	return (uint32_t)(at * 2654435761U) >> 24;
+}
+
+/* @len bytes as they are at @at, to @to. */
+static void fill(void *to, size_t len, uint64_t at, enum flavour flavour)
+{
+	unsigned char *byte = to;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		byte[i] = old_byte(at + i) ^ flavour;
+}
+
+/* Return: index of the first byte that is not as it is at @at, or @len. */
+static size_t differs(const void *from, size_t len, uint64_t at, enum flavour flavour)
+{
+	const unsigned char *byte = from;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (byte[i] != (unsigned char)(old_byte(at + i) ^ flavour))
+			break;
+	return i;
+}
+
+static bool is_all(const unsigned char *from, size_t len, unsigned char byte)
+{
+	while (len && *from == byte) {
+		from++;
+		len--;
+	}
+	return !len;
+}
+
+static void *map(uint64_t at, size_t len)
+{
+	void *want = (void *)at;
+	void *p = mmap(want, len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (p != want)
+		broken("mmap");
+	return p;
+}
+
+static bool window_has(size_t page)
+{
+	return page != HOLE && page < WINDOW_PAGES - 1;
+}
+
+static void map_window(enum flavour flavour)
+{
+	size_t page;
+
+	for (page = 0; page < WINDOW_PAGES; page++) {
+		void *at = (void *)F(page, 0);
+
+		if (!window_has(page))
+			continue;
+		fill(map(F(page, 0), PAGE), PAGE, F(page, 0), flavour);
+		if (page == READ_ONLY && mprotect(at, PAGE, PROT_READ))
+			broken("mprotect");
+		if (page == NO_ACCESS && mprotect(at, PAGE, PROT_NONE))
+			broken("mprotect");
+	}
+}
+
+/* --- The target's memory by the system calls --- */
+
+static bool peek(pid_t pid, uint64_t at, void *buf, size_t len)
+{
+	struct iovec local = { buf, len };
+	struct iovec remote = { (void *)at, len };
+	struct request req = {
+		.pid = pid,
+		.local = &local,
+		.local_count = 1,
+		.remote = &remote,
+		.remote_count = 1,
+	};
+
+	return send_syscall(&req) == (ssize_t)len;
+}
+
+static bool poke(pid_t pid, uint64_t at, const void *buf, size_t len)
+{
+	struct iovec local = { (void *)buf, len };
+	struct iovec remote = { (void *)at, len };
+	struct request req = {
+		.pid = pid,
+		.write = true,
+		.local = &local,
+		.local_count = 1,
+		.remote = &remote,
+		.remote_count = 1,
+	};
+
+	return send_syscall(&req) == (ssize_t)len;
+}
+
+/* Is the window NEW from @from to @to, and OLD elsewhere? */
+static bool window_is_new(pid_t pid, uint64_t from, uint64_t to)
+{
+	unsigned char buf[PAGE];
+	size_t page, i;
+
+	for (page = 0; page < WINDOW_PAGES; page++) {
+		if (!window_has(page) || page == NO_ACCESS)
+			continue;
+		if (!peek(pid, F(page, 0), buf, PAGE))
+			return false;
+		for (i = 0; i < PAGE; i++) {
+			uint64_t at = F(page, i);
+			enum flavour flavour = at >= from && at < to ? NEW : OLD;
+
+			if (differs(&buf[i], 1, at, flavour) != 1)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Make the window OLD again. */
+static bool restore_window(pid_t pid)
+{
+	unsigned char buf[PAGE];
+	size_t page;
+
+	for (page = 0; page < READ_ONLY; page++) {
+		fill(buf, PAGE, F(page, 0), OLD);
+		if (window_has(page) && !poke(pid, F(page, 0), buf, PAGE))
+			return false;
+	}
+	return true;
+}
+
+/* --- Children --- */
+
+static pid_t children[64];
+static unsigned int nr_children;
+
+/* What a child is to do comes through a pipe of its own. */
+static pid_t start(void (*what)(void))
+{
+	pid_t pid;
+
+	if (pipe2(orders, O_CLOEXEC))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		die_with_parent();
+		what();
+		_exit(0);
+	}
+	if (pid > 0)
+		children[nr_children++ % ARRAY_SIZE(children)] = pid;
+	return pid;
+}
+
+static void tell(void)
+{
+	if (write(told[1], "r", 1) != 1)
+		broken("telling the tester");
+}
+
+static bool is_told(void)
+{
+	struct pollfd pfd = { .fd = told[0], .events = POLLIN };
+	char c;
+
+	return poll(&pfd, 1, PATIENCE_MS) == 1 && read(told[0], &c, 1) == 1;
+}
+
+/* Return: a child that has told that it is ready, or -1. */
+static pid_t start_and_wait(void (*what)(void))
+{
+	pid_t pid = start(what);
+
+	if (pid > 0 && !is_told()) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return -1;
+	}
+	return pid;
+}
+
+static void assert_started(struct __test_metadata *_metadata, pid_t pid)
+{
+	ASSERT_LT(0, pid) {
+		TH_LOG("%s", board->trouble);
+	}
+}
+
+static long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int open_pidfd(pid_t pid)
+{
+	return syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* Return: how a child ended, as waitpid(2) says it, or -1 if not in @limit ms. */
+static int reap(pid_t pid, int limit)
+{
+	struct pollfd pfd = { .fd = open_pidfd(pid), .events = POLLIN };
+	int status = -1;
+
+	if (pfd.fd < 0)
+		return -1;
+	if (poll(&pfd, 1, limit) != 1 || waitpid(pid, &status, 0) != pid)
+		status = -1;
+	close(pfd.fd);
+	return status;
+}
+
+/* Does a process end that need not be a child? Nothing reaps it here. */
+static bool ends(pid_t pid)
+{
+	struct pollfd pfd = { .fd = open_pidfd(pid), .events = POLLIN };
+	bool ended = pfd.fd >= 0 && poll(&pfd, 1, PATIENCE_MS) == 1;
+
+	close(pfd.fd);
+	return ended;
+}
+
+static bool kill_and_reap(pid_t pid)
+{
+	int status;
+
+	if (kill(pid, SIGKILL))
+		return false;
+	status = reap(pid, PATIENCE_MS);
+	return status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+/* Return: what a child exits with, or -1. */
+static int run(void (*what)(void))
+{
+	pid_t pid = start(what);
+	int status = pid > 0 ? reap(pid, PATIENCE_MS) : -1;
+
+	return status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* What a test left: or it would keep the device open for the next one. */
+static void end_children(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(children); i++) {
+		if (children[i] > 0 && !waitpid(children[i], NULL, WNOHANG)) {
+			kill(children[i], SIGKILL);
+			waitpid(children[i], NULL, 0);
+		}
+		children[i] = 0;
+	}
+	if (board->other > 0)
+		kill(board->other, SIGKILL);
+}
+
+/* What a child is to do next: one of the letters that its function knows. */
+static char await_order(void)
+{
+	char c;
+
+	if (read(orders[0], &c, 1) != 1)
+		broken("waiting for an order");
+	return c;
+}
+
+/* To the child that was started last. */
+static void order(char c)
+{
+	if (write(orders[1], &c, 1) != 1)
+		abort();
+}
+
+static void become(uid_t uid)
+{
+	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+		broken("changing the user");
+	/* The change made the process undumpable; that is another test. */
+	if (prctl(PR_SET_DUMPABLE, 1))
+		broken("PR_SET_DUMPABLE");
+	die_with_parent();
+}
+
+static __attribute__((noreturn)) void stay(void)
+{
+	for (;;)
+		pause();
+}
+
+/*
+ * The target's second life: PROGRAM --image TOLD [root]. Other bytes at the same
+ * addresses, and by a set-uid bit it may have to become root.
+ */
+static const char *image = "/proc/self/exe", *image_user;
+
+static __attribute__((noreturn)) void exec_image(void)
+{
+	char fd[12];
+
+	/* Not close-on-exec: the new image tells, too. */
+	snprintf(fd, sizeof(fd), "%d", told[1]);
+	execl(image, "target", "--image", fd, image_user, NULL);
+	broken("exec");
+}
+
+static __attribute__((noreturn)) void main_of_image(int argc, char **argv)
+{
+	static struct board nowhere;
+
+	board = &nowhere;
+	told[1] = atoi(argv[2]);
+	die_with_parent();
+	if (argc == 4 && (geteuid() || !getuid()))
+		_exit(3);
+	map_window(IMAGE);
+	tell();
+	stay();
+}
+
+/* What most targets do once they are ready. */
+static void obey(void)
+{
+	for (;;) {
+		switch (await_order()) {
+		case 'e':
+			exec_image();
+		case 'q':
+			_exit(0);
+		case 'l':
+			/* The leader leaves its threads, unlike exit(). */
+			syscall(SYS_exit, 0);
+			break;
+		default:
+			broken("an order that nobody knows");
+		}
+	}
+}
+
+static void map_target_memory(void)
+{
+	size_t page;
+
+	for (page = 0; page < WINDOW_PAGES; page++)
+		munmap((void *)F(page, 0), PAGE);
+	map_window(OLD);
+}
+
+static void be_target(void)
+{
+	map_target_memory();
+	tell();
+	obey();
+}
+
+static void be_big_target(void)
+{
+	map_target_memory();
+	fill(map(BIG, BIG_LEN), BIG_LEN, BIG, OLD);
+	tell();
+	obey();
+}
+
+/* A resident page, pages that are waited for, a page that nobody touched. */
+static void be_late_target(void)
+{
+	struct uffdio_register reg = {
+		.range = { .start = LATE, .len = LATE_PAGES * PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	map_target_memory();
+	fill(map(LATE - PAGE, PAGE), PAGE, LATE - PAGE, OLD);
+	map(LATE, LATE_PAGES * PAGE);
+	map(LATE + LATE_PAGES * PAGE, PAGE);
+	board->uffd = open_uffd();
+	if (board->uffd < 0 || ioctl(board->uffd, UFFDIO_REGISTER, &reg))
+		broken("userfaultfd");
+	tell();
+	obey();
+}
+
+/* --- Target files --- */
+
+static int attach(int fd, pid_t pid, unsigned int flags, uint64_t start, uint64_t length)
+{
+	struct pvmread_attach arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.pid = pid,
+		.start = start,
+		.length = length,
+	};
+
+	return ioctl(fd, PVMREAD_IOC_ATTACH, &arg);
+}
+
+static int attach_all(pid_t pid, unsigned int flags)
+{
+	return attach(dev, pid, flags, 0, 0);
+}
+
+static int batch(int fd, unsigned int flags, struct pvmread_segment *segment, uint64_t count)
+{
+	struct pvmread_batch arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.segments = (uintptr_t)segment,
+		.count = count,
+	};
+
+	return ioctl(fd, PVMREAD_IOC_BATCH, &arg);
+}
+
+/* 0, or what errno says; NONSENSE if the call gave more than 0. */
+static int errno_of(ssize_t ret)
+{
+	return ret > 0 ? NONSENSE : ret < 0 ? errno : 0;
+}
+
+/* How many files hold the module, or -1. */
+static int module_refs(void)
+{
+	FILE *f = fopen(MODULE_REFS, "re");
+	int refs = -1;
+
+	if (!f)
+		return -1;
+	if (fscanf(f, "%d", &refs) != 1)
+		refs = -1;
+	fclose(f);
+	return refs;
+}
+
+/* A ring gives its files back some time after it was closed. */
+static bool module_refs_become(int refs)
+{
+	long begin = now_ms();
+
+	while (module_refs() != refs) {
+		if (now_ms() - begin > PATIENCE_MS)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
+/**
+ * struct info - what /proc/PID/fdinfo/FD says of a target file
+ * @fields: how many of the fields below were there
+ */
+struct info {
+	int fields;
+	int pid;
+	char range[40];
+	char mode[40];
+	unsigned long long read;
+	unsigned long long written;
+	unsigned long long faults;
+};
+
+static struct info read_info(const char *proc, int fd)
+{
+	struct info info = {};
+	char line[256];
+	FILE *f;
+
+	snprintf(line, sizeof(line), "%s/self/fdinfo/%d", proc, fd);
+	f = fopen(line, "re");
+	if (!f)
+		return info;
+	while (fgets(line, sizeof(line), f)) {
+		info.fields += sscanf(line, "pid: %d", &info.pid) == 1;
+		info.fields += sscanf(line, "range: %39[^\n]", info.range) == 1;
+		info.fields += sscanf(line, "mode: %39[^\n]", info.mode) == 1;
+		info.fields += sscanf(line, "read: %llu", &info.read) == 1;
+		info.fields += sscanf(line, "written: %llu", &info.written) == 1;
+		info.fields += sscanf(line, "faults: %llu", &info.faults) == 1;
+	}
+	fclose(f);
+	return info;
+}
+
+#define INFO_FIELDS	6
+
+/* --- Userfaultfd --- */
+
+static int take_uffd(pid_t pid)
+{
+	int pidfd = open_pidfd(pid);
+	int fd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
+
+	close(pidfd);
+	return fd;
+}
+
+/* Return: the page that somebody begins to wait for in @limit ms, or 0. */
+static uint64_t waited_for(int uffd, int limit)
+{
+	long begin = now_ms();
+	struct uffd_msg msg;
+
+	while (read(uffd, &msg, sizeof(msg)) != sizeof(msg)) {
+		if (errno != EAGAIN || now_ms() - begin >= limit)
+			return 0;
+		usleep(1000);
+	}
+	return msg.event == UFFD_EVENT_PAGEFAULT ?
+	       msg.arg.pagefault.address & ~(PAGE - 1) : 0;
+}
+
+/* Put a page in place, OLD, as a server does. */
+static int serve(int uffd, uint64_t page)
+{
+	unsigned char contents[PAGE];
+	struct uffdio_copy copy = {
+		.dst = page,
+		.src = (uintptr_t)contents,
+		.len = PAGE,
+	};
+
+	fill(contents, PAGE, page, OLD);
+	return ioctl(uffd, UFFDIO_COPY, &copy);
+}
+
+/**
+ * struct server - serves pages from a thread, each some time after it was asked
+ * @thread: that thread
+ * @uffd: where it is asked
+ * @pages: how many it is to serve
+ * @served: how many it has
+ */
+struct server {
+	pthread_t thread;
+	int uffd;
+	unsigned int pages;
+	unsigned int served;
+};
+
+static void *be_server(void *arg)
+{
+	struct server *server = arg;
+
+	while (server->served < server->pages) {
+		uint64_t page = waited_for(server->uffd, PATIENCE_MS);
+
+		usleep(20000);
+		if (!page || serve(server->uffd, page))
+			break;
+		server->served++;
+	}
+	return NULL;
+}
+
+static bool start_server(struct server *server, int uffd, unsigned int pages)
+{
+	*server = (struct server){ .uffd = uffd, .pages = pages };
+	return !pthread_create(&server->thread, NULL, be_server, server);
+}
+
+static bool has_served(struct server *server)
+{
+	return !pthread_join(server->thread, NULL) && server->served == server->pages;
+}
+
+/* --- Doors: every way to move bytes --- */
+
+static struct io_uring *the_ring(void)
+{
+	static struct io_uring ring;
+	static pid_t owner;
+
+	if (owner == getpid())
+		return &ring;
+	if (io_uring_queue_init(32, &ring, 0))
+		return NULL;
+	owner = getpid();
+	return &ring;
+}
+
+/* Return: the result of the request whose user data is @data, or -ETIME. */
+static int uring_result(struct io_uring *ring, uint64_t data)
+{
+	struct __kernel_timespec ts = { .tv_sec = PATIENCE_MS / 1000 };
+	struct io_uring_cqe *cqe;
+	int res;
+
+	if (io_uring_wait_cqe_timeout(ring, &cqe, &ts))
+		return -ETIME;
+	res = cqe->user_data == data ? cqe->res : -NONSENSE;
+	io_uring_cqe_seen(ring, cqe);
+	return res;
+}
+
+enum vectored { PLAIN, VECTOR, FIXED };
+
+/**
+ * struct uring_request - one read or write through io_uring
+ * @write: the direction
+ * @how: READ, READV or READ_FIXED, or the same of WRITE
+ * @flags: IOSQE_ASYNC and the like
+ * @rw_flags: RWF_NOWAIT and the like
+ * @data: user data of its result
+ */
+struct uring_request {
+	bool write;
+	enum vectored how;
+	unsigned int flags;
+	int rw_flags;
+	uint64_t data;
+};
+
+/* In three pieces and an empty one; @buf can be of any length. */
+static void cut(struct iovec iov[4], const void *buf, size_t len)
+{
+	char *at = (char *)buf;
+	size_t first = len ? 1 : 0;
+	size_t second = (len - first) / 3;
+
+	iov[0] = (struct iovec){ at, first };
+	iov[1] = (struct iovec){ at, 0 };
+	iov[2] = (struct iovec){ at + first, second };
+	iov[3] = (struct iovec){ at + first + second, len - first - second };
+}
+
+/* The vector of a request must last until the kernel has taken it in. */
+static struct iovec uring_iov[16][4];
+
+/* Queue @req; FIXED if all of the local buffer was registered. */
+static bool uring_queue(struct io_uring *ring, const struct uring_request *req, int fd,
+			const void *buf, size_t len, uint64_t at)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	static unsigned int turn;
+	struct iovec *iov = uring_iov[turn++ % ARRAY_SIZE(uring_iov)];
+
+	if (!sqe)
+		return false;
+	cut(iov, buf, len);
+	if (req->how == VECTOR && req->write)
+		io_uring_prep_writev(sqe, fd, iov, 4, at);
+	else if (req->how == VECTOR)
+		io_uring_prep_readv(sqe, fd, iov, 4, at);
+	else if (req->how == FIXED && req->write)
+		io_uring_prep_write_fixed(sqe, fd, buf, len, at, 0);
+	else if (req->how == FIXED)
+		io_uring_prep_read_fixed(sqe, fd, (void *)buf, len, at, 0);
+	else if (req->write)
+		io_uring_prep_write(sqe, fd, buf, len, at);
+	else
+		io_uring_prep_read(sqe, fd, (void *)buf, len, at);
+	sqe->flags |= req->flags;
+	sqe->rw_flags = req->rw_flags;
+	sqe->user_data = req->data;
+	return true;
+}
+
+static bool uring_register_local(struct io_uring *ring)
+{
+	struct iovec local = { LOCAL, LOCAL_LEN };
+
+	return !io_uring_register_buffers(ring, &local, 1);
+}
+
+static ssize_t by_uring(const struct uring_request *req, int fd, const void *buf, size_t len,
+			uint64_t at)
+{
+	struct io_uring *ring = the_ring();
+	static pid_t registered;
+	int res = -NONSENSE;
+
+	if (ring && req->how == FIXED && registered != getpid() && uring_register_local(ring))
+		registered = getpid();
+	if (ring && uring_queue(ring, req, fd, buf, len, at) && io_uring_submit(ring) == 1)
+		res = uring_result(ring, req->data);
+	if (res >= 0)
+		return res;
+	errno = -res;
+	return -1;
+}
+
+static bool seek(int fd, uint64_t at)
+{
+	if (lseek(fd, at, SEEK_SET) == (off_t)at && lseek(fd, 0, SEEK_CUR) == (off_t)at)
+		return true;
+	errno = NONSENSE;
+	return false;
+}
+
+static ssize_t by_pread(int fd, void *buf, size_t len, uint64_t at)
+{
+	return pread(fd, buf, len, at);
+}
+
+static ssize_t by_pwrite(int fd, const void *buf, size_t len, uint64_t at)
+{
+	return pwrite(fd, buf, len, at);
+}
+
+static ssize_t by_read(int fd, void *buf, size_t len, uint64_t at)
+{
+	return seek(fd, at) ? read(fd, buf, len) : -1;
+}
+
+static ssize_t by_write(int fd, const void *buf, size_t len, uint64_t at)
+{
+	return seek(fd, at) ? write(fd, buf, len) : -1;
+}
+
+static ssize_t by_readv(int fd, void *buf, size_t len, uint64_t at)
+{
+	struct iovec iov[4];
+
+	cut(iov, buf, len);
+	return seek(fd, at) ? readv(fd, iov, 4) : -1;
+}
+
+static ssize_t by_writev(int fd, const void *buf, size_t len, uint64_t at)
+{
+	struct iovec iov[4];
+
+	cut(iov, buf, len);
+	return seek(fd, at) ? writev(fd, iov, 4) : -1;
+}
+
+static ssize_t by_preadv(int fd, void *buf, size_t len, uint64_t at)
+{
+	struct iovec iov[4];
+
+	cut(iov, buf, len);
+	return preadv(fd, iov, 4, at);
+}
+
+static ssize_t by_pwritev(int fd, const void *buf, size_t len, uint64_t at)
+{
+	struct iovec iov[4];
+
+	cut(iov, buf, len);
+	return pwritev(fd, iov, 4, at);
+}
+
+static ssize_t by_preadv2(int fd, void *buf, size_t len, uint64_t at)
+{
+	struct iovec iov[4];
+
+	cut(iov, buf, len);
+	return preadv2(fd, iov, 4, at, RWF_NOWAIT);
+}
+
+static ssize_t by_pwritev2(int fd, const void *buf, size_t len, uint64_t at)
+{
+	struct iovec iov[4];
+
+	cut(iov, buf, len);
+	return pwritev2(fd, iov, 4, at, RWF_NOWAIT);
+}
+
+/* -1 is no offset there, but the file's position. */
+static ssize_t by_preadv2_current(int fd, void *buf, size_t len, uint64_t at)
+{
+	struct iovec iov[4];
+
+	cut(iov, buf, len);
+	return seek(fd, at) ? preadv2(fd, iov, 4, -1, 0) : -1;
+}
+
+static ssize_t by_pwritev2_current(int fd, const void *buf, size_t len, uint64_t at)
+{
+	struct iovec iov[4];
+
+	cut(iov, buf, len);
+	return seek(fd, at) ? pwritev2(fd, iov, 4, -1, 0) : -1;
+}
+
+#define URING_READ(name, kind, sqe_flags) \
+static ssize_t by_uring_read##name(int fd, void *buf, size_t len, uint64_t at) \
+{ \
+	static const struct uring_request req = { false, kind, sqe_flags, 0, 1 }; \
+	\
+	return by_uring(&req, fd, buf, len, at); \
+}
+
+#define URING_WRITE(name, kind, sqe_flags) \
+static ssize_t by_uring_write##name(int fd, const void *buf, size_t len, uint64_t at) \
+{ \
+	static const struct uring_request req = { true, kind, sqe_flags, 0, 2 }; \
+	\
+	return by_uring(&req, fd, buf, len, at); \
+}
+
+URING_READ(, PLAIN, 0)
+URING_READ(_async, PLAIN, IOSQE_ASYNC)
+URING_READ(v, VECTOR, 0)
+URING_READ(v_async, VECTOR, IOSQE_ASYNC)
+URING_READ(_fixed, FIXED, 0)
+URING_READ(_fixed_async, FIXED, IOSQE_ASYNC)
+URING_WRITE(, PLAIN, 0)
+URING_WRITE(_async, PLAIN, IOSQE_ASYNC)
+URING_WRITE(v, VECTOR, 0)
+URING_WRITE(v_async, VECTOR, IOSQE_ASYNC)
+URING_WRITE(_fixed, FIXED, 0)
+URING_WRITE(_fixed_async, FIXED, IOSQE_ASYNC)
+
+static ssize_t by_uring_read_current(int fd, void *buf, size_t len, uint64_t at)
+{
+	return seek(fd, at) ? by_uring_read(fd, buf, len, -1) : -1;
+}
+
+static ssize_t by_uring_write_current(int fd, const void *buf, size_t len, uint64_t at)
+{
+	return seek(fd, at) ? by_uring_write(fd, buf, len, -1) : -1;
+}
+
+/*
+ * What came out at @fd after a call that returned @ret: all of it, and then
+ * nothing, or the call lied.
+ */
+static ssize_t take(int fd, void *buf, ssize_t ret)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	ssize_t len, done = 0;
+	int err = errno;
+
+	while (done < ret) {
+		len = poll(&pfd, 1, 0) == 1 ? read(fd, (char *)buf + done, ret - done) : 0;
+		if (len <= 0)
+			break;
+		done += len;
+	}
+	errno = err;
+	if (done == (ret < 0 ? 0 : ret) && !poll(&pfd, 1, 0))
+		return ret;
+	errno = NONSENSE;
+	return -1;
+}
+
+static ssize_t splice_on(int fd, off_t *off, int out, size_t len)
+{
+	return splice(fd, off, out, NULL, len, 0);
+}
+
+static ssize_t sendfile_on(int fd, off_t *off, int out, size_t len)
+{
+	return sendfile(out, fd, off, len);
+}
+
+/*
+ * Into a pipe, and out of it again. Once more while something comes: the kernel
+ * moves as many pages as it can allocate at once, in bad times a single one.
+ */
+static ssize_t through_pipe(ssize_t (*send)(int fd, off_t *off, int out, size_t len),
+			    int fd, off_t *off, void *buf, size_t len)
+{
+	size_t done = 0;
+	ssize_t ret;
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC))
+		return -1;
+	do {
+		ret = send(fd, off, p[1], len - done);
+		if (ret > 0)
+			done += ret;
+	} while (ret > 0 && done < len);
+	ret = take(p[0], buf, done ? (ssize_t)done : ret);
+	close(p[0]);
+	close(p[1]);
+	return ret;
+}
+
+static ssize_t splice_in(int fd, const void *buf, size_t len, off_t *off)
+{
+	ssize_t ret = -1;
+	int p[2], err;
+
+	if (pipe2(p, O_CLOEXEC | O_NONBLOCK))
+		return -1;
+	if (write(p[1], buf, len) == (ssize_t)len)
+		ret = splice(p[0], NULL, fd, off, len, 0);
+	else
+		errno = NONSENSE;
+	err = errno;
+	close(p[0]);
+	close(p[1]);
+	errno = err;
+	return ret;
+}
+
+/* The offset must have moved on by @ret. */
+static ssize_t check_offset(off_t off, uint64_t at, ssize_t ret)
+{
+	if ((uint64_t)off == at + (ret < 0 ? 0 : ret))
+		return ret;
+	errno = NONSENSE;
+	return -1;
+}
+
+static ssize_t by_splice(int fd, void *buf, size_t len, uint64_t at)
+{
+	return seek(fd, at) ? through_pipe(splice_on, fd, NULL, buf, len) : -1;
+}
+
+static ssize_t by_splice_at(int fd, void *buf, size_t len, uint64_t at)
+{
+	off_t off = at;
+	ssize_t ret = through_pipe(splice_on, fd, &off, buf, len);
+
+	return check_offset(off, at, ret);
+}
+
+static ssize_t by_splice_in(int fd, const void *buf, size_t len, uint64_t at)
+{
+	return seek(fd, at) ? splice_in(fd, buf, len, NULL) : -1;
+}
+
+static ssize_t by_splice_in_at(int fd, const void *buf, size_t len, uint64_t at)
+{
+	off_t off = at;
+	ssize_t ret = splice_in(fd, buf, len, &off);
+
+	return check_offset(off, at, ret);
+}
+
+static ssize_t sendfile_to_file(int fd, void *buf, size_t len, off_t *off)
+{
+	int sink = memfd_create("sink", MFD_CLOEXEC);
+	ssize_t ret = sendfile(sink, fd, off, len);
+	int err = errno;
+	struct stat st;
+
+	if (fstat(sink, &st) || st.st_size != (ret < 0 ? 0 : ret) ||
+	    pread(sink, buf, st.st_size, 0) != st.st_size) {
+		err = NONSENSE;
+		ret = -1;
+	}
+	close(sink);
+	errno = err;
+	return ret;
+}
+
+static ssize_t by_sendfile(int fd, void *buf, size_t len, uint64_t at)
+{
+	return seek(fd, at) ? sendfile_to_file(fd, buf, len, NULL) : -1;
+}
+
+static ssize_t by_sendfile_at(int fd, void *buf, size_t len, uint64_t at)
+{
+	off_t off = at;
+	ssize_t ret = sendfile_to_file(fd, buf, len, &off);
+
+	return check_offset(off, at, ret);
+}
+
+static ssize_t by_sendfile_to_pipe(int fd, void *buf, size_t len, uint64_t at)
+{
+	off_t off = at;
+	ssize_t ret = through_pipe(sendfile_on, fd, &off, buf, len);
+
+	return check_offset(off, at, ret);
+}
+
+static ssize_t by_sendfile_to_socket(int fd, void *buf, size_t len, uint64_t at)
+{
+	ssize_t ret;
+	int s[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s))
+		return -1;
+	ret = seek(fd, at) ? sendfile(s[1], fd, NULL, len) : -1;
+	ret = take(s[0], buf, ret);
+	close(s[0]);
+	close(s[1]);
+	return ret;
+}
+
+static ssize_t by_sendfile_in(int fd, const void *buf, size_t len, uint64_t at)
+{
+	int source = memfd_create("source", MFD_CLOEXEC);
+	off_t off = 0;
+	ssize_t ret = -1;
+	int err;
+
+	errno = NONSENSE;
+	if (write(source, buf, len) == (ssize_t)len && seek(fd, at))
+		ret = sendfile(fd, source, &off, len);
+	err = errno;
+	close(source);
+	errno = err;
+	return ret;
+}
+
+/**
+ * struct door - a way to read or write a target file at an address
+ * @name: for a failure's report
+ * @read: what pread(2) takes and returns; or NULL
+ * @write: what pwrite(2) takes and returns; or NULL
+ * @seeks: it uses, and moves, the file's position
+ * @memory: the other side is the caller's memory, where it may fault
+ * @small: it takes as much as a pipe holds
+ * @unsigned_at: it can be told addresses above LLONG_MAX
+ */
+struct door {
+	const char *name;
+	ssize_t (*read)(int fd, void *buf, size_t len, uint64_t at);
+	ssize_t (*write)(int fd, const void *buf, size_t len, uint64_t at);
+	bool seeks, memory, small, unsigned_at;
+};
+
+static const struct door doors[] = {
+	{ "pread, pwrite", by_pread, by_pwrite, .memory = true },
+	{ "read, write", by_read, by_write,
+	  .seeks = true, .memory = true, .unsigned_at = true },
+	{ "readv, writev", by_readv, by_writev,
+	  .seeks = true, .memory = true, .unsigned_at = true },
+	{ "preadv, pwritev", by_preadv, by_pwritev, .memory = true },
+	{ "preadv2, pwritev2 with RWF_NOWAIT", by_preadv2, by_pwritev2, .memory = true },
+	{ "preadv2, pwritev2 at the position", by_preadv2_current, by_pwritev2_current,
+	  .seeks = true, .memory = true, .unsigned_at = true },
+	{ "io_uring", by_uring_read, by_uring_write,
+	  .memory = true, .unsigned_at = true },
+	{ "io_uring at the position", by_uring_read_current, by_uring_write_current,
+	  .seeks = true, .memory = true, .unsigned_at = true },
+	{ "io_uring, async", by_uring_read_async, by_uring_write_async,
+	  .memory = true, .unsigned_at = true },
+	{ "io_uring, vector", by_uring_readv, by_uring_writev,
+	  .memory = true, .unsigned_at = true },
+	{ "io_uring, vector, async", by_uring_readv_async, by_uring_writev_async,
+	  .memory = true, .unsigned_at = true },
+	{ "io_uring, fixed", by_uring_read_fixed, by_uring_write_fixed,
+	  .unsigned_at = true },
+	{ "io_uring, fixed, async", by_uring_read_fixed_async, by_uring_write_fixed_async,
+	  .unsigned_at = true },
+	{ "splice", by_splice, by_splice_in,
+	  .seeks = true, .small = true, .unsigned_at = true },
+	{ "splice with an offset", by_splice_at, by_splice_in_at,
+	  .small = true, .unsigned_at = true },
+	{ "sendfile", by_sendfile, by_sendfile_in, .seeks = true },
+	{ "sendfile with an offset", .read = by_sendfile_at },
+	{ "sendfile to a pipe, with an offset", .read = by_sendfile_to_pipe, .small = true },
+	{ "sendfile to a socket", .read = by_sendfile_to_socket,
+	  .seeks = true, .small = true },
+};
+
+/**
+ * struct span - a piece of the target, and what moving it comes to
+ * @at: its address
+ * @len: its length
+ * @read: how many bytes a read returns, or minus errno
+ * @write: the same of a write
+ */
+struct span {
+	uint64_t at;
+	size_t len;
+	ssize_t read;
+	ssize_t write;
+};
+
+/* Read @span: the number of bytes, the errno, and each byte of the buffer. */
+static void expect_read(struct __test_metadata *_metadata, const struct door *door, int fd,
+			const struct span *span)
+{
+	unsigned char *buf = LOCAL + 11;
+	size_t moved = span->read < 0 ? 0 : span->read;
+	ssize_t ret;
+
+	memset(LOCAL, GARBAGE, span->len + 22);
+	errno = 0;
+	ret = door->read(fd, buf, span->len, span->at);
+	if (ret < 0)
+		ret = -errno;
+	EXPECT_EQ(span->read, ret);
+	EXPECT_EQ(moved, differs(buf, moved, span->at, OLD));
+	EXPECT_TRUE(is_all(LOCAL, 11, GARBAGE));
+	EXPECT_TRUE(is_all(buf + moved, span->len + 11 - moved, GARBAGE));
+	if (_metadata->exit_code)
+		TH_LOG("%s: read %zu bytes at %#llx", door->name, span->len,
+		       (unsigned long long)span->at);
+}
+
+/* Write @span: the number of bytes, the errno, and the whole window. */
+static void expect_write(struct __test_metadata *_metadata, const struct door *door, int fd,
+			 pid_t pid, const struct span *span)
+{
+	size_t moved = span->write < 0 ? 0 : span->write;
+	ssize_t ret;
+
+	fill(LOCAL, span->len, span->at, NEW);
+	errno = 0;
+	ret = door->write(fd, LOCAL, span->len, span->at);
+	if (ret < 0)
+		ret = -errno;
+	EXPECT_EQ(span->write, ret);
+	EXPECT_TRUE(window_is_new(pid, span->at, span->at + moved));
+	EXPECT_EQ(span->len, differs(LOCAL, span->len, span->at, NEW));
+	EXPECT_TRUE(!moved || restore_window(pid));
+	if (_metadata->exit_code)
+		TH_LOG("%s: write %zu bytes at %#llx", door->name, span->len,
+		       (unsigned long long)span->at);
+}
+
+/* Through every door, and no more once something was wrong: it would be again. */
+static bool goes_on(const struct __test_metadata *_metadata, const struct door *door)
+{
+	return door < doors + ARRAY_SIZE(doors) && !_metadata->exit_code;
+}
+
+/* Both, through every door. */
+static void expect_spans(struct __test_metadata *_metadata, int fd, pid_t pid,
+			 const struct span *spans, size_t count)
+{
+	const struct door *door;
+	size_t i;
+
+	for (door = doors; goes_on(_metadata, door); door++) {
+		for (i = 0; i < count && !_metadata->exit_code; i++) {
+			expect_read(_metadata, door, fd, &spans[i]);
+			if (door->write && !_metadata->exit_code)
+				expect_write(_metadata, door, fd, pid, &spans[i]);
+		}
+	}
+}
+
+/* --- The tests --- */
+
+static void set_up(struct __test_metadata *_metadata)
+{
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, board);
+	ASSERT_EQ(0, pipe(told));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, sock));
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev) {
+		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
+	}
+	map((uintptr_t)LOCAL, LOCAL_LEN);
+	map_window(MINE);
+}
+
+FIXTURE(target) {
+	pid_t pid;
+};
+
+FIXTURE_SETUP(target)
+{
+	set_up(_metadata);
+	self->pid = start_and_wait(be_target);
+	assert_started(_metadata, self->pid);
+}
+
+FIXTURE_TEARDOWN(target)
+{
+	end_children();
+}
+
+/* --- ATTACH --- */
+
+/* Does @fd read the target, and nobody else? */
+static bool reads(int fd, enum flavour flavour)
+{
+	unsigned char buf[100];
+
+	return pread(fd, buf, sizeof(buf), F(0, 5)) == sizeof(buf) &&
+	       differs(buf, sizeof(buf), F(0, 5), flavour) == sizeof(buf);
+}
+
+static void *be_thread(void *unused)
+{
+	(void)unused;
+	board->other = syscall(SYS_gettid);
+	tell();
+	stay();
+}
+
+static void be_target_with_thread(void)
+{
+	pthread_t thread;
+
+	map_target_memory();
+	if (pthread_create(&thread, NULL, be_thread, NULL))
+		broken("pthread_create");
+	obey();
+}
+
+TEST_F(target, attached_by_pid_by_thread_id_and_by_pidfd)
+{
+	pid_t pid = start_and_wait(be_target_with_thread);
+	int pidfd, fd[3];
+	size_t i;
+
+	assert_started(_metadata, pid);
+	ASSERT_NE(pid, board->other);
+	pidfd = open_pidfd(pid);
+	ASSERT_LE(0, pidfd);
+	fd[0] = attach_all(pid, 0);
+	fd[1] = attach_all(board->other, 0);
+	fd[2] = attach_all(pidfd, PVMREAD_PIDFD);
+	/* The name is looked up once. */
+	close(pidfd);
+	for (i = 0; i < ARRAY_SIZE(fd); i++) {
+		ASSERT_LE(0, fd[i]);
+		EXPECT_TRUE(reads(fd[i], OLD));
+	}
+	for (i = 0; i < ARRAY_SIZE(fd); i++)
+		EXPECT_EQ(pid, read_info("/proc", fd[i]).pid);
+
+	/* A pidfd of a thread alone names the process if the thread leads it. */
+	pidfd = syscall(SYS_pidfd_open, pid, O_EXCL);
+	if (pidfd < 0)
+		return;
+	EXPECT_TRUE(reads(attach_all(pidfd, PVMREAD_PIDFD), OLD));
+	close(pidfd);
+	pidfd = syscall(SYS_pidfd_open, board->other, O_EXCL);
+	ASSERT_LE(0, pidfd);
+	EXPECT_EQ(ESRCH, errno_of(attach_all(pidfd, PVMREAD_PIDFD)));
+}
+
+TEST_F(target, attached_by_itself)
+{
+	int pidfd = open_pidfd(getpid());
+	int fd[] = {
+		attach_all(getpid(), 0),
+		attach_all(pidfd, PVMREAD_PIDFD),
+		attach(dev, getpid(), 0, F(0, 0), PAGE),
+		attach(dev, getpid(), PVMREAD_WRITE, F(0, 5), 100),
+	};
+	unsigned char buf[50];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(fd); i++) {
+		ASSERT_LE(0, fd[i]);
+		EXPECT_TRUE(reads(fd[i], MINE));
+	}
+	/* The last one can be written. */
+	fill(buf, sizeof(buf), F(0, 10), NEW);
+	EXPECT_EQ((ssize_t)sizeof(buf), pwrite(fd[3], buf, sizeof(buf), F(0, 10)));
+	EXPECT_EQ(sizeof(buf), differs((void *)F(0, 10), sizeof(buf), F(0, 10), NEW));
+	EXPECT_EQ(10, differs((void *)F(0, 0), 10, F(0, 0), MINE));
+	EXPECT_EQ(10, differs((void *)F(0, 60), 10, F(0, 60), MINE));
+}
+
+static void nothing(void)
+{
+}
+
+TEST_F(target, refuses_a_number_that_names_no_process_with_memory)
+{
+	int pipefd[2], zombie_pidfd, proc;
+	char path[40];
+	siginfo_t info;
+	pid_t zombie;
+
+	/* A process that has gone, but for its number */
+	zombie = start(nothing);
+	ASSERT_LT(0, zombie);
+	zombie_pidfd = open_pidfd(zombie);
+	ASSERT_LE(0, zombie_pidfd);
+	ASSERT_EQ(0, waitid(P_PID, zombie, &info, WEXITED | WNOWAIT));
+	EXPECT_EQ(ESRCH, errno_of(attach_all(zombie, 0)));
+	EXPECT_EQ(ESRCH, errno_of(attach_all(zombie_pidfd, PVMREAD_PIDFD)));
+	/* and its number */
+	ASSERT_EQ(zombie, waitpid(zombie, NULL, 0));
+	EXPECT_EQ(ESRCH, errno_of(attach_all(zombie, 0)));
+	EXPECT_EQ(ESRCH, errno_of(attach_all(zombie_pidfd, PVMREAD_PIDFD)));
+
+	/* A kernel thread, and what no process has ever had */
+	EXPECT_EQ(ESRCH, errno_of(attach_all(2, 0)));
+	EXPECT_EQ(ESRCH, errno_of(attach_all(0, 0)));
+	EXPECT_EQ(ESRCH, errno_of(attach_all(-1, 0)));
+	EXPECT_EQ(ESRCH, errno_of(attach_all(INT_MIN, 0)));
+	EXPECT_EQ(ESRCH, errno_of(attach_all(INT_MAX, 0)));
+
+	/* Files that are no pidfd */
+	ASSERT_EQ(0, pipe2(pipefd, O_CLOEXEC));
+	snprintf(path, sizeof(path), "/proc/%d", self->pid);
+	proc = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_LE(0, proc);
+	EXPECT_EQ(EBADF, errno_of(attach_all(pipefd[0], PVMREAD_PIDFD)));
+	EXPECT_EQ(EBADF, errno_of(attach_all(dev, PVMREAD_PIDFD)));
+	EXPECT_EQ(EBADF, errno_of(attach_all(proc, PVMREAD_PIDFD)));
+	EXPECT_EQ(EBADF, errno_of(attach_all(-1, PVMREAD_PIDFD)));
+	EXPECT_EQ(EBADF, errno_of(attach_all(1000000, PVMREAD_PIDFD)));
+	close(pipefd[0]);
+	EXPECT_EQ(EBADF, errno_of(attach_all(pipefd[0], PVMREAD_PIDFD)));
+	/* Nor is a pid a file, nor a file a pid */
+	EXPECT_EQ(EBADF, errno_of(attach_all(self->pid, PVMREAD_PIDFD)));
+	EXPECT_EQ(ESRCH, errno_of(attach_all(zombie, 0)));
+}
+
+TEST_F(target, refuses_a_range_that_ends_at_no_address)
+{
+	static const struct {
+		uint64_t start, length;
+	} bad[] = {
+		{ 1, 0 }, { F(0, 0), 0 }, { 1ULL << 63, 0 }, { ~0ULL, 0 },
+		{ 2, ~0ULL }, { ~0ULL, 2 }, { ~0ULL, ~0ULL }, { F(0, 0), ~0ULL },
+		{ (1ULL << 63) + 1, 1ULL << 63 }, { 1ULL << 63, (1ULL << 63) + 1 },
+		{ F(0, 0), -F(0, 0) + 1 }, { -PAGE, PAGE + 1 }, { -PAGE, 1ULL << 63 },
+	};
+	int writer = open(PVMREAD_DEVICE, O_WRONLY | O_CLOEXEC);
+	int refs = module_refs();
+	size_t i;
+
+	ASSERT_LE(0, writer);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(EINVAL, errno_of(attach(dev, self->pid, 0, bad[i].start,
+						  bad[i].length))) {
+			TH_LOG("%#llx and %#llx bytes", (unsigned long long)bad[i].start,
+			       (unsigned long long)bad[i].length);
+		}
+		/* It is found before all else that is wrong. */
+		EXPECT_EQ(EINVAL, errno_of(attach(writer, -1, PVMREAD_WRITE | PVMREAD_PIDFD,
+						  bad[i].start, bad[i].length)));
+	}
+	EXPECT_EQ(refs, module_refs());
+}
+
+/* One past its last byte there is no address, but 2 to the 64th. */
+TEST_F(target, refuses_a_range_that_takes_in_the_last_address)
+{
+	static const struct {
+		uint64_t start, length;
+	} bad[] = {
+		{ 1, ~0ULL }, { ~0ULL, 1 }, { 1ULL << 63, 1ULL << 63 },
+		{ (1ULL << 63) + 1, ~0ULL >> 1 }, { F(0, 0), -F(0, 0) }, { -PAGE, PAGE },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_EQ(EINVAL, errno_of(attach(dev, self->pid, 0, bad[i].start,
+						  bad[i].length)));
+}
+
+TEST_F(target, takes_every_range_that_ends_at_an_address)
+{
+	static const struct {
+		uint64_t start, length;
+	} good[] = {
+		{ 0, 1 }, { 0, ~0ULL }, { 1, ~0ULL - 1 }, { 0, 1ULL << 63 }, { ~0ULL - 1, 1 },
+		{ 1ULL << 63, ~0ULL >> 1 }, { NOT_CANONICAL, PAGE }, { KERNEL_ADDR, PAGE },
+		{ KERNEL_ADDR + 1, 1 }, { F(HOLE, 0), 1 },
+	};
+	unsigned char c = GARBAGE;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		int fd = attach(dev, self->pid, PVMREAD_WRITE, good[i].start, good[i].length);
+
+		ASSERT_LE(0, fd) {
+			TH_LOG("%#llx and %#llx bytes", (unsigned long long)good[i].start,
+			       (unsigned long long)good[i].length);
+		}
+		/* The position is the range's first byte, and there is nothing. */
+		if ((off_t)good[i].start < -4095 || (off_t)good[i].start >= 0)
+			EXPECT_EQ((off_t)good[i].start, lseek(fd, 0, SEEK_CUR));
+		EXPECT_EQ(EIO, errno_of(read(fd, &c, 1)));
+		EXPECT_EQ(EIO, errno_of(write(fd, &c, 1)));
+		EXPECT_EQ(GARBAGE, c);
+		close(fd);
+	}
+}
+
+TEST_F(target, is_close_on_exec_and_for_reading_unless_asked_otherwise)
+{
+	int pidfd = open_pidfd(self->pid);
+	int fd[] = { attach_all(self->pid, 0), attach_all(self->pid, PVMREAD_WRITE),
+		     attach_all(pidfd, PVMREAD_PIDFD | PVMREAD_WRITE) };
+	unsigned char c = old_byte(F(0, 0));
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(fd); i++) {
+		int mode = i ? O_RDWR : O_RDONLY;
+		const char *shown = i ? "rw" : "r";
+
+		ASSERT_LE(0, fd[i]);
+		EXPECT_EQ(FD_CLOEXEC, fcntl(fd[i], F_GETFD));
+		EXPECT_EQ(mode, fcntl(fd[i], F_GETFL) & O_ACCMODE);
+		EXPECT_STREQ(shown, read_info("/proc", fd[i]).mode);
+		EXPECT_EQ(0, lseek(fd[i], 0, SEEK_CUR));
+		EXPECT_TRUE(reads(fd[i], OLD));
+		EXPECT_EQ(i ? 1 : -1, pwrite(fd[i], &c, 1, F(0, 0)));
+		/* Its mode is not for fcntl(2) to change. */
+		EXPECT_EQ(0, fcntl(fd[i], F_SETFL, i ? O_RDONLY : O_RDWR));
+		EXPECT_EQ(i ? 1 : -1, pwrite(fd[i], &c, 1, F(0, 0)));
+	}
+}
+
+TEST_F(target, needs_the_open_mode_of_the_device)
+{
+	int reader = open(PVMREAD_DEVICE, O_RDONLY | O_CLOEXEC);
+	int writer = open(PVMREAD_DEVICE, O_WRONLY | O_CLOEXEC);
+	int fd;
+
+	ASSERT_LE(0, reader);
+	ASSERT_LE(0, writer);
+	EXPECT_EQ(EBADF, errno_of(attach(reader, self->pid, PVMREAD_WRITE, 0, 0)));
+	EXPECT_EQ(EBADF, errno_of(attach(writer, self->pid, 0, 0, 0)));
+	EXPECT_EQ(EBADF, errno_of(attach(writer, self->pid, PVMREAD_WRITE, 0, 0)));
+	/* That is found before the target is looked for. */
+	EXPECT_EQ(EBADF, errno_of(attach(reader, -1, PVMREAD_WRITE, 0, 0)));
+	EXPECT_EQ(EBADF, errno_of(attach(writer, -1, 0, 0, 0)));
+	EXPECT_EQ(ESRCH, errno_of(attach(reader, -1, 0, 0, 0)));
+	fd = attach(reader, self->pid, 0, 0, 0);
+	ASSERT_LE(0, fd);
+	/* The device is not needed any more. */
+	close(reader);
+	close(writer);
+	close(dev);
+	EXPECT_TRUE(reads(fd, OLD));
+}
+
+TEST_F(target, leaves_nothing_behind_when_there_is_no_room_for_a_file)
+{
+	struct rlimit old, limit;
+	int refs = module_refs();
+	int i, lowest, errors[2];
+
+	ASSERT_LE(1, refs);
+	lowest = dup(0);
+	ASSERT_LE(0, lowest);
+	close(lowest);
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &old));
+	limit = old;
+	limit.rlim_cur = lowest;
+	for (i = 0; i < 100; i++) {
+		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+		errors[0] = errno_of(attach_all(self->pid, 0));
+		/* The target is looked at first. */
+		errors[1] = errno_of(attach_all(-1, 0));
+		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &old));
+		ASSERT_EQ(EMFILE, errors[0]);
+		ASSERT_EQ(ESRCH, errors[1]);
+	}
+	EXPECT_EQ(refs, module_refs());
+	/* The number was not used up either. */
+	i = attach_all(self->pid, 0);
+	EXPECT_EQ(lowest, i);
+	EXPECT_EQ(refs + 1, module_refs());
+	close(i);
+	EXPECT_EQ(refs, module_refs());
+}
+
+static void ask_as_bob(void)
+{
+	static const unsigned int flags[] = { 0, PVMREAD_WRITE, PVMREAD_RESIDENT };
+	int pidfd = open_pidfd(whom);
+	size_t i;
+
+	become(BOB);
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (errno_of(attach_all(whom, flags[i])) != EPERM ||
+		    errno_of(attach_all(pidfd, PVMREAD_PIDFD | flags[i])) != EPERM ||
+		    errno_of(attach(dev, whom, flags[i], F(0, 0), 1)) != EPERM)
+			_exit(1);
+	}
+	/* Not even what was found wrong before: nothing is told about the target */
+	_exit(errno_of(attach(dev, whom, 0, F(0, 0), 0)) != EINVAL);
+}
+
+static void be_target_of_alice(void)
+{
+	become(ALICE);
+	be_target();
+}
+
+TEST_F(target, is_not_given_to_another_user)
+{
+	int refs = module_refs();
+
+	whom = self->pid;
+	EXPECT_EQ(0, run(ask_as_bob));
+	whom = start_and_wait(be_target_of_alice);
+	assert_started(_metadata, whom);
+	EXPECT_EQ(0, run(ask_as_bob));
+	EXPECT_EQ(refs, module_refs());
+}
+
+/* --- Moving bytes --- */
+
+/* As the system calls answer: page by page, and short where something ends. */
+static const struct span spans[] = {
+	/* nothing, wherever it is */
+	{ F(0, 0), 0, 0, 0 },
+	{ F(1, 4095), 0, 0, 0 },
+	{ F(HOLE, 0), 0, 0, 0 },
+	/* inside of a page, and its edges */
+	{ F(0, 0), 1, 1, 1 },
+	{ F(0, 7), 100, 100, 100 },
+	{ F(0, 0), PAGE, PAGE, PAGE },
+	{ F(1, 4095), 1, 1, 1 },
+	{ F(1, 1), PAGE - 1, PAGE - 1, PAGE - 1 },
+	/* over edges */
+	{ F(0, 4095), 2, 2, 2 },
+	{ F(0, 4000), PAGE, PAGE, PAGE },
+	{ F(1, 4000), 2 * PAGE + 17, 2 * PAGE + 17, 2 * PAGE + 17 },
+	{ F(0, 0), 4 * PAGE, 4 * PAGE, 4 * PAGE },
+	{ F(0, 1), 4 * PAGE - 2, 4 * PAGE - 2, 4 * PAGE - 2 },
+	/* up to a hole, and into it */
+	{ F(3, 4086), 10, 10, 10 },
+	{ F(3, 4086), 11, 10, 10 },
+	{ F(3, 4095), PAGE, 1, 1 },
+	{ F(3, 0), 3 * PAGE, PAGE, PAGE },
+	{ F(0, 5), 5 * PAGE, 4 * PAGE - 5, 4 * PAGE - 5 },
+	/* a hole at once, though something follows */
+	{ F(HOLE, 0), 1, -EIO, -EIO },
+	{ F(HOLE, 17), PAGE, -EIO, -EIO },
+	{ F(HOLE, 4095), 2, -EIO, -EIO },
+	{ F(HOLE, 0), 2 * PAGE, -EIO, -EIO },
+	/* memory that cannot be written, and none at all */
+	{ F(ALONE, 0), PAGE, PAGE, PAGE },
+	{ F(ALONE, 4090), 12, 12, 6 },
+	{ F(READ_ONLY, 0), 1, 1, -EIO },
+	{ F(READ_ONLY, 5), 100, 100, -EIO },
+	{ F(READ_ONLY, 4095), 2, 1, -EIO },
+	{ F(ALONE, 0), 3 * PAGE, 2 * PAGE, PAGE },
+	{ F(NO_ACCESS, 0), 1, -EIO, -EIO },
+	{ F(NO_ACCESS, 4095), 1, -EIO, -EIO },
+	/* where nothing ever is */
+	{ 0, 1, -EIO, -EIO },
+	{ 0, 2 * PAGE, -EIO, -EIO },
+	{ NOT_CANONICAL - 1, 2, -EIO, -EIO },
+	{ NOT_CANONICAL, PAGE, -EIO, -EIO },
+	{ LLONG_MAX - 2 * PAGE, PAGE, -EIO, -EIO },
+};
+
+TEST_F_TIMEOUT(target, moves_the_bytes_that_are_there_through_every_door, 120)
+{
+	int fd = attach_all(self->pid, PVMREAD_WRITE);
+
+	ASSERT_LE(0, fd);
+	expect_spans(_metadata, fd, self->pid, spans, ARRAY_SIZE(spans));
+}
+
+static const struct span above_llong_max[] = {
+	{ 1ULL << 63, 1, -EIO, -EIO },
+	{ (1ULL << 63) + 1, 5 * PAGE, -EIO, -EIO },
+	{ KERNEL_ADDR, 1, -EIO, -EIO },
+	{ KERNEL_ADDR + 4095, 2, -EIO, -EIO },
+	{ -2 * PAGE, PAGE, -EIO, -EIO },
+	{ 1ULL << 63, 0, 0, 0 },
+	/* to the end of all addresses, and over it */
+	{ -PAGE, PAGE - 1, -EIO, -EIO },
+	{ -PAGE, PAGE, -EOVERFLOW, -EOVERFLOW },
+	{ -PAGE, 2 * PAGE, -EOVERFLOW, -EOVERFLOW },
+	/* across it */
+	{ LLONG_MAX, 1, -EIO, -EIO },
+	{ LLONG_MAX, 2, -EIO, -EIO },
+	{ LLONG_MAX - 5, 100, -EIO, -EIO },
+};
+
+TEST_F_TIMEOUT(target, finds_nothing_above_llong_max, 60)
+{
+	int fd = attach_all(self->pid, PVMREAD_WRITE);
+	const struct door *door;
+	size_t i;
+
+	ASSERT_LE(0, fd);
+	for (door = doors; goes_on(_metadata, door); door++) {
+		for (i = 0; i < ARRAY_SIZE(above_llong_max) && door->unsigned_at; i++) {
+			expect_read(_metadata, door, fd, &above_llong_max[i]);
+			expect_write(_metadata, door, fd, self->pid, &above_llong_max[i]);
+		}
+	}
+}
+
+/* From the middle of a page to the middle of another. */
+#define MUCH_AT		(BIG + 5)
+#define MUCH		(BIG_LEN - 11)
+
+static ssize_t read_much(const struct door *door, int fd)
+{
+	size_t done = 0, most = door->small ? PAGE_SPLICE * PAGE : MUCH;
+
+	while (done < MUCH) {
+		size_t part = MUCH - done < most ? MUCH - done : most;
+
+		if (door->read(fd, LOCAL + done, part, MUCH_AT + done) != (ssize_t)part)
+			break;
+		done += part;
+	}
+	return done;
+}
+
+static ssize_t write_much(const struct door *door, int fd)
+{
+	size_t done = 0, most = door->small ? PAGE_SPLICE * PAGE : MUCH;
+
+	while (done < MUCH) {
+		size_t part = MUCH - done < most ? MUCH - done : most;
+
+		if (door->write(fd, LOCAL + done, part, MUCH_AT + done) != (ssize_t)part)
+			break;
+		done += part;
+	}
+	return done;
+}
+
+TEST_F_TIMEOUT(target, moves_more_than_it_has_at_a_time_through_every_door, 120)
+{
+	unsigned char *old, *new, *seen;
+	const struct door *door;
+	pid_t pid;
+	int fd;
+
+	pid = start_and_wait(be_big_target);
+	assert_started(_metadata, pid);
+	fd = attach_all(pid, PVMREAD_WRITE);
+	ASSERT_LE(0, fd);
+	old = malloc(BIG_LEN);
+	new = malloc(BIG_LEN);
+	seen = malloc(BIG_LEN);
+	ASSERT_TRUE(old && new && seen);
+	fill(old, BIG_LEN, BIG, OLD);
+	for (door = doors; goes_on(_metadata, door); door++) {
+		memset(LOCAL, GARBAGE, LOCAL_LEN);
+		EXPECT_EQ((ssize_t)MUCH, read_much(door, fd));
+		EXPECT_EQ(0, memcmp(LOCAL, old + 5, MUCH));
+		EXPECT_TRUE(is_all(LOCAL + MUCH, PAGE, GARBAGE));
+		if (door->write) {
+			memcpy(new, old, BIG_LEN);
+			fill(new + 5, MUCH, MUCH_AT, NEW);
+			memcpy(LOCAL, new + 5, MUCH);
+			EXPECT_EQ((ssize_t)MUCH, write_much(door, fd));
+			ASSERT_TRUE(peek(pid, BIG, seen, BIG_LEN));
+			EXPECT_EQ(0, memcmp(seen, new, BIG_LEN));
+			ASSERT_TRUE(poke(pid, BIG, old, BIG_LEN));
+		}
+		if (_metadata->exit_code)
+			TH_LOG("%s", door->name);
+	}
+}
+
+/* The target's memory is there; the caller's is not, at once or later. */
+TEST_F(target, answers_efault_or_short_for_the_callers_own_memory)
+{
+	int fd = attach_all(self->pid, PVMREAD_WRITE);
+	const struct door *door;
+
+	ASSERT_LE(0, fd);
+	/* The last page can be read, and not be read into. */
+	ASSERT_EQ(0, mprotect(LOCAL_END - PAGE, PAGE, PROT_READ));
+	for (door = doors; goes_on(_metadata, door); door++) {
+		unsigned char *page = LOCAL_END - PAGE;
+
+		if (!door->memory)
+			continue;
+		EXPECT_EQ(-1, door->read(fd, LOCAL_END, 10, F(0, 3)));
+		EXPECT_EQ(EFAULT, errno);
+		EXPECT_EQ(-1, door->read(fd, page, 10, F(0, 3)));
+		EXPECT_EQ(EFAULT, errno);
+		memset(page - 30, GARBAGE, 30);
+		EXPECT_EQ(20, door->read(fd, page - 20, 100, F(0, 3)));
+		EXPECT_TRUE(is_all(page - 30, 10, GARBAGE));
+		EXPECT_EQ(20, differs(page - 20, 20, F(0, 3), OLD));
+		EXPECT_EQ(20 + PAGE, door->read(fd, page - 20 - PAGE, 3 * PAGE, F(0, 3)));
+
+		EXPECT_EQ(-1, door->write(fd, LOCAL_END, 10, F(0, 3)));
+		EXPECT_EQ(EFAULT, errno);
+		EXPECT_TRUE(window_is_new(self->pid, 0, 0));
+		ASSERT_EQ(0, mprotect(page, PAGE, PROT_READ | PROT_WRITE));
+		fill(LOCAL_END - 20, 20, F(0, 4090), NEW);
+		ASSERT_EQ(0, mprotect(page, PAGE, PROT_READ));
+		EXPECT_EQ(20, door->write(fd, LOCAL_END - 20, 2 * PAGE, F(0, 4090)));
+		EXPECT_TRUE(window_is_new(self->pid, F(0, 4090), F(0, 4110)));
+		EXPECT_TRUE(restore_window(self->pid));
+		if (_metadata->exit_code)
+			TH_LOG("%s", door->name);
+	}
+}
+
+TEST_F(target, answers_ebadf_to_a_write_that_it_was_not_attached_for)
+{
+	int fd = attach_all(self->pid, 0);
+	const struct door *door;
+
+	ASSERT_LE(0, fd);
+	for (door = doors; goes_on(_metadata, door); door++) {
+		struct span span = { F(0, 0), PAGE, PAGE, -EBADF };
+
+		expect_read(_metadata, door, fd, &span);
+		if (!door->write)
+			continue;
+		expect_write(_metadata, door, fd, self->pid, &span);
+		/* Though there is nothing to write to */
+		span.at = F(HOLE, 0);
+		expect_write(_metadata, door, fd, self->pid, &span);
+	}
+}
+
+TEST_F(target, keeps_its_position_as_any_file_does)
+{
+	static const struct span moves[] = {
+		{ F(0, 100), 50, 50, 50 },
+		{ F(0, 4000), PAGE, PAGE, PAGE },
+		{ F(3, 4000), PAGE, 96, 96 },
+		{ F(HOLE, 3), 10, -EIO, -EIO },
+		{ F(2, 0), 0, 0, 0 },
+	};
+	int fd = attach(dev, self->pid, PVMREAD_WRITE, F(0, 100), 3 * PAGE);
+	const struct door *door;
+	size_t i;
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ((off_t)F(0, 100), lseek(fd, 0, SEEK_CUR));
+	close(fd);
+	fd = attach_all(self->pid, PVMREAD_WRITE);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, lseek(fd, 0, SEEK_CUR));
+	for (door = doors; goes_on(_metadata, door); door++) {
+		for (i = 0; i < ARRAY_SIZE(moves); i++) {
+			const struct span *span = &moves[i];
+			uint64_t end = span->at + (span->read < 0 ? 0 : span->read);
+
+			ASSERT_TRUE(seek(fd, 12345));
+			expect_read(_metadata, door, fd, span);
+			EXPECT_EQ(door->seeks ? (off_t)end : 12345, lseek(fd, 0, SEEK_CUR));
+			if (door->write) {
+				ASSERT_TRUE(seek(fd, 12345));
+				expect_write(_metadata, door, fd, self->pid, span);
+				EXPECT_EQ(door->seeks ? (off_t)end : 12345,
+					  lseek(fd, 0, SEEK_CUR));
+			}
+			if (_metadata->exit_code) {
+				TH_LOG("%s, row %zu", door->name, i);
+				return;
+			}
+		}
+	}
+}
+
+TEST_F(target, seeks_to_addresses_and_from_where_it_is_and_not_from_an_end)
+{
+	static const int whence[] = { SEEK_END, SEEK_DATA, SEEK_HOLE, 5, -1 };
+	int fd = attach(dev, self->pid, 0, F(0, 0), PAGE);
+	unsigned char buf[4];
+	size_t i;
+
+	ASSERT_LE(0, fd);
+	for (i = 0; i < ARRAY_SIZE(whence); i++) {
+		EXPECT_EQ(EINVAL, errno_of(lseek(fd, 0, whence[i])));
+		EXPECT_EQ((off_t)F(0, 0), lseek(fd, 0, SEEK_CUR));
+	}
+	EXPECT_EQ((off_t)F(0, 30), lseek(fd, 30, SEEK_CUR));
+	EXPECT_EQ((off_t)F(0, 20), lseek(fd, -10, SEEK_CUR));
+	EXPECT_EQ(4, read(fd, buf, 4));
+	EXPECT_EQ(4, differs(buf, 4, F(0, 20), OLD));
+	EXPECT_EQ((off_t)F(0, 14), lseek(fd, -10, SEEK_CUR));
+	/* Nor does the range bound it. */
+	EXPECT_EQ(0, lseek(fd, 0, SEEK_SET));
+	EXPECT_EQ((off_t)F(5, 0), lseek(fd, F(5, 0), SEEK_SET));
+	EXPECT_EQ((off_t)NOT_CANONICAL, lseek(fd, NOT_CANONICAL, SEEK_SET));
+	EXPECT_EQ(LLONG_MAX, lseek(fd, LLONG_MAX, SEEK_SET));
+	EXPECT_EQ((off_t)KERNEL_ADDR, lseek(fd, KERNEL_ADDR, SEEK_SET));
+	EXPECT_EQ((off_t)KERNEL_ADDR + 1, lseek(fd, 1, SEEK_CUR));
+	EXPECT_EQ((off_t)F(0, 0), lseek(fd, F(0, 0), SEEK_SET));
+	EXPECT_EQ(4, read(fd, buf, 4));
+	EXPECT_EQ(4, differs(buf, 4, F(0, 0), OLD));
+}
+
+/* A file, and not more than that. */
+TEST_F(target, cannot_be_mapped_or_waited_for)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int fd = attach_all(self->pid, PVMREAD_WRITE);
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, epoll);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, F(0, 0)));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, F(0, 0)));
+	EXPECT_EQ(ENODEV, errno);
+	/* io_uring would poll such a file instead of asking a worker. */
+	EXPECT_EQ(-1, epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(-1, ftruncate(fd, 0));
+}
+
+/* --- A range --- */
+
+static const struct {
+	uint64_t start, length;
+} ranges[] = {
+	{ F(0, 0), PAGE }, { F(0, 100), 200 }, { F(1, 4000), PAGE + 500 }, { F(1, 4095), 2 },
+	{ F(2, 17), 1 }, { F(0, 1), 4 * PAGE - 2 },
+};
+
+TEST_F_TIMEOUT(target, reaches_its_range_and_not_a_byte_more_through_every_door, 120)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(ranges) && !_metadata->exit_code; i++) {
+		uint64_t start = ranges[i].start, end = start + ranges[i].length;
+		ssize_t len = ranges[i].length;
+		const struct span edges[] = {
+			{ start, len, len, len },
+			{ start, len + 1, len, len },
+			{ start, len + 2 * PAGE, len, len },
+			{ start, 1, 1, 1 },
+			{ end - 1, 1, 1, 1 },
+			{ end - 1, 2, 1, 1 },
+			{ end, 1, -EIO, -EIO },
+			{ end, PAGE, -EIO, -EIO },
+			{ end + 1, 1, -EIO, -EIO },
+			{ start - 1, 1, -EIO, -EIO },
+			{ start - 1, 2, -EIO, -EIO },
+			{ start - 1, len + 2, -EIO, -EIO },
+			{ start - PAGE, 2 * PAGE, -EIO, -EIO },
+			{ 0, 1, -EIO, -EIO },
+			/* nothing, inside, at the edges and outside */
+			{ start, 0, 0, 0 },
+			{ end, 0, 0, 0 },
+			{ end + 1, 0, 0, 0 },
+			{ start - 1, 0, 0, 0 },
+		};
+		int fd = attach(dev, self->pid, PVMREAD_WRITE, start, len);
+
+		ASSERT_LE(0, fd);
+		expect_spans(_metadata, fd, self->pid, edges, ARRAY_SIZE(edges));
+		close(fd);
+	}
+}
+
+/* The target's own holes are in it, too. */
+TEST_F_TIMEOUT(target, finds_the_holes_in_its_range, 60)
+{
+	static const struct span holes[] = {
+		{ F(3, 50), PAGE, PAGE - 50, PAGE - 50 },
+		{ F(HOLE, 0), 1, -EIO, -EIO },
+		{ F(HOLE, 4095), 2, -EIO, -EIO },
+		{ F(ALONE, 0), 50, 50, 50 },
+		{ F(ALONE, 0), 51, 50, 50 },
+		{ F(ALONE, 50), 1, -EIO, -EIO },
+	};
+	int fd = attach(dev, self->pid, PVMREAD_WRITE, F(3, 50), 2 * PAGE);
+
+	ASSERT_LE(0, fd);
+	expect_spans(_metadata, fd, self->pid, holes, ARRAY_SIZE(holes));
+}
+
+TEST_F(target, reaches_a_range_that_ends_at_the_last_address)
+{
+	int fd = attach(dev, self->pid, PVMREAD_WRITE, F(2, 0), ~0ULL - F(2, 0));
+	const struct span edges[] = {
+		{ F(1, 4095), 2, -EIO, -EIO },
+		{ F(2, 0), 1, 1, 1 },
+		{ F(3, 0), PAGE, PAGE, PAGE },
+		{ NOT_CANONICAL, 1, -EIO, -EIO },
+	};
+
+	ASSERT_LE(0, fd);
+	expect_spans(_metadata, fd, self->pid, edges, ARRAY_SIZE(edges));
+}
+
+/* --- The top of user space --- */
+
+/* Return: the highest page that user space can have, and that is free. */
+static uint64_t highest_page(void)
+{
+	uint64_t low = WINDOW, high = 1ULL << 57;
+	void *p;
+
+	/* Below the end of user space a page is free, or taken: EEXIST. */
+	while (high - low > PAGE) {
+		uint64_t middle = (low + high) / 2 & ~(PAGE - 1);
+
+		p = mmap((void *)middle, PAGE, PROT_READ,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		if (p != MAP_FAILED)
+			munmap(p, PAGE);
+		if (p == (void *)middle || (p == MAP_FAILED && errno == EEXIST))
+			low = middle;
+		else
+			high = middle;
+	}
+	for (; low > WINDOW; low -= PAGE) {
+		p = mmap((void *)low, PAGE, PROT_READ,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		if (p == (void *)low) {
+			munmap(p, PAGE);
+			return low;
+		}
+	}
+	return 0;
+}
+
+static uint64_t highest;
+
+static void be_high_target(void)
+{
+	fill(map(highest, PAGE), PAGE, highest, OLD);
+	be_target();
+}
+
+TEST_F(target, reaches_the_highest_page_of_user_space)
+{
+	const struct door *door;
+	pid_t pid;
+	int fd;
+
+	highest = highest_page();
+	ASSERT_LT(1ULL << 32, highest);
+	TH_LOG("the page at %#llx", (unsigned long long)highest);
+	pid = start_and_wait(be_high_target);
+	assert_started(_metadata, pid);
+	fd = attach_all(pid, PVMREAD_WRITE);
+	ASSERT_LE(0, fd);
+	for (door = doors; goes_on(_metadata, door); door++) {
+		unsigned char seen[PAGE], old[PAGE];
+		const struct span high[] = {
+			{ highest, PAGE, PAGE, 0 },
+			{ highest + 7, 100, 100, 0 },
+			{ highest + PAGE - 1, 1, 1, 0 },
+		};
+		size_t i;
+
+		for (i = 0; i < ARRAY_SIZE(high); i++)
+			expect_read(_metadata, door, fd, &high[i]);
+		if (!door->write)
+			continue;
+		ASSERT_TRUE(peek(pid, highest, old, PAGE));
+		fill(LOCAL, PAGE, highest, NEW);
+		EXPECT_EQ((ssize_t)PAGE, door->write(fd, LOCAL, PAGE, highest));
+		ASSERT_TRUE(peek(pid, highest, seen, PAGE));
+		EXPECT_EQ(0, memcmp(LOCAL, seen, PAGE));
+		ASSERT_TRUE(poke(pid, highest, old, PAGE));
+		if (_metadata->exit_code)
+			TH_LOG("%s", door->name);
+	}
+}
+
+/* The stack is near the top, and full of what only its owner knows. */
+TEST_F(target, reads_the_stack_of_the_caller_as_it_is)
+{
+	int fd = attach_all(getpid(), 0);
+	unsigned char here[3 * PAGE], there[3 * PAGE];
+
+	ASSERT_LE(0, fd);
+	fill(here, sizeof(here), (uintptr_t)here, NEW);
+	EXPECT_EQ((ssize_t)sizeof(here), pread(fd, there, sizeof(there), (uintptr_t)here));
+	EXPECT_EQ(0, memcmp(here, there, sizeof(here)));
+}
+
+/* --- Pages that are waited for --- */
+
+FIXTURE(late) {
+	pid_t pid;
+	int uffd;
+	int fd;
+	int refs;
+};
+
+FIXTURE_SETUP(late)
+{
+	int uffd = open_uffd();
+
+	if (uffd < 0)
+		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
+	close(uffd);
+	set_up(_metadata);
+	self->pid = start_and_wait(be_late_target);
+	assert_started(_metadata, self->pid);
+	self->uffd = take_uffd(self->pid);
+	ASSERT_LE(0, self->uffd);
+	self->fd = attach_all(self->pid, PVMREAD_WRITE);
+	ASSERT_LE(0, self->fd);
+	self->refs = module_refs();
+}
+
+FIXTURE_TEARDOWN(late)
+{
+	end_children();
+}
+
+static uint64_t late(size_t page)
+{
+	return LATE + page * PAGE;
+}
+
+/* What waits for nobody, from the first byte that is not there on. */
+static const struct span waits[] = {
+	{ LATE, 1, -EAGAIN, -EAGAIN },
+	{ LATE + 17, 2 * PAGE, -EAGAIN, -EAGAIN },
+	{ LATE + PAGE - 1, 1, -EAGAIN, -EAGAIN },
+	{ LATE - 50, 50, 50, 50 },
+	{ LATE - 50, 51, 50, 50 },
+	{ LATE - PAGE, 3 * PAGE, PAGE, PAGE },
+	{ F(HOLE, 0), 1, -EIO, -EIO },
+	{ F(HOLE, 17), 2 * PAGE, -EIO, -EIO },
+	{ F(3, 4000), 200, 96, 96 },
+	{ LATE - 2 * PAGE, 2 * PAGE, -EIO, -EIO },
+};
+
+TEST_F(late, does_not_wait_if_told_so_once_or_for_ever)
+{
+	static const struct door once = {
+		"RWF_NOWAIT", .read = by_preadv2, .write = by_pwritev2,
+	};
+	static const struct door ever = {
+		"PVMREAD_NOWAIT", .read = by_pread, .write = by_pwrite,
+	};
+	static const struct door both = {
+		"both", .read = by_preadv2, .write = by_pwritev2,
+	};
+	int nowait = attach_all(self->pid, PVMREAD_NOWAIT | PVMREAD_WRITE);
+	const struct {
+		const struct door *door;
+		int fd;
+	} rows[] = { { &once, self->fd }, { &ever, nowait }, { &both, nowait } };
+	unsigned char old[PAGE];
+	size_t i, j;
+
+	ASSERT_LE(0, nowait);
+	ASSERT_TRUE(peek(self->pid, LATE - PAGE, old, PAGE));
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (j = 0; j < ARRAY_SIZE(waits) && !_metadata->exit_code; j++) {
+			expect_read(_metadata, rows[i].door, rows[i].fd, &waits[j]);
+			expect_write(_metadata, rows[i].door, rows[i].fd, self->pid, &waits[j]);
+			ASSERT_TRUE(poke(self->pid, LATE - PAGE, old, PAGE));
+		}
+		/* Nobody has touched this one, but that is nothing to wait for. */
+		memset(LOCAL, GARBAGE, PAGE);
+		EXPECT_EQ(100, rows[i].door->read(rows[i].fd, LOCAL, 100, late(LATE_PAGES)));
+		EXPECT_TRUE(is_all(LOCAL, 100, 0));
+	}
+	/* And nobody has waited. */
+	EXPECT_EQ(0, waited_for(self->uffd, 0));
+	/* Once it is there it is there. */
+	ASSERT_EQ(0, serve(self->uffd, LATE));
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct span span = { LATE - 50, 100 + PAGE, 50 + PAGE, 0 };
+
+		expect_read(_metadata, rows[i].door, rows[i].fd, &span);
+	}
+	EXPECT_EQ(0, waited_for(self->uffd, 0));
+}
+
+#define WAIT_LEN	(2 * PAGE + 100)
+
+/*
+ * Two of three pages are waited for, the first is there: io_uring, which tries
+ * without waiting first, must not be content with what that has given.
+ */
+TEST_F_TIMEOUT(late, read_through_every_door_waits_and_is_whole, 120)
+{
+	const struct door *door;
+	size_t page = 0;
+
+	for (door = doors; goes_on(_metadata, door); door++) {
+		struct span span = { late(page) + 50, WAIT_LEN, WAIT_LEN, 0 };
+		struct server server;
+
+		if (door->read == by_preadv2)
+			continue;
+		ASSERT_GT(LATE_PAGES, page + 3);
+		ASSERT_EQ(0, serve(self->uffd, late(page)));
+		ASSERT_TRUE(start_server(&server, self->uffd, 2));
+		expect_read(_metadata, door, self->fd, &span);
+		EXPECT_TRUE(has_served(&server));
+		if (door->seeks)
+			EXPECT_EQ((off_t)(span.at + WAIT_LEN), lseek(self->fd, 0, SEEK_CUR));
+		page += 4;
+		if (_metadata->exit_code)
+			TH_LOG("%s", door->name);
+	}
+	EXPECT_EQ(0, waited_for(self->uffd, 0));
+}
+
+TEST_F_TIMEOUT(late, write_through_every_door_waits_and_is_whole, 120)
+{
+	unsigned char seen[3 * PAGE];
+	const struct door *door;
+	size_t page = 0;
+
+	for (door = doors; goes_on(_metadata, door); door++) {
+		uint64_t at = late(page) + 50;
+		struct server server;
+
+		if (!door->write || door->write == by_pwritev2)
+			continue;
+		ASSERT_GT(LATE_PAGES, page + 3);
+		ASSERT_EQ(0, serve(self->uffd, late(page)));
+		ASSERT_TRUE(start_server(&server, self->uffd, 2));
+		fill(LOCAL, WAIT_LEN, at, NEW);
+		EXPECT_EQ((ssize_t)WAIT_LEN, door->write(self->fd, LOCAL, WAIT_LEN, at));
+		EXPECT_TRUE(has_served(&server));
+		if (door->seeks)
+			EXPECT_EQ((off_t)(at + WAIT_LEN), lseek(self->fd, 0, SEEK_CUR));
+		ASSERT_TRUE(peek(self->pid, late(page), seen, sizeof(seen)));
+		EXPECT_EQ(50, differs(seen, 50, late(page), OLD));
+		EXPECT_EQ(WAIT_LEN, differs(seen + 50, WAIT_LEN, at, NEW));
+		EXPECT_EQ(3 * PAGE - 50 - WAIT_LEN,
+			  differs(seen + 50 + WAIT_LEN, 3 * PAGE - 50 - WAIT_LEN, at + WAIT_LEN,
+				  OLD));
+		page += 4;
+		if (_metadata->exit_code)
+			TH_LOG("%s", door->name);
+	}
+	EXPECT_EQ(0, waited_for(self->uffd, 0));
+}
+
+/* --- io_uring --- */
+
+static const struct uring_request plain_read = { .data = 1 };
+static const struct uring_request async_read = { .flags = IOSQE_ASYNC, .data = 1 };
+
+/* Without io_uring's worker: all of it, or nothing. */
+static const struct uring_request nowait_requests[] = {
+	{ .how = PLAIN, .rw_flags = RWF_NOWAIT, .data = 3 },
+	{ .how = VECTOR, .rw_flags = RWF_NOWAIT, .data = 4 },
+	{ .how = FIXED, .rw_flags = RWF_NOWAIT, .data = 5 },
+	{ .how = PLAIN, .write = true, .rw_flags = RWF_NOWAIT, .data = 6 },
+	{ .how = VECTOR, .write = true, .rw_flags = RWF_NOWAIT, .data = 7 },
+	{ .how = FIXED, .write = true, .rw_flags = RWF_NOWAIT, .data = 8 },
+};
+
+TEST_F(late, io_uring_moves_all_or_nothing_where_it_was_told_not_to_wait)
+{
+	int nowait = attach_all(self->pid, PVMREAD_NOWAIT);
+	unsigned char old[PAGE], seen[PAGE];
+	size_t i;
+
+	ASSERT_LE(0, nowait);
+	ASSERT_TRUE(peek(self->pid, LATE - PAGE, old, PAGE));
+	for (i = 0; i < ARRAY_SIZE(nowait_requests); i++) {
+		const struct uring_request *req = &nowait_requests[i];
+
+		memset(LOCAL, GARBAGE, 3 * PAGE);
+		EXPECT_EQ(EAGAIN, errno_of(by_uring(req, self->fd, LOCAL, 10, LATE + 5)));
+		EXPECT_EQ(EAGAIN, errno_of(by_uring(req, self->fd, LOCAL, 3 * PAGE,
+						    LATE - PAGE)));
+		EXPECT_EQ(EAGAIN, errno_of(by_uring(req, self->fd, LOCAL, 2, LATE - 1)));
+		EXPECT_EQ(EIO, errno_of(by_uring(req, self->fd, LOCAL, 10, F(HOLE, 5))));
+		EXPECT_TRUE(is_all(LOCAL, 3 * PAGE, GARBAGE));
+		ASSERT_TRUE(peek(self->pid, LATE - PAGE, seen, PAGE));
+		EXPECT_EQ(0, memcmp(old, seen, PAGE));
+
+		memcpy(LOCAL, old, PAGE);
+		EXPECT_EQ((ssize_t)PAGE, by_uring(req, self->fd, LOCAL, PAGE, LATE - PAGE));
+		EXPECT_EQ(0, memcmp(LOCAL, old, PAGE));
+	}
+	/* The worker may not wait either for a file that was attached so. */
+	for (i = 0; i < 3; i++) {
+		struct uring_request req = { .how = i, .data = 9 };
+
+		EXPECT_EQ(EAGAIN, errno_of(by_uring(&req, nowait, LOCAL, 10, LATE + 5)));
+		EXPECT_EQ(EIO, errno_of(by_uring(&req, nowait, LOCAL, 10, F(HOLE, 5))));
+		EXPECT_EQ((ssize_t)PAGE, by_uring(&req, nowait, LOCAL, PAGE, LATE - PAGE));
+		EXPECT_EQ(PAGE, differs(LOCAL, PAGE, LATE - PAGE, OLD));
+	}
+	EXPECT_EQ(0, waited_for(self->uffd, 0));
+}
+
+TEST_F(target, io_uring_moves_as_much_as_it_has_at_a_time_if_it_must_not_wait)
+{
+	const size_t most = MOST_PAGES * PAGE;
+	pid_t pid = start_and_wait(be_big_target);
+	size_t i;
+	int fd;
+
+	assert_started(_metadata, pid);
+	fd = attach_all(pid, PVMREAD_WRITE);
+	ASSERT_LE(0, fd);
+	fill(LOCAL, most + 2, BIG, OLD);
+	for (i = 0; i < ARRAY_SIZE(nowait_requests); i++) {
+		const struct uring_request *req = &nowait_requests[i];
+
+		EXPECT_EQ((ssize_t)most, by_uring(req, fd, LOCAL, most, BIG));
+		EXPECT_EQ((ssize_t)most - 2, by_uring(req, fd, LOCAL + 1, most - 2, BIG + 1));
+		EXPECT_EQ(most + 2, differs(LOCAL, most + 2, BIG, OLD));
+		EXPECT_EQ(EAGAIN, errno_of(by_uring(req, fd, LOCAL, most + 1, BIG)));
+		EXPECT_EQ(EAGAIN, errno_of(by_uring(req, fd, LOCAL, most, BIG + 1)));
+	}
+	/* There is no such end for who waits for the result, or for a worker. */
+	EXPECT_EQ((ssize_t)(2 * most), by_preadv2(fd, LOCAL, 2 * most, BIG));
+	EXPECT_EQ(2 * most, differs(LOCAL, 2 * most, BIG, OLD));
+	EXPECT_EQ((ssize_t)(2 * most), by_uring(&plain_read, fd, LOCAL, 2 * most, BIG + PAGE));
+	EXPECT_EQ(2 * most, differs(LOCAL, 2 * most, BIG + PAGE, OLD));
+}
+
+#define IN_FLIGHT	4
+
+TEST_F(late, io_uring_has_several_requests_in_flight)
+{
+	struct io_uring *ring = the_ring();
+	bool asked[IN_FLIGHT] = {};
+	size_t i;
+
+	ASSERT_NE(NULL, ring);
+	memset(LOCAL, GARBAGE, 2 * IN_FLIGHT * PAGE);
+	for (i = 0; i < IN_FLIGHT; i++) {
+		struct uring_request req = { .flags = i % 2 ? IOSQE_ASYNC : 0, .data = 10 + i };
+
+		ASSERT_TRUE(uring_queue(ring, &req, self->fd, LOCAL + 2 * i * PAGE, 2 * PAGE,
+					late(i) - i * PAGE / IN_FLIGHT));
+	}
+	/* The first has its page before it, and so has none of the others. */
+	ASSERT_EQ(IN_FLIGHT, io_uring_submit(ring));
+	for (i = 0; i < IN_FLIGHT; i++) {
+		uint64_t page = waited_for(self->uffd, PATIENCE_MS);
+
+		ASSERT_LE(LATE, page);
+		ASSERT_GT(late(IN_FLIGHT), page);
+		asked[(page - LATE) / PAGE] = true;
+	}
+	EXPECT_EQ(0, io_uring_cq_ready(ring));
+	ASSERT_TRUE(asked[0]);
+	/* From the last to the first, so that each ends when its own pages are there. */
+	for (i = IN_FLIGHT + 1; i; i--)
+		ASSERT_EQ(0, serve(self->uffd, late(i - 1)));
+	for (i = 0; i < IN_FLIGHT; i++) {
+		struct __kernel_timespec ts = { .tv_sec = PATIENCE_MS / 1000 };
+		struct io_uring_cqe *cqe;
+		size_t nr;
+
+		ASSERT_EQ(0, io_uring_wait_cqe_timeout(ring, &cqe, &ts));
+		nr = cqe->user_data - 10;
+		ASSERT_GT(IN_FLIGHT, nr);
+		EXPECT_EQ((int)(2 * PAGE), cqe->res);
+		EXPECT_EQ(2 * PAGE, differs(LOCAL + 2 * nr * PAGE, 2 * PAGE,
+					    late(nr) - nr * PAGE / IN_FLIGHT, OLD));
+		io_uring_cqe_seen(ring, cqe);
+	}
+}
+
+static bool link_two(struct io_uring *ring, int fd, const struct uring_request *first,
+		     uint64_t at, size_t len, uint64_t then)
+{
+	struct uring_request one = *first;
+	struct uring_request two = { .data = 2 };
+
+	one.flags |= IOSQE_IO_LINK;
+	one.data = 1;
+	return uring_queue(ring, &one, fd, LOCAL, len, at) &&
+	       uring_queue(ring, &two, fd, LOCAL + 2 * PAGE, len, then) &&
+	       io_uring_submit(ring) == 2;
+}
+
+TEST_F(late, io_uring_keeps_the_order_of_linked_requests)
+{
+	static const struct uring_request write_req = { .write = true };
+	struct io_uring *ring = the_ring();
+
+	ASSERT_NE(NULL, ring);
+	/* What the first writes the second reads. */
+	fill(LOCAL, 200, F(1, 4000), NEW);
+	ASSERT_TRUE(link_two(ring, self->fd, &write_req, F(1, 4000), 200, F(1, 4000)));
+	EXPECT_EQ(200, uring_result(ring, 1));
+	EXPECT_EQ(200, uring_result(ring, 2));
+	EXPECT_EQ(200, differs(LOCAL + 2 * PAGE, 200, F(1, 4000), NEW));
+	EXPECT_TRUE(restore_window(self->pid));
+
+	/* The second does not begin while the first waits. */
+	ASSERT_TRUE(link_two(ring, self->fd, &plain_read, LATE, PAGE, F(0, 0)));
+	ASSERT_EQ(LATE, waited_for(self->uffd, PATIENCE_MS));
+	usleep(50000);
+	EXPECT_EQ(0, io_uring_cq_ready(ring));
+	ASSERT_EQ(0, serve(self->uffd, LATE));
+	EXPECT_EQ((int)PAGE, uring_result(ring, 1));
+	EXPECT_EQ((int)PAGE, uring_result(ring, 2));
+	EXPECT_EQ(PAGE, differs(LOCAL, PAGE, LATE, OLD));
+	EXPECT_EQ(PAGE, differs(LOCAL + 2 * PAGE, PAGE, F(0, 0), OLD));
+
+	/* Nor at all after one that failed, or is short. */
+	ASSERT_TRUE(link_two(ring, self->fd, &plain_read, F(HOLE, 0), PAGE, F(0, 0)));
+	EXPECT_EQ(-EIO, uring_result(ring, 1));
+	EXPECT_EQ(-ECANCELED, uring_result(ring, 2));
+	ASSERT_TRUE(link_two(ring, self->fd, &async_read, F(3, 4000), PAGE, F(0, 0)));
+	EXPECT_EQ(96, uring_result(ring, 1));
+	EXPECT_EQ(-ECANCELED, uring_result(ring, 2));
+}
+
+/*
+ * A worker that waits for a page can be killed and not be interrupted: it is
+ * not in the request's power to end before the page comes.
+ */
+TEST_F(late, cancelled_io_uring_request_ends_once_the_page_comes_at_the_latest)
+{
+	struct __kernel_timespec ts = { .tv_sec = PATIENCE_MS / 1000 };
+	struct io_uring *ring = the_ring();
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+	int cancel = 1, res = 0;
+	size_t seen;
+
+	ASSERT_NE(NULL, ring);
+	ASSERT_TRUE(uring_queue(ring, &plain_read, self->fd, LOCAL, PAGE, LATE));
+	ASSERT_EQ(1, io_uring_submit(ring));
+	ASSERT_EQ(LATE, waited_for(self->uffd, PATIENCE_MS));
+	sqe = io_uring_get_sqe(ring);
+	ASSERT_NE(NULL, sqe);
+	io_uring_prep_cancel64(sqe, plain_read.data, 0);
+	sqe->user_data = 2;
+	ASSERT_EQ(1, io_uring_submit(ring));
+	for (seen = 0; seen < 2; seen++) {
+		ASSERT_EQ(0, io_uring_wait_cqe_timeout(ring, &cqe, &ts));
+		if (cqe->user_data == 2) {
+			/* The page is never served before that. */
+			cancel = cqe->res;
+			ASSERT_EQ(0, serve(self->uffd, LATE));
+		} else {
+			ASSERT_EQ(1, cqe->user_data);
+			res = cqe->res;
+		}
+		io_uring_cqe_seen(ring, cqe);
+	}
+	TH_LOG("the cancel request said %d, the read %d", cancel, res);
+	EXPECT_TRUE(cancel == 0 || cancel == -EALREADY);
+	EXPECT_TRUE(res == (int)PAGE || res == -ECANCELED || res == -EINTR);
+	if (res == (int)PAGE)
+		EXPECT_EQ(PAGE, differs(LOCAL, PAGE, LATE, OLD));
+	/* The ring serves on. */
+	EXPECT_EQ(10, by_uring(&plain_read, self->fd, LOCAL, 10, F(0, 7)));
+	EXPECT_EQ(10, differs(LOCAL, 10, F(0, 7), OLD));
+}
+
+/* Reads a page that nobody serves, through a ring; then as it is told. */
+static void be_ring_user(void)
+{
+	struct io_uring *ring = the_ring();
+
+	if (!ring || !uring_queue(ring, &plain_read, inherited, LOCAL, PAGE, whom) ||
+	    io_uring_submit(ring) != 1)
+		broken("io_uring");
+	for (;;) {
+		switch (await_order()) {
+		case 'r':
+			io_uring_queue_exit(ring);
+			tell();
+			break;
+		case 'q':
+			_exit(0);
+		}
+	}
+}
+
+static const struct {
+	const char *name;
+	bool close_ring, exits;
+} leaves[] = {
+	{ "killed", false, false },
+	{ "killed after it closed the ring", true, false },
+	{ "exits", false, true },
+	{ "exits after it closed the ring", true, true },
+};
+
+TEST_F_TIMEOUT(late, process_with_an_io_uring_read_of_a_page_that_never_comes_can_go, 60)
+{
+	size_t i;
+
+	inherited = self->fd;
+	for (i = 0; i < ARRAY_SIZE(leaves); i++) {
+		int status, begin;
+		pid_t pid;
+
+		whom = late(i);
+		pid = start(be_ring_user);
+		ASSERT_LT(0, pid);
+		ASSERT_EQ(late(i), waited_for(self->uffd, PATIENCE_MS));
+		if (leaves[i].close_ring) {
+			order('r');
+			ASSERT_TRUE(is_told());
+		}
+		begin = now_ms();
+		if (leaves[i].exits)
+			order('q');
+		else
+			ASSERT_EQ(0, kill(pid, SIGKILL));
+		status = reap(pid, LEAVE_MS);
+		TH_LOG("process %s: %ld ms", leaves[i].name, now_ms() - begin);
+		ASSERT_LE(0, status) {
+			TH_LOG("is still there");
+		}
+		EXPECT_EQ(leaves[i].exits, WIFEXITED(status));
+	}
+	/* Nor does a ring or a worker keep the file. */
+	close(self->fd);
+	EXPECT_TRUE(module_refs_become(self->refs - 1));
+	EXPECT_TRUE(kill_and_reap(self->pid));
+}
+
+TEST_F(target, io_uring_reads_a_registered_file_that_was_closed)
+{
+	struct uring_request req = { .flags = IOSQE_FIXED_FILE, .data = 7 };
+	struct io_uring *ring = the_ring();
+	int fd = attach_all(self->pid, 0);
+	int refs = module_refs();
+
+	ASSERT_NE(NULL, ring);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, io_uring_register_files(ring, &fd, 1));
+	close(fd);
+	EXPECT_EQ(refs, module_refs());
+	EXPECT_EQ(300, by_uring(&req, 0, LOCAL, 300, F(0, 4000)));
+	EXPECT_EQ(300, differs(LOCAL, 300, F(0, 4000), OLD));
+	req.flags |= IOSQE_ASYNC;
+	EXPECT_EQ(96, by_uring(&req, 0, LOCAL, 300, F(3, 4000)));
+	EXPECT_TRUE(kill_and_reap(self->pid));
+	EXPECT_EQ(ESRCH, errno_of(by_uring(&req, 0, LOCAL, 300, F(0, 4000))));
+	ASSERT_EQ(0, io_uring_unregister_files(ring));
+	EXPECT_TRUE(module_refs_become(refs - 1));
+}
+
+/* --- splice and sendfile --- */
+
+/* From one process to another, and through no buffer of the caller's. */
+TEST_F(target, is_sent_into_another_target)
+{
+	pid_t pid = start_and_wait(be_target);
+	off_t off = F(1, 4000);
+	int from, to, self_fd;
+	unsigned char c;
+
+	assert_started(_metadata, pid);
+	from = attach(dev, getpid(), 0, F(0, 0), 4 * PAGE);
+	to = attach(dev, pid, PVMREAD_WRITE, F(0, 0), 4 * PAGE);
+	self_fd = attach_all(self->pid, 0);
+	ASSERT_TRUE(from >= 0 && to >= 0 && self_fd >= 0);
+	/* The tester's own window, NEW for this once, to the same addresses */
+	fill((void *)F(1, 4000), 2 * PAGE, F(1, 4000), NEW);
+	ASSERT_TRUE(seek(to, F(1, 4000)));
+	EXPECT_EQ((ssize_t)(2 * PAGE), sendfile(to, from, &off, 2 * PAGE));
+	EXPECT_EQ((off_t)(F(1, 4000) + 2 * PAGE), off);
+	EXPECT_EQ((off_t)(F(1, 4000) + 2 * PAGE), lseek(to, 0, SEEK_CUR));
+	EXPECT_TRUE(window_is_new(pid, F(1, 4000), F(1, 4000) + 2 * PAGE));
+	EXPECT_TRUE(window_is_new(self->pid, 0, 0));
+	/* It ends where the one who is written to ends, and where the other does. */
+	fill((void *)F(3, 4000), 96, F(3, 4000), NEW);
+	off = F(3, 4000);
+	ASSERT_TRUE(seek(to, F(3, 4000)));
+	ASSERT_TRUE(restore_window(pid));
+	EXPECT_EQ(96, sendfile(to, from, &off, PAGE));
+	EXPECT_TRUE(window_is_new(pid, F(3, 4000), F(HOLE, 0)));
+	EXPECT_EQ(EIO, errno_of(sendfile(to, from, &off, PAGE)));
+	off = F(0, 0);
+	ASSERT_TRUE(seek(to, F(HOLE, 0)));
+	EXPECT_EQ(EIO, errno_of(sendfile(to, self_fd, &off, PAGE)));
+	/* One that was not attached for writing takes nothing. */
+	off = F(0, 0);
+	EXPECT_EQ(EBADF, errno_of(sendfile(self_fd, from, &off, PAGE)));
+	EXPECT_EQ(1, pread(self_fd, &c, 1, F(0, 0)));
+	EXPECT_EQ(1, differs(&c, 1, F(0, 0), OLD));
+}
+
+/* More than a pipe holds, over a range's end. */
+TEST_F(target, is_sent_up_to_the_end_of_its_range)
+{
+	static unsigned char seen[BIG_LEN];
+	pid_t pid = start_and_wait(be_big_target);
+	uint64_t start = BIG + 100, len = 50 * PAGE;
+	int sink = memfd_create("sink", MFD_CLOEXEC);
+	off_t off = start;
+	int fd;
+
+	assert_started(_metadata, pid);
+	ASSERT_LE(0, sink);
+	fd = attach(dev, pid, 0, start, len);
+	ASSERT_LE(0, fd);
+	/* The position of a new file is the start of its range. */
+	EXPECT_EQ((ssize_t)len, sendfile(sink, fd, NULL, 2 * len));
+	EXPECT_EQ((off_t)(start + len), lseek(fd, 0, SEEK_CUR));
+	EXPECT_EQ((ssize_t)len, pread(sink, seen, sizeof(seen), 0));
+	EXPECT_EQ(len, differs(seen, len, start, OLD));
+	EXPECT_EQ(EIO, errno_of(sendfile(sink, fd, NULL, 1)));
+	/* And with an offset, that of INT_MAX bytes and what is beyond */
+	ASSERT_EQ(0, lseek(sink, 0, SEEK_SET));
+	EXPECT_EQ((ssize_t)len, sendfile(sink, fd, &off, ~0UL >> 1));
+	EXPECT_EQ((off_t)(start + len), off);
+	EXPECT_EQ(EIO, errno_of(sendfile(sink, fd, &off, ~0UL >> 1)));
+	off = start - 1;
+	EXPECT_EQ(EIO, errno_of(sendfile(sink, fd, &off, len)));
+}
+
+/* --- What is left of it when the target has gone --- */
+
+/* Return: what does not answer ESRCH, or touches the buffer; or NULL. */
+static const char *what_is_left(int fd)
+{
+	bool writes = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
+	static const uint64_t at[] = { F(0, 5), F(HOLE, 0), 0, NOT_CANONICAL };
+	struct pvmread_segment segment = {
+		.remote = F(0, 5),
+		.local = (uintptr_t)LOCAL,
+		.length = 100,
+	};
+	const struct door *door;
+	size_t i;
+
+	memset(LOCAL, GARBAGE, PAGE);
+	for (door = doors; door < doors + ARRAY_SIZE(doors); door++) {
+		for (i = 0; i < ARRAY_SIZE(at); i++) {
+			errno = 0;
+			if (door->read(fd, LOCAL, 100, at[i]) != -1 || errno != ESRCH)
+				return door->name;
+			errno = 0;
+			if (door->write && writes &&
+			    (door->write(fd, LOCAL, 100, at[i]) != -1 || errno != ESRCH))
+				return door->name;
+		}
+		/* Though the caller's memory is not there either */
+		if (door->memory && errno_of(door->read(fd, LOCAL_END, 1, F(0, 5))) != ESRCH)
+			return "bad memory";
+	}
+	if (!is_all(LOCAL, PAGE, GARBAGE))
+		return "bytes";
+	if (!seek(fd, F(0, 0)))
+		return "lseek";
+	if (errno_of(pread(fd, LOCAL, 0, F(0, 0))) != ESRCH ||
+	    errno_of(read(fd, LOCAL, 0)) != ESRCH)
+		return "a read of no bytes";
+	if (errno_of(batch(fd, 0, NULL, 0)) != ESRCH ||
+	    errno_of(batch(fd, 0, &segment, 1)) != ESRCH || segment.done || segment.error)
+		return "BATCH";
+	if (!writes)
+		return NULL;
+	if (errno_of(pwrite(fd, LOCAL, 0, F(0, 0))) != ESRCH ||
+	    errno_of(write(fd, LOCAL, 0)) != ESRCH)
+		return "a write of no bytes";
+	if (errno_of(batch(fd, PVMREAD_WRITE, NULL, 0)) != ESRCH ||
+	    errno_of(batch(fd, PVMREAD_WRITE, &segment, 1)) != ESRCH)
+		return "BATCH with PVMREAD_WRITE";
+	return NULL;
+}
+
+#define EXPECT_GONE(fd) do { \
+	const char *left = what_is_left(fd); \
+	\
+	EXPECT_EQ(NULL, left) { \
+		TH_LOG("left: %s", left ?: ""); \
+	} \
+} while (0)
+
+TEST_F(target, answers_esrch_when_the_target_has_exited)
+{
+	int fd[] = {
+		attach_all(self->pid, PVMREAD_WRITE),
+		attach_all(self->pid, 0),
+		attach(dev, self->pid, PVMREAD_WRITE, F(0, 5), 100),
+		attach_all(self->pid, PVMREAD_NOWAIT | PVMREAD_RESIDENT),
+	};
+	siginfo_t info;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(fd); i++) {
+		ASSERT_LE(0, fd[i]);
+		EXPECT_TRUE(reads(fd[i], OLD));
+	}
+	order('q');
+	/* A zombie has no memory, though it has a number. */
+	ASSERT_EQ(0, waitid(P_PID, self->pid, &info, WEXITED | WNOWAIT));
+	for (i = 0; i < ARRAY_SIZE(fd); i++)
+		EXPECT_GONE(fd[i]);
+	ASSERT_EQ(self->pid, waitpid(self->pid, NULL, 0));
+	for (i = 0; i < ARRAY_SIZE(fd); i++) {
+		EXPECT_GONE(fd[i]);
+		EXPECT_EQ(-1, read_info("/proc", fd[i]).pid);
+	}
+}
+
+TEST_F(target, answers_esrch_when_the_target_was_killed)
+{
+	int fd = attach_all(self->pid, PVMREAD_WRITE);
+
+	ASSERT_LE(0, fd);
+	EXPECT_TRUE(reads(fd, OLD));
+	EXPECT_TRUE(kill_and_reap(self->pid));
+	EXPECT_GONE(fd);
+	EXPECT_EQ(-1, read_info("/proc", fd).pid);
+}
+
+/*
+ * Use the file until the target has told that its new image is there. What it
+ * is to say is the old image, whole, and from some moment on ESRCH.
+ *
+ * Return: what was wrong, or NULL.
+ */
+static const char *watch_exec(int fd)
+{
+	struct pollfd pfd = { .fd = told[0], .events = POLLIN };
+	unsigned char seen[200], written[PAGE];
+	long begin = now_ms();
+	bool gone = false;
+
+	fill(written, PAGE, F(1, 0), NEW);
+	while (poll(&pfd, 1, 0) != 1) {
+		ssize_t ret = pread(fd, seen, sizeof(seen), F(0, 3900));
+
+		if (ret != sizeof(seen) && (ret != -1 || errno != ESRCH))
+			return "an answer of neither kind";
+		if (ret > 0 && differs(seen, sizeof(seen), F(0, 3900), OLD) != sizeof(seen))
+			return "bytes of the new image";
+		if (ret > 0 && gone)
+			return "the old image once more";
+		gone = ret < 0;
+		ret = pwrite(fd, written, PAGE, F(1, 100));
+		if (ret != (ssize_t)PAGE && (ret != -1 || errno != ESRCH))
+			return "an answer of neither kind to a write";
+		if (ret > 0 && gone)
+			return "the old image is written once more";
+		if (now_ms() - begin > PATIENCE_MS)
+			return "the time is up";
+	}
+	if (!is_told())
+		return "the new image";
+	return what_is_left(fd);
+}
+
+static bool window_is_image(pid_t pid)
+{
+	unsigned char seen[4 * PAGE];
+
+	return peek(pid, F(0, 0), seen, sizeof(seen)) &&
+	       differs(seen, sizeof(seen), F(0, 0), IMAGE) == sizeof(seen);
+}
+
+TEST_F_TIMEOUT(target, answers_esrch_when_the_target_has_execed, 120)
+{
+	int round;
+
+	for (round = 0; round < 10; round++) {
+		pid_t pid = start_and_wait(be_target);
+		const char *wrong;
+		int fd, again;
+
+		assert_started(_metadata, pid);
+		fd = attach_all(pid, PVMREAD_WRITE);
+		ASSERT_LE(0, fd);
+		EXPECT_TRUE(reads(fd, OLD));
+		order('e');
+		wrong = watch_exec(fd);
+		ASSERT_EQ(NULL, wrong) {
+			TH_LOG("%s: %s", wrong ?: "", strerror(errno));
+		}
+		/* It is there, and as it should be, for who asks again. */
+		EXPECT_TRUE(window_is_image(pid));
+		again = attach_all(pid, 0);
+		ASSERT_LE(0, again);
+		EXPECT_TRUE(reads(again, IMAGE));
+		EXPECT_GONE(fd);
+		/* Who has another image is another one. */
+		EXPECT_EQ(-1, read_info("/proc", fd).pid);
+		EXPECT_EQ(pid, read_info("/proc", again).pid);
+		EXPECT_TRUE(kill_and_reap(pid));
+		EXPECT_GONE(again);
+		close(fd);
+		close(again);
+	}
+}
+
+static char copy_dir[40], copy_path[sizeof(copy_dir) + 8];
+
+/* Return: 0, 1 if a set-uid bit has no effect in /tmp, -1 for a failure. */
+static int copy_program(mode_t mode)
+{
+	struct statvfs fs;
+	char buf[8192];
+	int in, out;
+	ssize_t len;
+
+	snprintf(copy_dir, sizeof(copy_dir), "/tmp/pvmread-target.XXXXXX");
+	if (!mkdtemp(copy_dir) || chmod(copy_dir, 0755))
+		return -1;
+	snprintf(copy_path, sizeof(copy_path), "%s/copy", copy_dir);
+	in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	out = open(copy_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
+	if (in < 0 || out < 0)
+		return -1;
+	while ((len = read(in, buf, sizeof(buf))) > 0)
+		if (write(out, buf, len) != len)
+			return -1;
+	if (len || fchmod(out, mode) || fstatvfs(out, &fs))
+		return -1;
+	close(in);
+	close(out);
+	return fs.f_flag & ST_NOSUID ? 1 : 0;
+}
+
+static void remove_copy(void)
+{
+	unlink(copy_path);
+	rmdir(copy_dir);
+}
+
+static void be_set_uid_target_of_alice(void)
+{
+	become(ALICE);
+	/* Not for its parent alone, whatever Yama is set to; unless it is not there. */
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+	image = copy_path;
+	image_user = "root";
+	be_target();
+}
+
+static int orders_of_target;
+
+static void watch_as_alice(void)
+{
+	const char *wrong;
+	int fd;
+
+	become(ALICE);
+	fd = attach_all(whom, PVMREAD_WRITE);
+	if (fd < 0)
+		broken("ATTACH of the same user's process");
+	if (!reads(fd, OLD))
+		broken("reading the same user's process");
+	if (write(orders_of_target, "e", 1) != 1)
+		broken("ordering an exec");
+	wrong = watch_exec(fd);
+	if (wrong)
+		broken(wrong);
+	if (errno_of(attach_all(whom, 0)) != EPERM)
+		broken("ATTACH of a set-uid program");
+	if (what_is_left(fd))
+		broken("a set-uid program");
+}
+
+TEST_F(target, shows_nothing_of_a_set_uid_program_that_the_target_execs)
+{
+	int nosuid = copy_program(04755), status;
+
+	if (nosuid) {
+		remove_copy();
+		ASSERT_EQ(1, nosuid) {
+			TH_LOG("copying this program: %s", strerror(errno));
+		}
+		SKIP(return, "/tmp is mounted nosuid");
+	}
+	whom = start_and_wait(be_set_uid_target_of_alice);
+	orders_of_target = orders[1];
+	status = whom > 0 ? run(watch_as_alice) : -1;
+	remove_copy();
+	ASSERT_EQ(0, status) {
+		TH_LOG("%s", board->trouble);
+	}
+	/* Nor has anything been written there. */
+	EXPECT_TRUE(window_is_image(whom));
+}
+
+static void be_target_with_child(void)
+{
+	pid_t pid;
+
+	map_target_memory();
+	pid = fork();
+	if (pid < 0)
+		broken("fork");
+	if (!pid) {
+		alarm(LIFETIME_S);
+		board->other = getpid();
+		tell();
+		stay();
+	}
+	obey();
+}
+
+TEST_F(target, has_gone_though_a_child_has_a_copy_of_its_memory)
+{
+	pid_t pid;
+	int fd;
+
+	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
+	pid = start_and_wait(be_target_with_child);
+	assert_started(_metadata, pid);
+	fd = attach_all(pid, PVMREAD_WRITE);
+	ASSERT_LE(0, fd);
+	EXPECT_TRUE(reads(fd, OLD));
+	EXPECT_TRUE(kill_and_reap(pid));
+	EXPECT_GONE(fd);
+	EXPECT_TRUE(kill_and_reap(board->other));
+}
+
+static char sibling_stack[4 * PAGE] __attribute__((aligned(16)));
+
+/* Shares all memory with the target, and nothing else. */
+static int be_sibling(void *unused)
+{
+	(void)unused;
+	alarm(LIFETIME_S);
+	board->other = syscall(SYS_getpid);
+	tell();
+	if (await_order() == 'e')
+		exec_image();
+	_exit(0);
+}
+
+static void start_sibling(int flags)
+{
+	map_target_memory();
+	if (clone(be_sibling, sibling_stack + sizeof(sibling_stack), CLONE_VM | SIGCHLD | flags,
+		  NULL) < 0)
+		broken("clone");
+}
+
+static void be_target_with_sibling(void)
+{
+	start_sibling(0);
+	/* Orders are for the sibling. */
+	stay();
+}
+
+static void be_target_that_vforks(void)
+{
+	start_sibling(CLONE_VFORK);
+	stay();
+}
+
+static void exec_on_signal(int sig)
+{
+	(void)sig;
+	exec_image();
+}
+
+static void be_target_with_sibling_that_execs(void)
+{
+	signal(SIGUSR1, exec_on_signal);
+	be_target_with_sibling();
+}
+
+TEST_F(target, is_there_while_another_process_shares_its_memory)
+{
+	pid_t pid;
+	int fd;
+
+	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
+	pid = start_and_wait(be_target_with_sibling);
+	assert_started(_metadata, pid);
+	fd = attach_all(pid, PVMREAD_WRITE);
+	ASSERT_LE(0, fd);
+	EXPECT_TRUE(reads(fd, OLD));
+	EXPECT_TRUE(kill_and_reap(pid));
+	EXPECT_TRUE(reads(fd, OLD));
+	EXPECT_EQ(1, pwrite(fd, "!", 1, F(1, 0)));
+	order('q');
+	EXPECT_EQ(0, reap(board->other, PATIENCE_MS));
+	EXPECT_GONE(fd);
+}
+
+/* It is free for another process from then on. */
+TEST_F(target, does_not_show_the_number_of_a_process_that_was_reaped)
+{
+	pid_t pid;
+	int fd;
+
+	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
+	pid = start_and_wait(be_target_with_sibling);
+	assert_started(_metadata, pid);
+	fd = attach_all(pid, 0);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(pid, read_info("/proc", fd).pid);
+	EXPECT_TRUE(kill_and_reap(pid));
+	EXPECT_EQ(-1, read_info("/proc", fd).pid);
+	EXPECT_TRUE(reads(fd, OLD));
+	order('q');
+	EXPECT_EQ(0, reap(board->other, PATIENCE_MS));
+	EXPECT_EQ(-1, read_info("/proc", fd).pid);
+}
+
+TEST_F(target, is_there_after_it_execed_while_another_process_shares_its_memory)
+{
+	pid_t pid = start_and_wait(be_target_with_sibling_that_execs);
+	int fd;
+
+	assert_started(_metadata, pid);
+	fd = attach_all(pid, PVMREAD_WRITE);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, kill(pid, SIGUSR1));
+	ASSERT_TRUE(is_told());
+	ASSERT_TRUE(window_is_image(pid));
+	EXPECT_TRUE(reads(fd, OLD));
+	EXPECT_EQ(1, pwrite(fd, "!", 1, F(1, 0)));
+	EXPECT_TRUE(window_is_image(pid));
+	order('q');
+	EXPECT_TRUE(ends(board->other));
+	/* Though the target itself is still there, with its new image */
+	EXPECT_TRUE(window_is_image(pid));
+	EXPECT_GONE(fd);
+}
+
+TEST_F(target, is_the_parent_of_a_vfork_when_the_child_was_attached)
+{
+	pid_t pid = start_and_wait(be_target_that_vforks);
+	int fd;
+
+	assert_started(_metadata, pid);
+	ASSERT_NE(pid, board->other);
+	fd = attach_all(board->other, PVMREAD_WRITE);
+	ASSERT_LE(0, fd);
+	EXPECT_TRUE(reads(fd, OLD));
+	order('e');
+	ASSERT_TRUE(is_told());
+	ASSERT_TRUE(window_is_image(board->other));
+	EXPECT_TRUE(reads(fd, OLD));
+	EXPECT_EQ(1, pwrite(fd, "!", 1, F(1, 0)));
+	EXPECT_TRUE(window_is_image(board->other));
+	EXPECT_TRUE(kill_and_reap(pid));
+	EXPECT_GONE(fd);
+}
+
+TEST_F(target, is_there_until_its_last_thread_has_left)
+{
+	char path[40], state = 0, line[256];
+	long begin = now_ms();
+	pid_t pid;
+	int fd;
+
+	pid = start_and_wait(be_target_with_thread);
+	assert_started(_metadata, pid);
+	fd = attach_all(pid, 0);
+	ASSERT_LE(0, fd);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, pid);
+	order('l');
+	while (state != 'Z' && now_ms() - begin < PATIENCE_MS) {
+		FILE *f = fopen(path, "re");
+
+		ASSERT_NE(NULL, f);
+		ASSERT_NE(NULL, fgets(line, sizeof(line), f));
+		fclose(f);
+		state = strrchr(line, ')')[2];
+	}
+	ASSERT_EQ('Z', state);
+	/* A new file is not to be had by the leader's number any more. */
+	EXPECT_EQ(ESRCH, errno_of(attach_all(pid, 0)));
+	EXPECT_TRUE(reads(fd, OLD));
+	EXPECT_EQ(pid, read_info("/proc", fd).pid);
+	EXPECT_TRUE(kill_and_reap(pid));
+	EXPECT_GONE(fd);
+}
+
+/* Somebody is looking into the memory, so it is there. */
+TEST_F(late, is_there_while_a_request_waits_for_one_of_its_pages)
+{
+	struct io_uring *ring = the_ring();
+
+	ASSERT_NE(NULL, ring);
+	EXPECT_TRUE(reads(self->fd, OLD));
+	ASSERT_TRUE(uring_queue(ring, &async_read, self->fd, LOCAL + PAGE, 2 * PAGE,
+				LATE - PAGE));
+	ASSERT_EQ(1, io_uring_submit(ring));
+	ASSERT_EQ(LATE, waited_for(self->uffd, PATIENCE_MS));
+	EXPECT_TRUE(kill_and_reap(self->pid));
+	EXPECT_EQ(ESRCH, errno_of(attach_all(self->pid, 0)));
+	EXPECT_TRUE(reads(self->fd, OLD));
+	ASSERT_EQ(0, serve(self->uffd, LATE));
+	EXPECT_EQ((int)(2 * PAGE), uring_result(ring, async_read.data));
+	EXPECT_EQ(2 * PAGE, differs(LOCAL + PAGE, 2 * PAGE, LATE - PAGE, OLD));
+	EXPECT_GONE(self->fd);
+	EXPECT_EQ(-1, read_info("/proc", self->fd).pid);
+}
+
+#define MUCH_MEMORY	(96UL << 20)
+
+static void be_target_with_much_memory(void)
+{
+	map_target_memory();
+	fill(map(BIG, BIG_LEN), BIG_LEN, BIG, OLD);
+	memset(map(0x70000000UL, MUCH_MEMORY), 1, MUCH_MEMORY);
+	tell();
+	obey();
+}
+
+/* In KiB, with the pages that each CPU keeps for itself: no small number. */
+static long free_memory(void)
+{
+	FILE *f = fopen("/proc/zoneinfo", "re");
+	char line[128];
+	long pages = 0, n;
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, " nr_free_pages %ld", &n) == 1 ||
+		    sscanf(line, " count: %ld", &n) == 1)
+			pages += n;
+	}
+	fclose(f);
+	return pages * (long)(PAGE >> 10);
+}
+
+/* Others come and go meanwhile. */
+#define MOST_KIB	((long)(MUCH_MEMORY >> 10) * 3 / 4)
+
+static long wait_for_free_memory(long kib)
+{
+	long begin = now_ms(), seen;
+
+	do {
+		seen = free_memory();
+	} while (seen < kib && now_ms() - begin < PATIENCE_MS);
+	return seen;
+}
+
+static void expect_memory_back(struct __test_metadata *_metadata, char how)
+{
+	long before, with, after;
+	pid_t pid;
+	int fd;
+
+	before = free_memory();
+	pid = start_and_wait(be_target_with_much_memory);
+	assert_started(_metadata, pid);
+	fd = attach_all(pid, PVMREAD_WRITE);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(1, pwrite(fd, "!", 1, 0x70000000UL + MUCH_MEMORY / 2));
+	EXPECT_TRUE(reads(fd, OLD));
+	with = free_memory();
+	EXPECT_LE(MOST_KIB, before - with);
+	order(how);
+	ASSERT_TRUE(how == 'e' ? is_told() : !reap(pid, PATIENCE_MS));
+	after = wait_for_free_memory(with + MOST_KIB);
+	TH_LOG("free before: %ld KiB, with the target: %ld KiB, %s: %ld KiB", before, with,
+	       how == 'e' ? "after its execve" : "after its end", after);
+	EXPECT_LE(MOST_KIB, after - with);
+	EXPECT_GONE(fd);
+}
+
+TEST_F(target, does_not_keep_the_memory_of_a_target_that_exits)
+{
+	expect_memory_back(_metadata, 'q');
+}
+
+TEST_F(target, does_not_keep_the_memory_of_a_target_that_execs)
+{
+	expect_memory_back(_metadata, 'e');
+}
+
+struct stalled {
+	pthread_t thread;
+	int fd;
+	bool batch;
+	ssize_t ret;
+	int err;
+};
+
+/* Reads the target into memory whose first page the tester must serve. */
+static void *be_stalled(void *arg)
+{
+	struct stalled *stalled = arg;
+	struct pvmread_segment segment = {
+		.remote = BIG,
+		.local = LATE,
+		.length = 2 * MOST_PAGES * PAGE,
+	};
+
+	if (stalled->batch) {
+		stalled->ret = batch(stalled->fd, 0, &segment, 1);
+		if (!stalled->ret)
+			stalled->ret = segment.done;
+		stalled->err = segment.error;
+	} else {
+		stalled->ret = pread(stalled->fd, (void *)LATE, 2 * MOST_PAGES * PAGE, BIG);
+		stalled->err = stalled->ret < 0 ? errno : 0;
+	}
+	return NULL;
+}
+
+/*
+ * Who is slow to take the bytes keeps some pages, and neither the rest of the
+ * memory nor the target.
+ */
+static void stall(struct __test_metadata *_metadata, bool by_batch)
+{
+	struct uffdio_register reg = {
+		.range = { .start = LATE, .len = PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct stalled stalled = { .batch = by_batch };
+	int uffd = open_uffd();
+	long with, after;
+	pid_t pid;
+
+	if (uffd < 0)
+		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
+	map(LATE, 2 * MOST_PAGES * PAGE);
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	pid = start_and_wait(be_target_with_much_memory);
+	assert_started(_metadata, pid);
+	stalled.fd = attach_all(pid, PVMREAD_WRITE);
+	ASSERT_LE(0, stalled.fd);
+	with = free_memory();
+	ASSERT_EQ(0, pthread_create(&stalled.thread, NULL, be_stalled, &stalled));
+	ASSERT_EQ(LATE, waited_for(uffd, PATIENCE_MS));
+	EXPECT_TRUE(kill_and_reap(pid));
+	EXPECT_GONE(stalled.fd);
+	EXPECT_EQ(-1, read_info("/proc", stalled.fd).pid);
+	after = wait_for_free_memory(with + MOST_KIB);
+	TH_LOG("free with the target: %ld KiB, after its end: %ld KiB", with, after);
+	EXPECT_LE(MOST_KIB, after - with);
+
+	ASSERT_EQ(0, serve(uffd, LATE));
+	ASSERT_EQ(0, pthread_join(stalled.thread, NULL));
+	EXPECT_LT(0, stalled.ret);
+	EXPECT_GE((ssize_t)(MOST_PAGES * PAGE), stalled.ret);
+	EXPECT_EQ(by_batch ? ESRCH : 0, stalled.err);
+	EXPECT_EQ((size_t)stalled.ret, differs((void *)LATE, stalled.ret, BIG, OLD));
+	EXPECT_GONE(stalled.fd);
+}
+
+TEST_F(target, is_not_kept_by_a_read_whose_caller_is_slow_to_take_its_bytes)
+{
+	stall(_metadata, false);
+}
+
+TEST_F(target, is_not_kept_by_a_batch_whose_caller_is_slow_to_take_its_bytes)
+{
+	stall(_metadata, true);
+}
+
+/* --- A grant: a range of one's own memory, for another user --- */
+
+static int send_fd(int fd)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} ctl = {};
+	struct iovec vec = { "f", 1 };
+	struct msghdr msg = {
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = &ctl,
+		.msg_controllen = sizeof(ctl),
+	};
+
+	ctl.head.cmsg_len = CMSG_LEN(sizeof(int));
+	ctl.head.cmsg_level = SOL_SOCKET;
+	ctl.head.cmsg_type = SCM_RIGHTS;
+	memcpy(CMSG_DATA(&ctl.head), &fd, sizeof(fd));
+	return sendmsg(sock[0], &msg, 0) == 1 ? 0 : -1;
+}
+
+static int receive_fd(void)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} ctl;
+	char c;
+	struct iovec vec = { &c, 1 };
+	struct msghdr msg = {
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = &ctl,
+		.msg_controllen = sizeof(ctl),
+	};
+	int fd;
+
+	if (recvmsg(sock[1], &msg, MSG_CMSG_CLOEXEC) != 1 ||
+	    msg.msg_controllen < CMSG_LEN(sizeof(int)))
+		return -1;
+	memcpy(&fd, CMSG_DATA(&ctl.head), sizeof(fd));
+	return fd;
+}
+
+static int scope(void)
+{
+	char c = 0;
+	int fd = open(YAMA_SCOPE, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (read(fd, &c, 1) != 1)
+		c = 0;
+	close(fd);
+	return c ? c - '0' : -1;
+}
+
+/* Never to 3: that would be for as long as the kernel runs. */
+static int set_scope(int value)
+{
+	char c = '0' + value;
+	int fd = open(YAMA_SCOPE, O_WRONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -1;
+	ret = write(fd, &c, 1) == 1 ? 0 : -1;
+	close(fd);
+	return ret;
+}
+
+#define GRANT		F(0, 4000)
+#define GRANT_LEN	300UL
+#define GIFT		F(2, 50)
+#define GIFT_LEN	100UL
+
+/* Alice gives a range for reading and another one for writing. */
+static void be_granter(void)
+{
+	int fd[2], child;
+
+	map_target_memory();
+	become(ALICE);
+	if (open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC) >= 0)
+		broken("the device is open to everyone");
+	fd[0] = attach(dev, getpid(), 0, GRANT, GRANT_LEN);
+	fd[1] = attach(dev, getpid(), PVMREAD_WRITE, GIFT, GIFT_LEN);
+	if (fd[0] < 0 || fd[1] < 0)
+		broken("ATTACH of oneself");
+	/* More she may not do, if Yama is there: not even with her child. */
+	child = start(stay);
+	if (scope() > 1 && errno_of(attach_all(child, 0)) != EPERM)
+		broken("Yama");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	if (send_fd(fd[0]) || send_fd(fd[1]))
+		broken("passing the files");
+	/* What the other one has does not hang on what she keeps. */
+	close(fd[0]);
+	close(fd[1]);
+	close(dev);
+	tell();
+	stay();
+}
+
+static const char *has_range(int fd, uint64_t start, size_t len, enum flavour flavour)
+{
+	unsigned char buf[GRANT_LEN + 2];
+
+	if (pread(fd, buf, len + 2, start) != (ssize_t)len ||
+	    differs(buf, len, start, flavour) != len)
+		return "the range";
+	if (errno_of(pread(fd, buf, 1, start - 1)) != EIO ||
+	    errno_of(pread(fd, buf, len + 2, start - 1)) != EIO)
+		return "a byte before the range";
+	if (errno_of(pread(fd, buf, 1, start + len)) != EIO)
+		return "a byte after the range";
+	if (errno_of(pread(fd, buf, 1, F(3, 0))) != EIO)
+		return "another page";
+	return NULL;
+}
+
+static bool can_be_opened_again(int fd)
+{
+	static const int modes[] = { O_RDONLY, O_WRONLY, O_RDWR };
+	char path[40];
+	size_t i;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	for (i = 0; i < ARRAY_SIZE(modes); i++)
+		if (open(path, modes[i] | O_CLOEXEC) >= 0)
+			return true;
+	return false;
+}
+
+/* Bob has what he was given, and not a byte more. */
+static void be_grantee(void)
+{
+	unsigned char buf[GRANT_LEN];
+	struct iovec local = { buf, 10 };
+	struct iovec remote = { (void *)GRANT, 10 };
+	struct request req = {
+		.pid = whom,
+		.local = &local,
+		.local_count = 1,
+		.remote = &remote,
+		.remote_count = 1,
+	};
+	struct pvmread_segment segment = {
+		.remote = GRANT,
+		.local = (uintptr_t)buf,
+		.length = 10,
+	};
+	const char *wrong;
+	int grant, gift;
+	char path[40];
+
+	become(BOB);
+	grant = receive_fd();
+	gift = receive_fd();
+	if (grant < 0 || gift < 0)
+		broken("receiving the files");
+	errno = 0;
+	wrong = has_range(grant, GRANT, GRANT_LEN, OLD);
+	if (wrong)
+		broken(wrong);
+	if (batch(grant, 0, &segment, 1) || segment.done != 10 || segment.error)
+		broken("BATCH");
+
+	/* He may not write, whatever he tries. */
+	if (errno_of(pwrite(grant, buf, 1, GRANT)) != EBADF ||
+	    errno_of(write(grant, buf, 1)) != EBADF ||
+	    errno_of(batch(grant, PVMREAD_WRITE, &segment, 1)) != EBADF)
+		broken("writing to the grant");
+	if (can_be_opened_again(grant))
+		broken("the grant was opened again");
+	if (mmap(NULL, PAGE, PROT_READ, MAP_SHARED, grant, 0) != MAP_FAILED)
+		broken("the grant was mapped");
+
+	/* Nor ask for more. */
+	if (send_syscall(&req) != -1 || errno != EPERM)
+		broken("process_vm_readv");
+	if (send_ioctl(dev, &req, NULL) != -1 || errno != EPERM)
+		broken("READV");
+	if (errno_of(attach(dev, whom, 0, GRANT, GRANT_LEN)) != EPERM)
+		broken("ATTACH");
+	snprintf(path, sizeof(path), "/proc/%d/mem", whom);
+	if (open(path, O_RDONLY | O_CLOEXEC) >= 0)
+		broken("/proc/PID/mem");
+
+	/* The gift he may write, to its edges. */
+	errno = 0;
+	wrong = has_range(gift, GIFT, GIFT_LEN, OLD);
+	if (wrong)
+		broken(wrong);
+	fill(buf, GIFT_LEN + 1, GIFT, NEW);
+	if (errno_of(pwrite(gift, buf, 1, GIFT - 1)) != EIO ||
+	    errno_of(pwrite(gift, buf, 1, GIFT + GIFT_LEN)) != EIO ||
+	    pwrite(gift, buf, GIFT_LEN + 1, GIFT) != (ssize_t)GIFT_LEN)
+		broken("writing to the gift");
+	errno = 0;
+	wrong = has_range(gift, GIFT, GIFT_LEN, NEW);
+	if (wrong)
+		broken(wrong);
+}
+
+FIXTURE(grant) {
+	int scope;
+};
+
+FIXTURE_SETUP(grant)
+{
+	set_up(_metadata);
+	self->scope = scope();
+	if (self->scope >= 0 && self->scope < 2)
+		ASSERT_EQ(0, set_scope(2));
+}
+
+FIXTURE_TEARDOWN(grant)
+{
+	end_children();
+	if (self->scope >= 0 && self->scope < 2)
+		set_scope(self->scope);
+}
+
+TEST_F(grant, gives_another_user_a_range_and_nothing_else_whatever_yama_says)
+{
+	TH_LOG("ptrace_scope: %d", scope());
+	whom = start_and_wait(be_granter);
+	assert_started(_metadata, whom);
+	EXPECT_EQ(0, run(be_grantee)) {
+		TH_LOG("%s", board->trouble);
+	}
+	EXPECT_TRUE(window_is_new(whom, GIFT, GIFT + GIFT_LEN));
+}
+
+/* --- fdinfo --- */
+
+static bool has_word(const char *words, const char *word)
+{
+	char copy[40], *at;
+
+	snprintf(copy, sizeof(copy), "%s", words);
+	for (at = strtok(copy, " "); at; at = strtok(NULL, " "))
+		if (!strcmp(at, word))
+			return true;
+	return false;
+}
+
+TEST_F(target, tells_in_fdinfo_how_it_was_attached)
+{
+	static const struct {
+		unsigned int flags;
+		uint64_t start, length;
+		const char *range;
+	} rows[] = {
+		{ 0, F(0, 0), PAGE, "60000000-60001000" },
+		{ PVMREAD_WRITE, F(1, 5), 1, "60001005-60001006" },
+		{ PVMREAD_NOWAIT, 0, 1, "00000000-00000001" },
+		{ PVMREAD_RESIDENT, 0xabcde, 0x10, "000abcde-000abcee" },
+		{ PVMREAD_NOWAIT | PVMREAD_RESIDENT, 0x7ffffffff000, PAGE,
+		  "7ffffffff000-800000000000" },
+		{ PVMREAD_WRITE | PVMREAD_NOWAIT | PVMREAD_RESIDENT, KERNEL_ADDR, PAGE,
+		  "ffff888000000000-ffff888000001000" },
+		{ PVMREAD_WRITE | PVMREAD_RESIDENT, 0, 0, NULL },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		int fd = attach(dev, self->pid, rows[i].flags, rows[i].start, rows[i].length);
+		unsigned long start = 1, end = 0;
+		struct info info;
+
+		ASSERT_LE(0, fd);
+		info = read_info("/proc", fd);
+		ASSERT_EQ(INFO_FIELDS, info.fields);
+		EXPECT_EQ(self->pid, info.pid);
+		if (rows[i].range) {
+			EXPECT_STREQ(rows[i].range, info.range);
+		} else {
+			/* All of the memory: whatever its end is called */
+			ASSERT_TRUE(sscanf(info.range, "%lx-%lx", &start, &end) == 2);
+			EXPECT_EQ(0, start);
+			EXPECT_LE(highest_page() + PAGE, end);
+		}
+		EXPECT_EQ(!(rows[i].flags & PVMREAD_WRITE), has_word(info.mode, "r"));
+		EXPECT_EQ(!!(rows[i].flags & PVMREAD_WRITE), has_word(info.mode, "rw"));
+		EXPECT_EQ(!!(rows[i].flags & PVMREAD_NOWAIT), has_word(info.mode, "nowait"));
+		EXPECT_EQ(!!(rows[i].flags & PVMREAD_RESIDENT), has_word(info.mode, "resident"));
+		EXPECT_EQ(0, info.read);
+		EXPECT_EQ(0, info.written);
+		EXPECT_EQ(0, info.faults);
+		close(fd);
+	}
+}
+
+#define EXPECT_COUNTS(fd, r, w, f) do { \
+	struct info info = read_info("/proc", fd); \
+	\
+	EXPECT_EQ(INFO_FIELDS, info.fields); \
+	EXPECT_EQ((unsigned long long)(r), info.read); \
+	EXPECT_EQ((unsigned long long)(w), info.written); \
+	EXPECT_EQ((unsigned long long)(f), info.faults); \
+} while (0)
+
+TEST_F(target, counts_in_fdinfo_what_it_moved_and_where_memory_was_not_there)
+{
+	unsigned long long r = 0, w = 0, f = 0;
+	int fd = attach_all(self->pid, PVMREAD_WRITE);
+	int other = attach_all(self->pid, 0);
+	struct pvmread_segment segments[] = {
+		{ .remote = F(0, 0), .local = (uintptr_t)LOCAL, .length = 10 },
+		{ .remote = F(HOLE, 0), .local = (uintptr_t)LOCAL, .length = 10 },
+		{ .remote = F(3, 4000), .local = (uintptr_t)LOCAL, .length = 100 },
+	};
+	int copy = dup(fd);
+
+	ASSERT_LE(0, copy);
+	ASSERT_LE(0, other);
+	EXPECT_COUNTS(fd, 0, 0, 0);
+	/* whole */
+	EXPECT_EQ(100, pread(fd, LOCAL, 100, F(0, 0)));
+	EXPECT_COUNTS(fd, r += 100, w, f);
+	EXPECT_EQ(1000, pwrite(fd, LOCAL, 1000, F(0, 0)));
+	EXPECT_COUNTS(fd, r, w += 1000, f);
+	EXPECT_EQ((ssize_t)(3 * PAGE), by_readv(fd, LOCAL, 3 * PAGE, F(0, 0)));
+	EXPECT_COUNTS(fd, r += 3 * PAGE, w, f);
+	EXPECT_EQ(7, by_uring_write_async(fd, LOCAL, 7, F(0, 0)));
+	EXPECT_COUNTS(fd, r, w += 7, f);
+	EXPECT_EQ((ssize_t)PAGE, by_splice(fd, LOCAL, PAGE, F(0, 9)));
+	EXPECT_COUNTS(fd, r += PAGE, w, f);
+	EXPECT_EQ((ssize_t)PAGE, by_sendfile_in(fd, LOCAL, PAGE, F(0, 9)));
+	EXPECT_COUNTS(fd, r, w += PAGE, f);
+	/* nothing */
+	EXPECT_EQ(0, pread(fd, LOCAL, 0, F(HOLE, 0)));
+	EXPECT_COUNTS(fd, r, w, f);
+	/* short, and nothing at all */
+	EXPECT_EQ(96, pread(fd, LOCAL, PAGE, F(3, 4000)));
+	EXPECT_COUNTS(fd, r += 96, w, f += 1);
+	EXPECT_EQ(EIO, errno_of(pread(fd, LOCAL, PAGE, F(HOLE, 0))));
+	EXPECT_COUNTS(fd, r, w, f += 1);
+	EXPECT_EQ(6, pwrite(fd, LOCAL, 10, F(ALONE, 4090)));
+	EXPECT_COUNTS(fd, r, w += 6, f += 1);
+	EXPECT_EQ(EIO, errno_of(pwrite(fd, LOCAL, 10, F(READ_ONLY, 0))));
+	EXPECT_COUNTS(fd, r, w, f += 1);
+	/* the caller's memory, which is nobody else's fault */
+	EXPECT_EQ(EFAULT, errno_of(pread(fd, LOCAL_END, 10, F(0, 0))));
+	EXPECT_EQ(EFAULT, errno_of(pwrite(fd, LOCAL_END, 10, F(0, 0))));
+	EXPECT_EQ(5, pread(fd, LOCAL_END - 5, 10, F(0, 0)));
+	EXPECT_COUNTS(fd, r += 5, w, f);
+	/* in pieces */
+	EXPECT_EQ(0, batch(fd, 0, segments, ARRAY_SIZE(segments)));
+	EXPECT_COUNTS(fd, r += 10 + 96, w, f += 2);
+	EXPECT_EQ(0, batch(fd, PVMREAD_WRITE, segments, ARRAY_SIZE(segments)));
+	EXPECT_COUNTS(fd, r, w += 10 + 96, f += 2);
+	/* It is the file's, whatever number it has, and no other file's. */
+	EXPECT_COUNTS(copy, r, w, f);
+	EXPECT_COUNTS(other, 0, 0, 0);
+	/* And stays when the target has gone. */
+	EXPECT_TRUE(kill_and_reap(self->pid));
+	EXPECT_EQ(ESRCH, errno_of(pread(fd, LOCAL, 10, F(0, 0))));
+	EXPECT_COUNTS(fd, r, w, f);
+	EXPECT_EQ(-1, read_info("/proc", fd).pid);
+}
+
+/* Process 1 of a new pid namespace, with a /proc of that beside the old one. */
+static void be_first_in_namespace(void)
+{
+	char dir[] = "/tmp/pvmread-proc.XXXXXX";
+	int fd, pid = getpid();
+
+	die_with_parent();
+	map_target_memory();
+	fd = attach_all(pid, 0);
+	if (pid != 1 || fd < 0)
+		broken("process 1 of a pid namespace");
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    !mkdtemp(dir))
+		broken("a mount namespace");
+	if (mount("none", dir, "proc", 0, NULL)) {
+		rmdir(dir);
+		broken("mounting /proc");
+	}
+	board->result[0] = read_info(dir, fd).pid;
+	board->result[1] = read_info("/proc", fd).pid;
+	/* One that has no number there */
+	board->result[2] = read_info(dir, inherited).pid;
+	umount(dir);
+	rmdir(dir);
+	tell();
+	stay();
+}
+
+static void be_parent_of_namespace(void)
+{
+	pid_t pid;
+
+	if (unshare(CLONE_NEWPID))
+		broken("a pid namespace");
+	pid = fork();
+	if (pid < 0)
+		broken("fork");
+	if (!pid)
+		be_first_in_namespace();
+	board->other = pid;
+	waitpid(pid, NULL, 0);
+	_exit(4);
+}
+
+TEST_F(target, numbers_the_process_in_fdinfo_as_the_readers_proc_does)
+{
+	pid_t pid;
+	int fd;
+
+	inherited = attach_all(self->pid, 0);
+	ASSERT_LE(0, inherited);
+	board->result[2] = -2;
+	pid = start_and_wait(be_parent_of_namespace);
+	assert_started(_metadata, pid);
+	EXPECT_EQ(1, board->result[0]);
+	EXPECT_EQ(board->other, board->result[1]);
+	EXPECT_EQ(0, board->result[2]);
+	fd = attach_all(board->other, 0);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(board->other, read_info("/proc", fd).pid);
+	EXPECT_TRUE(reads(fd, OLD));
+	ASSERT_EQ(0, kill(board->other, SIGKILL));
+	EXPECT_EQ(4 << 8, reap(pid, PATIENCE_MS));
+	EXPECT_EQ(-1, read_info("/proc", fd).pid);
+	EXPECT_GONE(fd);
+}
+
+/* --- One file in many hands --- */
+
+#define THREADS		4
+#define ROUNDS		500
+#define PIECE		700
+
+struct worker {
+	pthread_t thread;
+	int fd;
+	int id;
+	int wrong;
+};
+
+/* Reads and writes a piece of its own, and a hole. */
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	uint64_t at = F(0, 4096 - PIECE / 2) + w->id * PIECE;
+	unsigned char buf[PIECE];
+	enum flavour is = OLD;
+	int i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		if (i % 3) {
+			w->wrong += pread(w->fd, buf, PIECE, at) != PIECE;
+			w->wrong += differs(buf, PIECE, at, is) != PIECE;
+		} else {
+			is = is == OLD ? NEW : OLD;
+			fill(buf, PIECE, at, is);
+			w->wrong += pwrite(w->fd, buf, PIECE, at) != PIECE;
+		}
+		w->wrong += errno_of(pread(w->fd, buf, 1, F(HOLE, w->id))) != EIO;
+		w->wrong += pread(w->fd, buf, 50, F(3, 4096 - 10 - w->id)) != 10 + w->id;
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(target, serves_threads_that_share_it_and_counts_for_all, 120)
+{
+	unsigned long long r = 0, w = 0, f = 0;
+	struct worker worker[THREADS];
+	int fd = attach_all(self->pid, PVMREAD_WRITE);
+	int i;
+
+	ASSERT_LE(0, fd);
+	for (i = 0; i < THREADS; i++) {
+		worker[i] = (struct worker){ .fd = fd, .id = i };
+		ASSERT_EQ(0, pthread_create(&worker[i].thread, NULL, work, &worker[i]));
+	}
+	for (i = 0; i < THREADS; i++) {
+		ASSERT_EQ(0, pthread_join(worker[i].thread, NULL));
+		EXPECT_EQ(0, worker[i].wrong);
+		w += (ROUNDS + 2) / 3 * PIECE;
+		r += (ROUNDS - (ROUNDS + 2) / 3) * PIECE + ROUNDS * (10 + i);
+		f += 2 * ROUNDS;
+	}
+	EXPECT_COUNTS(fd, r, w, f);
+}
+
+static void read_on(void)
+{
+	unsigned char buf[10];
+
+	if (read(inherited, buf, 10) != 10 || differs(buf, 10, F(0, 110), OLD) != 10)
+		broken("reading on after fork");
+	if (pwrite(inherited, "!", 1, F(1, 0)) != 1)
+		broken("writing after fork");
+}
+
+TEST_F(target, has_one_position_for_those_who_inherited_it)
+{
+	int copy, fd = attach_all(self->pid, PVMREAD_WRITE);
+	unsigned char buf[10], c;
+
+	ASSERT_LE(0, fd);
+	copy = dup(fd);
+	ASSERT_LE(0, copy);
+	ASSERT_TRUE(seek(fd, F(0, 100)));
+	EXPECT_EQ(10, read(copy, buf, 10));
+	EXPECT_EQ(10, differs(buf, 10, F(0, 100), OLD));
+	inherited = copy;
+	EXPECT_EQ(0, run(read_on)) {
+		TH_LOG("%s", board->trouble);
+	}
+	EXPECT_EQ(10, read(fd, buf, 10));
+	EXPECT_EQ(10, differs(buf, 10, F(0, 120), OLD));
+	ASSERT_TRUE(peek(self->pid, F(1, 0), &c, 1));
+	EXPECT_EQ('!', c);
+	close(fd);
+	EXPECT_TRUE(reads(copy, OLD));
+}
+
+/* The file that its parent attached of itself. */
+static void read_parent(void)
+{
+	unsigned char *mine = (void *)F(0, 5);
+
+	memset(mine, GARBAGE, 100);
+	if (!reads(inherited, MINE))
+		broken("the parent's memory");
+	if (!is_all(mine, 100, GARBAGE))
+		broken("the child's own memory");
+}
+
+TEST_F(target, is_the_one_who_was_attached_and_not_the_one_who_asks)
+{
+	inherited = attach_all(getpid(), 0);
+	ASSERT_LE(0, inherited);
+	EXPECT_EQ(0, run(read_parent)) {
+		TH_LOG("%s", board->trouble);
+	}
+	EXPECT_TRUE(reads(inherited, MINE));
+}
+
+/* Permission was asked for once. */
+static void read_as_nobody(void)
+{
+	become(BOB);
+	if (errno_of(attach_all(whom, 0)) != EPERM)
+		broken("ATTACH");
+	if (!reads(inherited, OLD))
+		broken("reading after root was dropped");
+	if (pwrite(inherited, "!", 1, F(1, 0)) != 1)
+		broken("writing after root was dropped");
+}
+
+TEST_F(target, serves_on_after_its_holder_has_dropped_its_rights)
+{
+	inherited = attach_all(self->pid, PVMREAD_WRITE);
+	ASSERT_LE(0, inherited);
+	whom = self->pid;
+	EXPECT_EQ(0, run(read_as_nobody)) {
+		TH_LOG("%s", board->trouble);
+	}
+}
+
+static void be_target_that_rises(void)
+{
+	map_target_memory();
+	if (setgroups(0, NULL) || setresgid(ALICE, ALICE, ALICE) ||
+	    setresuid(ALICE, ALICE, 0) || prctl(PR_SET_DUMPABLE, 1))
+		broken("changing the user");
+	die_with_parent();
+	if (seteuid(ALICE) || setresuid(ALICE, ALICE, ALICE) || prctl(PR_SET_DUMPABLE, 1))
+		broken("changing the user");
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+	die_with_parent();
+	tell();
+	await_order();
+	if (prctl(PR_SET_DUMPABLE, 0))
+		broken("PR_SET_DUMPABLE");
+	tell();
+	stay();
+}
+
+static void read_undumpable(void)
+{
+	int fd;
+
+	become(ALICE);
+	fd = attach_all(whom, 0);
+	if (fd < 0 || !reads(fd, OLD))
+		broken("ATTACH of the same user's process");
+	if (write(orders_of_target, "u", 1) != 1 || !is_told())
+		broken("an undumpable target");
+	if (errno_of(attach_all(whom, 0)) != EPERM)
+		broken("ATTACH of an undumpable process");
+	if (!reads(fd, OLD))
+		broken("reading a process that has become undumpable");
+}
+
+TEST_F(target, serves_on_after_the_target_has_closed_itself_to_others)
+{
+	whom = start_and_wait(be_target_that_rises);
+	assert_started(_metadata, whom);
+	orders_of_target = orders[1];
+	EXPECT_EQ(0, run(read_undumpable)) {
+		TH_LOG("%s", board->trouble);
+	}
+}
+
+/* --- The module --- */
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, MODULE_NAME, O_NONBLOCK);
+}
+
+static int load(void)
+{
+	int fd = open(MODULE_FILE, O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -1;
+	ret = syscall(SYS_finit_module, fd, "", 0);
+	close(fd);
+	return ret;
+}
+
+FIXTURE(module) {
+};
+
+FIXTURE_SETUP(module)
+{
+	if (access(MODULE_FILE, R_OK))
+		SKIP(return, "no %s to load again", MODULE_FILE);
+	set_up(_metadata);
+}
+
+FIXTURE_TEARDOWN(module)
+{
+	end_children();
+	/* The programs after this one need it. */
+	if (access(PVMREAD_DEVICE, F_OK))
+		load();
+}
+
+/* delete_module(2) says EWOULDBLOCK, which rmmod(8) words as it likes. */
+TEST_F(module, stays_while_a_target_file_is_open)
+{
+	int fd = attach_all(getpid(), PVMREAD_WRITE);
+	int copy;
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	/* Now the target file alone holds it. */
+	ASSERT_EQ(0, close(dev));
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	EXPECT_TRUE(reads(fd, MINE));
+	copy = dup(fd);
+	ASSERT_LE(0, copy);
+	ASSERT_EQ(0, close(fd));
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	EXPECT_TRUE(reads(copy, MINE));
+	ASSERT_EQ(0, close(copy));
+	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, load());
+}
+
+TEST_F(module, stays_while_the_file_of_a_target_that_has_gone_is_open)
+{
+	pid_t pid = start_and_wait(be_target);
+	int fd;
+
+	assert_started(_metadata, pid);
+	fd = attach_all(pid, PVMREAD_WRITE);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, close(dev));
+	EXPECT_TRUE(kill_and_reap(pid));
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	EXPECT_GONE(fd);
+	ASSERT_EQ(0, close(fd));
+	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, load());
+}
+
+/* On its way between two processes a file is in no file table. */
+TEST_F(module, stays_while_a_target_file_is_in_a_socket)
+{
+	int fd = attach_all(getpid(), 0);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, send_fd(fd));
+	ASSERT_EQ(0, close(fd));
+	ASSERT_EQ(0, close(dev));
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	fd = receive_fd();
+	ASSERT_LE(0, fd);
+	EXPECT_TRUE(reads(fd, MINE));
+	ASSERT_EQ(0, close(fd));
+	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, load());
+}
+
+TEST_F(module, stays_while_a_ring_has_a_target_file)
+{
+	struct uring_request req = { .flags = IOSQE_FIXED_FILE, .data = 7 };
+	struct io_uring *ring = the_ring();
+	int fd = attach_all(getpid(), 0);
+
+	ASSERT_NE(NULL, ring);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, io_uring_register_files(ring, &fd, 1));
+	ASSERT_EQ(0, close(fd));
+	ASSERT_EQ(0, close(dev));
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	EXPECT_EQ(100, by_uring(&req, 0, LOCAL, 100, F(0, 0)));
+	EXPECT_EQ(100, differs(LOCAL, 100, F(0, 0), MINE));
+	io_uring_queue_exit(ring);
+	EXPECT_TRUE(module_refs_become(0));
+	EXPECT_EQ(0, unload());
+	EXPECT_EQ(0, load());
+}
+
+int main(int argc, char **argv)
+{
+	if (argc >= 3 && !strcmp(argv[1], "--image"))
+		main_of_image(argc, argv);
+	return test_harness_run(argc, argv);
+}
