@@ -9,26 +9,35 @@
  */
 #include <kunit/test.h>
 
+#include <linux/bvec.h>
+#include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/kallsyms.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
+#include <linux/percpu_counter.h>
+#include <linux/pid.h>
+#include <linux/rwsem.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 
 #include <linux/pvmread.h>
 
 #include "pvmread.h"
 
-/* One more than two pins take, and some to spare. */
+/* More than a pin takes, and than one of the syscall's does. */
 #define ARENA_PAGES	1028UL
 #define ARENA_SIZE	(ARENA_PAGES * PAGE_SIZE)
 
@@ -36,6 +45,8 @@
 #define VECTOR_SIZE	PAGE_ALIGN((UIO_MAXIOV + 1) * sizeof(struct iovec))
 
 #define UNTOUCHED	0xa5
+
+#define PG(n)	((n) * PAGE_SIZE)
 
 /* The most segments that a row of a table has. */
 #define MAX_SEGS	5
@@ -61,7 +72,7 @@ struct pair {
 /**
  * struct outcome - how a request ended
  * @ret: bytes moved, or the errno of a request that moved none
- * @reason: what the engine gave for a short transfer, 0 or negative
+ * @reason: what the engine gave: 0, why it was short, or 1 for a string's NUL
  * @stop: the remote address at which it ended
  */
 struct outcome {
@@ -80,6 +91,40 @@ static void enter(struct mm_struct *from, struct mm_struct *to)
 {
 	kthread_unuse_mm(from);
 	kthread_use_mm(to);
+}
+
+/*
+ * Not kunit_vm_mmap(): in 6.12 to 7.3 each test that uses it leaks the
+ * mm_struct, which kmemleak reports.
+ */
+static struct mm_struct *new_mm(void)
+{
+	struct mm_struct *mm = mm_alloc();
+
+	if (!mm)
+		return NULL;
+	mm->task_size = TASK_SIZE;
+	arch_pick_mmap_layout(mm, &current->signal->rlim[RLIMIT_STACK]);
+	return mm;
+}
+
+/* A remote side, or another: an arena that nobody has touched. */
+static int new_remote(struct pair *p)
+{
+	struct mm_struct *mm = new_mm();
+	unsigned long addr;
+
+	p->remote = mm;
+	if (!mm)
+		return -ENOMEM;
+	enter(p->local, mm);
+	addr = vm_mmap(NULL, 0, ARENA_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	enter(mm, p->local);
+	if (IS_ERR_VALUE(addr))
+		return -ENOMEM;
+	p->there = addr;
+	return 0;
 }
 
 /* Neighbouring bytes, lines and pages all differ. */
@@ -146,6 +191,10 @@ static void fill(struct kunit *test, size_t len)
 			copy_to_user((void __user *)p->here, p->buf, len));
 }
 
+/* The engine's flags for READV and WRITEV. */
+#define RW_FLAGS(write)	(PVMREAD_PIN | PVMREAD_HELD | \
+			 ((write) ? PVMREAD_WRITE : 0))
+
 /* The request behind the ioctl, but for the process that it names. */
 static struct outcome request(struct kunit *test, bool write,
 			      const struct iovec *local, u64 local_count,
@@ -176,8 +225,7 @@ static struct outcome request(struct kunit *test, bool write,
 		return out;
 	}
 	pages = pvmread_vectors_pages(&vec);
-	ret = pages ? pvmread_engine_init(&eng, write ? PVMREAD_WRITE : PVMREAD_PIN,
-					  pages) : 0;
+	ret = pages ? pvmread_engine_init(&eng, RW_FLAGS(write), pages) : 0;
 	if (pages && !ret) {
 		eng.mm = p->remote;
 		out.reason = pvmread_engine_run(&eng, &vec);
@@ -480,9 +528,59 @@ static void the_local_total_is_cut_at_max_rw_count(struct kunit *test)
 		pvmread_vectors_release(&vec);
 }
 
-/* --- engine -------------------------------------------------------------- */
+static void the_largest_segment_decides_how_many_pages(struct kunit *test)
+{
+	static const struct {
+		const char *name;
+		size_t room, n;
+		struct seg remote[3];
+		unsigned long pages;
+	} rows[] = {
+		{ "no segments", 8, 0, {}, 0 },
+		{ "lengths of zero", 8, 3, { { 0, 0 }, { 5, 0 }, { PG(1), 0 } },
+		  0 },
+		{ "one byte", 8, 1, { { PG(1) - 1, 1 } }, 1 },
+		{ "a page", PG(9), 1, { { PG(1), PG(1) } }, 1 },
+		{ "a page, askew", PG(9), 1, { { PG(1) + 1, PG(1) } }, 2 },
+		{ "two bytes in two pages", 8, 1, { { PG(1) - 1, 2 } }, 2 },
+		{ "room for the first page only", 1, 1, { { PG(1) - 1, 2 } },
+		  1 },
+		{ "room for less than there is", PG(3), 1, { { 0, PG(9) } },
+		  3 },
+		{ "the first is the largest", PG(9), 3,
+		  { { 0, PG(3) }, { 0, PG(2) }, { 0, 1 } }, 3 },
+		{ "one in between is", PG(9), 3,
+		  { { 0, 1 }, { 0, PG(3) }, { 0, PG(2) } }, 3 },
+		{ "the last is", PG(9), 3,
+		  { { 0, 1 }, { 9, 0 }, { 1, PG(3) } }, 4 },
+		{ "the end of all addresses is behind it", 8, 1,
+		  { { ULONG_MAX, LONG_MAX } }, 2 },
+		{ "as large as can be", MAX_RW_COUNT, 2,
+		  { { 0, LONG_MAX }, { ULONG_MAX, LONG_MAX } },
+		  MAX_RW_COUNT / PAGE_SIZE + 1 },
+	};
+	struct pair *p = test->priv;
+	struct pvmread_vectors *vec;
+	size_t i, k;
 
-#define PG(n)	((n) * PAGE_SIZE)
+	vec = kunit_kzalloc(test, sizeof(*vec), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vec);
+	vec->remote = vec->remote_stack;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		iov_iter_ubuf(&vec->local, ITER_DEST, (void __user *)p->here,
+			      rows[i].room);
+		vec->remote_count = rows[i].n;
+		for (k = 0; k < rows[i].n; k++)
+			vec->remote[k] = (struct iovec) {
+				(void __user *)rows[i].remote[k].at,
+				rows[i].remote[k].len
+			};
+		KUNIT_EXPECT_EQ_MSG(test, pvmread_vectors_pages(vec),
+				    rows[i].pages, "%s", rows[i].name);
+	}
+}
+
+/* --- engine -------------------------------------------------------------- */
 
 static void segments_that_never_line_up_arrive_whole(struct kunit *test)
 {
@@ -581,7 +679,8 @@ static void page_counts_around_the_limits_arrive_whole(struct kunit *test)
 {
 	static const size_t counts[] = {
 		PVMREAD_STACK_PAGES - 1, PVMREAD_STACK_PAGES,
-		PVMREAD_STACK_PAGES + 1, 1023, 1024, 1025
+		PVMREAD_STACK_PAGES + 1, PVMREAD_MAX_PIN - 1, PVMREAD_MAX_PIN,
+		PVMREAD_MAX_PIN + 1, 1025
 	};
 	struct pair *p = test->priv;
 	size_t i;
@@ -611,8 +710,10 @@ static void a_hole_ends_the_transfer_at_its_first_byte(struct kunit *test)
 		size_t pages, hole;
 	} rows[] = {
 		{ 1, 0 }, { 8, 0 }, { 8, 3 }, { 8, 7 }, { 20, 0 }, { 20, 15 },
-		{ 20, 16 }, { 20, 19 }, { 1026, 1023 }, { 1026, 1024 },
-		{ 1026, 1025 },
+		{ 20, 16 }, { 20, 19 },
+		{ PVMREAD_MAX_PIN + 2, PVMREAD_MAX_PIN - 1 },
+		{ PVMREAD_MAX_PIN + 2, PVMREAD_MAX_PIN },
+		{ PVMREAD_MAX_PIN + 2, PVMREAD_MAX_PIN + 1 }, { 1026, 1024 },
 	};
 	struct pair *p = test->priv;
 	size_t i, off;
@@ -742,21 +843,32 @@ static void protection_of_the_target_is_kept(struct kunit *test)
 
 KUNIT_DEFINE_ACTION_WRAPPER(put_file, fput, struct file *);
 
+/* Write the pattern to the first pages of a file. */
+static void refill(struct kunit *test, struct file *file, size_t pages)
+{
+	struct pair *p = test->priv;
+	loff_t pos = 0;
+	size_t i;
+
+	for (i = 0; i < PG(pages); i++)
+		p->buf[i] = pattern(i);
+	KUNIT_ASSERT_EQ(test, kernel_write(file, p->buf, PG(pages), &pos),
+			PG(pages));
+}
+
 /*
- * An unnamed file of one page with the pattern in it: the one that lies behind
- * a shared mapping. A kernel thread has no place in the file system where it
- * could open one (from 7.3 on), and the argument types of shmem_file_setup()
- * differ between kernels.
+ * An unnamed file of @size pages with the pattern in the first @pages of them,
+ * and none else in the page cache: the one that lies behind a shared mapping.
+ * A kernel thread has no place in the file system where it could open one (from
+ * 7.3 on), and the argument types of shmem_file_setup() differ between kernels.
  */
-static struct file *pattern_file(struct kunit *test)
+static struct file *pattern_file(struct kunit *test, size_t pages, size_t size)
 {
 	struct pair *p = test->priv;
 	struct vm_area_struct *vma;
 	struct file *file = NULL;
-	loff_t pos = 0;
-	size_t i;
 
-	KUNIT_ASSERT_EQ(test, 0, remote_map(p, NULL, PG(1), PAGE_SIZE,
+	KUNIT_ASSERT_EQ(test, 0, remote_map(p, NULL, PG(1), PG(size),
 					    PROT_READ | PROT_WRITE,
 					    MAP_ANONYMOUS | MAP_SHARED));
 	mmap_read_lock(p->remote);
@@ -767,10 +879,7 @@ static struct file *pattern_file(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, file);
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, put_file, file));
-	for (i = 0; i < PAGE_SIZE; i++)
-		p->buf[i] = pattern(i);
-	KUNIT_ASSERT_EQ(test, kernel_write(file, p->buf, PAGE_SIZE, &pos),
-			PAGE_SIZE);
+	refill(test, file, pages);
 	return file;
 }
 
@@ -798,7 +907,7 @@ static struct page *remote_page(struct kunit *test, size_t at)
 static void a_private_file_page_is_written_in_a_copy(struct kunit *test)
 {
 	struct pair *p = test->priv;
-	struct file *file = pattern_file(test);
+	struct file *file = pattern_file(test, 1, 1);
 	struct outcome out;
 	loff_t pos = 0;
 	size_t i;
@@ -822,7 +931,7 @@ static void a_private_file_page_is_written_in_a_copy(struct kunit *test)
 static void a_shared_file_page_is_dirty_when_written_only(struct kunit *test)
 {
 	struct pair *p = test->priv;
-	struct file *file = pattern_file(test);
+	struct file *file = pattern_file(test, 1, 1);
 	struct outcome out;
 	struct folio *folio;
 	loff_t pos = 32;
@@ -931,25 +1040,1981 @@ static void references_and_pins_are_given_back(struct kunit *test)
 	}
 }
 
-#if defined(CONFIG_FAULT_INJECTION) && defined(CONFIG_FAILSLAB)
+/* --- piece by piece ------------------------------------------------------ */
+
+KUNIT_DEFINE_ACTION_WRAPPER(release_engine, pvmread_engine_release,
+			    struct pvmread_engine *);
+
+/* An engine on the remote side, released at the test's end. */
+static struct pvmread_engine *engine(struct kunit *test, u32 flags,
+				     unsigned long pages)
+{
+	struct pair *p = test->priv;
+	struct pvmread_engine *eng;
+
+	eng = kunit_kmalloc(test, sizeof(*eng), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, eng);
+	/* As on the stack: what is not initialised is not zero. */
+	memset(eng, UNTOUCHED, sizeof(*eng));
+	KUNIT_ASSERT_EQ(test, 0, pvmread_engine_init(eng, flags, pages));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, release_engine, eng));
+	eng->mm = p->remote;
+	return eng;
+}
+
+static bool writes(const struct pvmread_engine *eng)
+{
+	return eng->gup_flags & FOLL_WRITE;
+}
+
+static struct iov_iter local_iter(const struct pair *p, bool write, size_t at,
+				  size_t len)
+{
+	struct iov_iter local;
+
+	iov_iter_ubuf(&local, write ? ITER_SOURCE : ITER_DEST,
+		      (void __user *)p->here + at, len);
+	return local;
+}
+
+/* One move between these offsets of the arenas. */
+static struct outcome piece(const struct pair *p, struct pvmread_engine *eng,
+			    size_t here, size_t there, size_t len)
+{
+	struct iov_iter local = local_iter(p, writes(eng), here, len);
+	struct outcome out;
+
+	out.reason = pvmread_engine_move(eng, p->there + there, len, &local);
+	out.ret = (len - iov_iter_count(&local)) ?: out.reason;
+	out.stop = eng->stop_addr;
+	return out;
+}
+
+/* One string of at most @len bytes, to where @room bytes are. */
+static struct outcome string(const struct pair *p, struct pvmread_engine *eng,
+			     size_t here, size_t room, size_t there, size_t len)
+{
+	struct iov_iter local = local_iter(p, false, here, room);
+	struct outcome out;
+
+	out.reason = pvmread_engine_string(eng, p->there + there, len, &local);
+	out.ret = (room - iov_iter_count(&local)) ?: out.reason;
+	out.stop = eng->stop_addr;
+	return out;
+}
+
 /*
- * fail_nth makes the n-th place that can fail do so, be it an allocation or a
- * copy from or to user space, for this thread alone. What request() does, but
- * with nothing else inside. *@met tells whether there was an n-th place.
+ * @out is of a transfer that began at @there: it has moved @moved bytes and
+ * ended for @reason.
  */
-static int failing_request(struct pair *p, bool write, size_t count,
-			   unsigned int nth, bool *met)
+static void expect_outcome(struct kunit *test, struct outcome out, size_t there,
+			   size_t moved, int reason, const char *name)
+{
+	struct pair *p = test->priv;
+
+	KUNIT_EXPECT_EQ_MSG(test, out.reason, reason, "%s", name);
+	KUNIT_EXPECT_EQ_MSG(test, out.ret, (ssize_t)moved ?: reason, "%s", name);
+	KUNIT_EXPECT_EQ_MSG(test, out.stop, p->there + there + moved, "%s",
+			    name);
+}
+
+/* The first @len bytes here: UNTOUCHED. */
+static void blank(struct kunit *test, size_t len)
+{
+	struct pair *p = test->priv;
+
+	memset(p->buf, UNTOUCHED, len);
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_to_user((void __user *)p->here, p->buf, len));
+}
+
+/* What lies at @here are the @len bytes that the pattern has at @there. */
+static void expect_here(struct kunit *test, size_t here, size_t there,
+			size_t len, const char *name)
+{
+	struct pair *p = test->priv;
+	size_t i;
+
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_from_user(p->buf, (void __user *)p->here + here,
+				       len));
+	for (i = 0; i < len && p->buf[i] == pattern(there + i); i++)
+		;
+	KUNIT_EXPECT_EQ_MSG(test, i, len, "%s: first wrong byte", name);
+}
+
+/*
+ * Nobody holds mmap_lock or a reference to the mm's users, and nobody has given
+ * one back once too often.
+ */
+static void expect_let_go(struct kunit *test, const char *name)
+{
+	struct pair *p = test->priv;
+	bool unlocked = down_write_trylock(&p->remote->mmap_lock);
+
+	if (unlocked)
+		up_write(&p->remote->mmap_lock);
+	KUNIT_EXPECT_TRUE_MSG(test, unlocked, "%s", name);
+	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&p->remote->mm_users), 1, "%s",
+			    name);
+}
+
+#define STAGE_PAGES	40UL
+
+/* What a fault on a page of the stage finds. */
+enum scene {
+	READY,		/* the page */
+	LATER,		/* the page, but it has to be waited for */
+	KILLED,		/* the page, and the thread is killed meanwhile */
+	EXITED,		/* the page, and the target exits meanwhile */
+	NO_MEMORY,
+	NO_PAGE,
+	POISONED,
+};
+
+/**
+ * struct stage - a mapping at the start of the remote arena, its faults ours
+ * @own: pages of its own, with the pattern in them. They are on no LRU list,
+ *	whose batches hold references for a while: each count is exact
+ * @scenes: what a fault there finds
+ * @file: what is mapped, but for its pages
+ * @file_system: it is told of a page that is going to be written
+ * @faults: how often a page was asked for
+ * @nowait: how often of these by one who does not wait
+ * @mkwrites: how often @file_system was told
+ * @users: how many references to the mm's users there were at the last fault
+ * @exited: one of them was put
+ * @closer: who has taken the mapping, or a part of it, down
+ */
+struct stage {
+	struct page *own[STAGE_PAGES];
+	enum scene scenes[STAGE_PAGES];
+	struct file *file;
+	bool file_system;
+	unsigned int faults;
+	unsigned int nowait;
+	unsigned int mkwrites;
+	int users;
+	bool exited;
+	struct task_struct *closer;
+};
+
+static vm_fault_t stage_fault(struct vm_fault *vmf)
+{
+	struct stage *stage = vmf->vma->vm_private_data;
+	bool nowait = vmf->flags & FAULT_FLAG_RETRY_NOWAIT;
+	struct mm_struct *mm = vmf->vma->vm_mm;
+
+	if (vmf->pgoff >= STAGE_PAGES)
+		return VM_FAULT_SIGBUS;
+	stage->faults++;
+	stage->nowait += nowait;
+	stage->users = atomic_read(&mm->mm_users);
+	switch (stage->scenes[vmf->pgoff]) {
+	case READY:
+		break;
+	case LATER:
+		/*
+		 * As filemap_fault() does when a page is being read: mmap_lock
+		 * stays held by who must not wait, any other waits without it.
+		 */
+		if (nowait)
+			return VM_FAULT_RETRY;
+		if (fault_flag_allow_retry_first(vmf->flags)) {
+			mmap_read_unlock(mm);
+			return VM_FAULT_RETRY;
+		}
+		break;
+	case KILLED:
+		send_sig(SIGKILL, current, 1);
+		break;
+	case EXITED:
+		/* Never the last one: that would want the lock held here. */
+		stage->exited = atomic_add_unless(&mm->mm_users, -1, 1);
+		break;
+	case NO_MEMORY:
+		return VM_FAULT_OOM;
+	case NO_PAGE:
+		return VM_FAULT_SIGBUS;
+	case POISONED:
+		return VM_FAULT_HWPOISON;
+	}
+	vmf->page = stage->own[vmf->pgoff];
+	get_page(vmf->page);
+	return 0;
+}
+
+static vm_fault_t stage_page_mkwrite(struct vm_fault *vmf)
+{
+	struct stage *stage = vmf->vma->vm_private_data;
+
+	stage->mkwrites++;
+	lock_page(vmf->page);
+	return VM_FAULT_LOCKED;
+}
+
+static void stage_close(struct vm_area_struct *vma)
+{
+	struct stage *stage = vma->vm_private_data;
+
+	WRITE_ONCE(stage->closer, current);
+}
+
+static const struct vm_operations_struct stage_vm_ops = {
+	.close		= stage_close,
+	.fault		= stage_fault,
+};
+
+static const struct vm_operations_struct stage_fs_vm_ops = {
+	.close		= stage_close,
+	.fault		= stage_fault,
+	.page_mkwrite	= stage_page_mkwrite,
+};
+
+/*
+ * Map @file, or if it is NULL an unnamed one with nothing in its page cache, and
+ * take the place of its fault handlers. (To map a file of our own would need
+ * one whose page cache can be filled.)
+ */
+static void map_stage(struct kunit *test, struct stage *stage,
+		      struct file *file, unsigned long kind)
+{
+	struct pair *p = test->priv;
+	struct vm_area_struct *vma;
+	struct file *mapped = NULL;
+
+	KUNIT_ASSERT_EQ(test, 0, remote_map(p, file, 0, PG(STAGE_PAGES),
+					    PROT_READ | PROT_WRITE, kind));
+	mmap_write_lock(p->remote);
+	vma = find_vma(p->remote, p->there);
+	if (vma && vma->vm_start == p->there && vma->vm_file) {
+		mapped = get_file(vma->vm_file);
+		vma->vm_ops = &stage_vm_ops;
+		vma->vm_private_data = stage;
+		if (stage->file_system) {
+			vma->vm_ops = &stage_fs_vm_ops;
+			/* Or no fault would tell of a write. */
+			vma->vm_page_prot =
+				vm_get_page_prot(vma->vm_flags & ~VM_SHARED);
+		}
+	}
+	mmap_write_unlock(p->remote);
+	KUNIT_ASSERT_NOT_NULL(test, mapped);
+	stage->file = mapped;
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, put_file, mapped));
+}
+
+static struct stage *new_stage(struct kunit *test)
+{
+	struct stage *stage;
+	size_t i, k;
+
+	stage = kunit_kzalloc(test, sizeof(*stage), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, stage);
+	for (i = 0; i < STAGE_PAGES; i++) {
+		struct page *page = alloc_page(GFP_KERNEL);
+		u8 *mem;
+
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		KUNIT_ASSERT_EQ(test, 0,
+				kunit_add_action_or_reset(test, drop_page,
+							  page));
+		mem = page_address(page);
+		for (k = 0; k < PAGE_SIZE; k++)
+			mem[k] = pattern(PG(i) + k);
+		stage->own[i] = page;
+	}
+	map_stage(test, stage, NULL, MAP_ANONYMOUS | MAP_SHARED);
+	blank(test, PG(STAGE_PAGES));
+	return stage;
+}
+
+/* From now on the page cache says that every page of the stage is at hand. */
+static void give_cache(struct kunit *test, struct stage *stage)
+{
+	refill(test, stage->file, STAGE_PAGES);
+}
+
+/* Have the target map these pages, and write to them what they hold. */
+static void touch(struct kunit *test, size_t first, size_t nr)
+{
+	struct pair *p = test->priv;
+	size_t i;
+
+	for (i = first; i < first + nr; i++) {
+		u8 byte = pattern(PG(i));
+
+		KUNIT_ASSERT_EQ(test, 0, remote_write(p, PG(i), &byte, 1));
+	}
+}
+
+/* The engine holds @nr pages of the stage from the @first on, no other. */
+static void expect_held(struct kunit *test, const struct stage *stage,
+			size_t first, size_t nr, bool pinned, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < STAGE_PAGES; i++) {
+		struct folio *folio = page_folio(stage->own[i]);
+		bool held = i >= first && i < first + nr;
+		int refs = folio_ref_count(folio) - folio_mapcount(folio) - 1;
+
+		KUNIT_EXPECT_EQ_MSG(test, folio_maybe_dma_pinned(folio),
+				    held && pinned, "%s: page %zu", name, i);
+		/* How many references a pin counts for is the kernel's. */
+		if (held && pinned)
+			KUNIT_EXPECT_GT_MSG(test, refs, 1, "%s: page %zu",
+					    name, i);
+		else
+			KUNIT_EXPECT_EQ_MSG(test, refs, held, "%s: page %zu",
+					    name, i);
+	}
+}
+
+/**
+ * struct holder - somebody who holds a lock, an mm's for writing or a folio's
+ * @work: what holds it
+ * @mm: whose lock it is, or NULL
+ * @folio: or this one's
+ * @victim: whom to kill when the lock is held, or NULL
+ * @held: it is
+ * @enough: it need not any longer
+ * @timed_out: nobody has said so for so long that somebody waits for the lock
+ *
+ * Not the test thread itself: a lock waited for that must not be would then
+ * never come, and not just be late.
+ */
+struct holder {
+	struct work_struct work;
+	struct mm_struct *mm;
+	struct folio *folio;
+	struct task_struct *victim;
+	struct completion held;
+	struct completion enough;
+	bool timed_out;
+};
+
+static void hold(struct work_struct *work)
+{
+	struct holder *holder = container_of(work, struct holder, work);
+
+	if (holder->mm)
+		mmap_write_lock(holder->mm);
+	else
+		folio_lock(holder->folio);
+	complete(&holder->held);
+	if (holder->victim) {
+		/* Let it come to where it waits. */
+		msleep(50);
+		send_sig(SIGKILL, holder->victim, 1);
+	}
+	holder->timed_out = !wait_for_completion_timeout(&holder->enough,
+							 5 * HZ);
+	if (holder->mm)
+		mmap_write_unlock(holder->mm);
+	else
+		folio_unlock(holder->folio);
+}
+
+/* Nothing may assert before release_lock(). */
+static void hold_lock(struct holder *holder, struct mm_struct *mm,
+		      struct folio *folio, struct task_struct *victim)
+{
+	holder->mm = mm;
+	holder->folio = folio;
+	holder->victim = victim;
+	holder->timed_out = false;
+	init_completion(&holder->held);
+	init_completion(&holder->enough);
+	INIT_WORK_ONSTACK(&holder->work, hold);
+	schedule_work(&holder->work);
+	wait_for_completion(&holder->held);
+}
+
+/* Return: true if the lock was held until now. */
+static bool release_lock(struct holder *holder)
+{
+	complete(&holder->enough);
+	flush_work(&holder->work);
+	destroy_work_on_stack(&holder->work);
+	return !holder->timed_out;
+}
+
+static void a_pinned_page_serves_the_next_move(struct kunit *test)
+{
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct pvmread_engine *eng = engine(test, PVMREAD_PIN, 0);
+	struct outcome out;
+
+	out = piece(p, eng, 0, PG(3) + 100, 8);
+	expect_outcome(test, out, PG(3) + 100, 8, 0, "first");
+	expect_held(test, stage, 3, 1, true, "after the first");
+	KUNIT_EXPECT_EQ(test, stage->faults, 1);
+
+	/* Whatever becomes of the mapping: nobody looks. */
+	KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(3), PAGE_SIZE));
+	out = piece(p, eng, 8, PG(4) - 300, 300);
+	expect_outcome(test, out, PG(4) - 300, 300, 0, "second");
+	expect_held(test, stage, 3, 1, true, "after the second");
+	expect_here(test, 0, PG(3) + 100, 8, "first");
+	expect_here(test, 8, PG(4) - 300, 300, "second");
+
+	pvmread_engine_unpin(eng);
+	expect_held(test, stage, 0, 0, true, "unpinned");
+	blank(test, PAGE_SIZE);
+	out = piece(p, eng, 0, PG(3) + 100, 8);
+	expect_outcome(test, out, PG(3) + 100, 0, -EIO, "third");
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_from_user(p->buf, (void __user *)p->here, 8));
+	KUNIT_EXPECT_NULL(test, memchr_inv(p->buf, UNTOUCHED, 8));
+	expect_held(test, stage, 0, 0, true, "after the third");
+}
+
+static void pages_stay_pinned_until_others_are_needed(struct kunit *test)
+{
+	static const struct {
+		const char *name;
+		size_t at, len;
+		/* What is pinned then. */
+		size_t first, nr;
+	} rows[] = {
+		{ "as many as there is room for", 0, PG(16), 0, 16 },
+		{ "some of them", PG(4) + 9, PG(2), 0, 16 },
+		{ "the first byte of them", 0, 1, 0, 16 },
+		{ "the last byte of them", PG(16) - 1, 1, 0, 16 },
+		{ "nothing", PG(30), 0, 0, 16 },
+		{ "others", PG(20), PG(2), 20, 2 },
+		{ "the last byte of two", PG(22) - 1, 1, 20, 2 },
+		{ "the first behind", PG(22), 1, 22, 1 },
+		{ "the last before", PG(22) - 1, 1, 21, 1 },
+		{ "from before into one", PG(21) - 1, 2, 20, 2 },
+		{ "from the last to those behind", PG(21) + 5, PG(2), 22, 2 },
+		{ "two more than there is room for", 1, PG(17), 16, 2 },
+		{ "twice as many and one", 0, PG(33), 32, 1 },
+		{ "the last again", PG(32) + 7, 10, 32, 1 },
+	};
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct pvmread_engine *eng = engine(test, PVMREAD_PIN, 0);
+	size_t i;
+
+	touch(test, 0, STAGE_PAGES);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct outcome out;
+
+		blank(test, PG(STAGE_PAGES));
+		out = piece(p, eng, 3, rows[i].at, rows[i].len);
+		expect_outcome(test, out, rows[i].at, rows[i].len, 0,
+			       rows[i].name);
+		expect_here(test, 3, rows[i].at, rows[i].len, rows[i].name);
+		expect_held(test, stage, rows[i].first, rows[i].nr, true,
+			    rows[i].name);
+	}
+
+	/* What cannot be had takes the place of what was, too. */
+	KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(10), PAGE_SIZE));
+	expect_outcome(test, piece(p, eng, 0, PG(8), PG(4)), PG(8), PG(2), -EIO,
+		       "into a hole");
+	expect_held(test, stage, 0, 0, true, "into a hole");
+	expect_let_go(test, "at the end");
+}
+
+static void moves_longer_than_the_room_for_pages_arrive_whole(struct kunit *test)
+{
+	static const struct {
+		unsigned long room;
+		size_t pages, first, nr;
+	} rows[] = {
+		{ 0, 16, 0, 16 }, { 0, 17, 16, 1 }, { 0, 33, 32, 1 },
+		{ 1, 33, 32, 1 }, { 16, 17, 16, 1 }, { 17, 17, 0, 17 },
+		{ 17, 18, 17, 1 }, { 17, 33, 17, 16 }, { 33, 33, 0, 33 },
+		{ ULONG_MAX, 40, 0, 40 },
+	};
+	const size_t most = PVMREAD_MAX_PIN;
+	struct seg seg = { 5, PG(most + 2) - 5 };
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct pvmread_engine *eng;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t len = PG(rows[i].pages);
+
+		blank(test, len);
+		eng = engine(test, PVMREAD_PIN, rows[i].room);
+		expect_outcome(test, piece(p, eng, 0, 0, len), 0, len, 0,
+			       "move");
+		expect_here(test, 0, 0, len, "move");
+		expect_held(test, stage, rows[i].first, rows[i].nr, true,
+			    "move");
+		kunit_release_action(test, release_engine, eng);
+		expect_held(test, stage, 0, 0, true, "released");
+	}
+
+	/* However many are asked for, no pin takes more than the limit. */
+	if (most + 2 > ARENA_PAGES)
+		kunit_skip(test, "the arena is too small for the most pages");
+	KUNIT_ASSERT_EQ(test, 0, remote_map(p, NULL, 0, PG(STAGE_PAGES),
+					    PROT_READ | PROT_WRITE,
+					    MAP_ANONYMOUS | MAP_PRIVATE));
+	fill(test, PG(most + 2));
+	eng = engine(test, PVMREAD_PIN, most + 2);
+	expect_outcome(test, piece(p, eng, 5, 5, seg.len), 5, seg.len, 0,
+		       "the most");
+	expect_read(test, &seg, 1, &seg, seg.len, PG(most + 2));
+	for (i = most - 1; i < most + 2; i++) {
+		struct folio *folio = page_folio(remote_page(test, PG(i)));
+
+		KUNIT_EXPECT_EQ_MSG(test, folio_maybe_dma_pinned(folio),
+				    i >= most, "page %zu", i);
+	}
+}
+
+static void giving_back_nothing_or_twice_is_harmless(struct kunit *test)
+{
+	/* With page pointers of its own, and with allocated ones. */
+	static const unsigned long rooms[] = { 0, PVMREAD_STACK_PAGES + 1 };
+	static const u32 flags[] = { 0, PVMREAD_PIN, PVMREAD_WRITE };
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct pvmread_engine *eng;
+	struct outcome out;
+	size_t i, f;
+
+	KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(10), PAGE_SIZE));
+	for (i = 0; i < ARRAY_SIZE(rooms); i++) {
+		for (f = 0; f < ARRAY_SIZE(flags); f++) {
+			eng = engine(test, flags[f], rooms[i]);
+			pvmread_engine_unpin(eng);
+			pvmread_engine_unpin(eng);
+			kunit_release_action(test, release_engine, eng);
+			expect_held(test, stage, 0, 0, false, "never used");
+
+			eng = engine(test, flags[f], rooms[i]);
+			out = piece(p, eng, 0, PG(1), PG(3));
+			expect_outcome(test, out, PG(1), PG(3), 0, "move");
+			expect_held(test, stage, 1, 3, flags[f], "move");
+			pvmread_engine_unpin(eng);
+			expect_held(test, stage, 0, 0, false, "unpinned");
+			pvmread_engine_unpin(eng);
+			expect_held(test, stage, 0, 0, false, "twice");
+			kunit_release_action(test, release_engine, eng);
+			expect_held(test, stage, 0, 0, false, "then released");
+
+			eng = engine(test, flags[f], rooms[i]);
+			piece(p, eng, 0, PG(1), PG(3));
+			kunit_release_action(test, release_engine, eng);
+			expect_held(test, stage, 0, 0, false, "released");
+
+			eng = engine(test, flags[f], rooms[i]);
+			piece(p, eng, 0, PG(1), PG(3));
+			out = piece(p, eng, 0, PG(10), 1);
+			expect_outcome(test, out, PG(10), 0, -EIO, "hole");
+			expect_held(test, stage, 0, 0, false, "hole");
+			kunit_release_action(test, release_engine, eng);
+			expect_held(test, stage, 0, 0, false, "after a hole");
+		}
+	}
+}
+
+#if defined(CONFIG_FAULT_INJECTION) && defined(CONFIG_FAILSLAB)
+static void an_init_that_failed_holds_nothing(struct kunit *test)
+{
+	struct pvmread_engine *eng;
+	int ret;
+
+	eng = kunit_kmalloc(test, sizeof(*eng), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, eng);
+	memset(eng, UNTOUCHED, sizeof(*eng));
+	current->fail_nth = 1;
+	ret = pvmread_engine_init(eng, PVMREAD_PIN, PVMREAD_STACK_PAGES + 1);
+	current->fail_nth = 0;
+	pvmread_engine_unpin(eng);
+	pvmread_engine_release(eng);
+	if (!ret)
+		kunit_skip(test, "failslab spares GFP_KERNEL: write N to its ignore-gfp-wait");
+	KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
+
+	/* What needs no allocation cannot fail. */
+	current->fail_nth = 1;
+	ret = pvmread_engine_init(eng, PVMREAD_PIN, PVMREAD_STACK_PAGES);
+	KUNIT_EXPECT_EQ(test, current->fail_nth, 1);
+	current->fail_nth = 0;
+	KUNIT_EXPECT_EQ(test, ret, 0);
+	if (!ret)
+		pvmread_engine_release(eng);
+}
+#else
+static void an_init_that_failed_holds_nothing(struct kunit *test)
+{
+	kunit_skip(test, "the kernel has no CONFIG_FAILSLAB");
+}
+#endif
+
+static void flags_decide_on_reference_pin_and_dirt(struct kunit *test)
+{
+	static const struct {
+		const char *name;
+		u32 flags;
+		bool pinned;
+	} rows[] = {
+		{ "read", 0, false },
+		{ "read, PIN", PVMREAD_PIN, true },
+		{ "read, NOWAIT", PVMREAD_NOWAIT, false },
+		{ "read, NOWAIT, PIN", PVMREAD_NOWAIT | PVMREAD_PIN, true },
+		{ "read, RESIDENT", PVMREAD_RESIDENT, false },
+		{ "read, RESIDENT, PIN", PVMREAD_RESIDENT | PVMREAD_PIN,
+		  false },
+		{ "read, RESIDENT, NOWAIT, PIN",
+		  PVMREAD_RESIDENT | PVMREAD_NOWAIT | PVMREAD_PIN, false },
+		{ "read, flags of no concern", PVMREAD_PIDFD | PVMREAD_STOP,
+		  false },
+		{ "write", PVMREAD_WRITE, true },
+		{ "write, PIN", PVMREAD_WRITE | PVMREAD_PIN, true },
+		{ "write, RESIDENT", PVMREAD_WRITE | PVMREAD_RESIDENT, true },
+		{ "write, NOWAIT", PVMREAD_WRITE | PVMREAD_NOWAIT, true },
+	};
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	size_t i, k;
+
+	/* Dirty in the page table: then a pin alone does not dirty the page. */
+	touch(test, 0, STAGE_PAGES);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		bool write = rows[i].flags & PVMREAD_WRITE;
+		struct pvmread_engine *eng = engine(test, rows[i].flags, 0);
+		struct outcome out;
+
+		for (k = 0; k < STAGE_PAGES; k++) {
+			struct folio *folio = page_folio(stage->own[k]);
+
+			folio_lock(folio);
+			folio_clear_dirty(folio);
+			folio_unlock(folio);
+		}
+		out = piece(p, eng, 0, PG(5) - 4, 8);
+		expect_outcome(test, out, PG(5) - 4, 8, 0, rows[i].name);
+		expect_held(test, stage, 4, 2, rows[i].pinned, rows[i].name);
+		for (k = 0; k < STAGE_PAGES; k++)
+			KUNIT_EXPECT_FALSE_MSG(test, PageDirty(stage->own[k]),
+					       "%s: page %zu, before",
+					       rows[i].name, k);
+		pvmread_engine_unpin(eng);
+		expect_held(test, stage, 0, 0, false, rows[i].name);
+		for (k = 0; k < STAGE_PAGES; k++)
+			KUNIT_EXPECT_EQ_MSG(test, !!PageDirty(stage->own[k]),
+					    write && (k == 4 || k == 5),
+					    "%s: page %zu", rows[i].name, k);
+	}
+}
+
+/* --- resident ------------------------------------------------------------ */
+
+/* Without a fault: has the target mapped the page, in a way to be read? */
+static bool remote_maps(struct pair *p, size_t at)
+{
+	struct page *page;
+	int locked = 1;
+	long got;
+
+	mmap_read_lock(p->remote);
+	got = get_user_pages_remote(p->remote, p->there + at, 1, FOLL_NOFAULT,
+				    &page, &locked);
+	if (locked)
+		mmap_read_unlock(p->remote);
+	if (got == 1)
+		put_page(page);
+	return got == 1;
+}
+
+static s64 remote_rss(struct pair *p)
+{
+	return percpu_counter_sum_positive(&p->remote->rss_stat[MM_FILEPAGES]) +
+	       percpu_counter_sum_positive(&p->remote->rss_stat[MM_ANONPAGES]) +
+	       percpu_counter_sum_positive(&p->remote->rss_stat[MM_SHMEMPAGES]);
+}
+
+/* Each character is a page: untouched, read (the zero page), written, a hole. */
+static void lay_out(struct kunit *test, const char *pages)
+{
+	struct pair *p = test->priv;
+	size_t i;
+	u8 byte;
+
+	/* As a stack: no huge page comes along with the one that is touched. */
+	KUNIT_ASSERT_EQ(test, 0, remote_map(p, NULL, 0, PG(strlen(pages)),
+					    PROT_READ | PROT_WRITE,
+					    MAP_ANONYMOUS | MAP_PRIVATE |
+					    MAP_STACK));
+	for (i = 0; pages[i]; i++) {
+		switch (pages[i]) {
+		case 'r':
+			KUNIT_ASSERT_EQ(test, 0,
+					remote_read(p, PG(i), &byte, 1));
+			break;
+		case 'w':
+			touch(test, i, 1);
+			break;
+		case '-':
+			KUNIT_ASSERT_EQ(test, 0,
+					remote_unmap(p, PG(i), PAGE_SIZE));
+			break;
+		}
+	}
+}
+
+static void resident_moves_what_is_mapped_and_no_more(struct kunit *test)
+{
+	static const struct {
+		const char *pages;
+		bool write;
+		size_t at, len, moved;
+		int reason;
+	} rows[] = {
+		{ "u", false, 0, 8, 0, -EIO },
+		{ "u", true, 0, 8, 0, -EIO },
+		{ "w", false, 9, 8, 8 },
+		{ "w", true, 9, 8, 8 },
+		/* The zero page is there to be read, but it is not theirs. */
+		{ "r", false, 9, 8, 8 },
+		{ "r", true, 9, 8, 0, -EIO },
+		{ "-", false, 9, 8, 0, -EIO },
+		{ "wru", false, 5, PG(3) - 5, PG(2) - 5, -EIO },
+		{ "wru", true, 5, PG(3) - 5, PG(1) - 5, -EIO },
+		{ "wwuw", false, 0, PG(4), PG(2), -EIO },
+		{ "wwuw", true, 100, PG(3), PG(2) - 100, -EIO },
+		{ "uw", false, PG(1) - 1, 2, 0, -EIO },
+		{ "ww-w", false, 7, PG(3), PG(2) - 7, -EIO },
+		/* Over what one pin takes, and at its end. */
+		{ "wwwwwwwwwwwwwwwwu", false, 0, PG(17), PG(16), -EIO },
+		{ "wwwwwwwwwwwwwwwwrwuw", false, 0, PG(20), PG(18), -EIO },
+	};
+	/* To read, RESIDENT means a reference and not a pin. */
+	static const u32 flags[] = {
+		0, PVMREAD_PIN, PVMREAD_NOWAIT, PVMREAD_PIN | PVMREAD_NOWAIT
+	};
+	struct pair *p = test->priv;
+	size_t i, k, f;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (f = 0; f < ARRAY_SIZE(flags); f++) {
+			struct pvmread_engine *eng;
+			struct outcome out;
+			s64 before;
+
+			lay_out(test, rows[i].pages);
+			eng = engine(test, flags[f] | PVMREAD_RESIDENT |
+				     (rows[i].write ? PVMREAD_WRITE : 0), 0);
+			before = remote_rss(p);
+			out = piece(p, eng, 0, rows[i].at, rows[i].len);
+			expect_outcome(test, out, rows[i].at, rows[i].moved,
+				       rows[i].reason, rows[i].pages);
+			KUNIT_EXPECT_EQ_MSG(test, remote_rss(p), before, "%s",
+					    rows[i].pages);
+			for (k = 0; rows[i].pages[k]; k++)
+				KUNIT_EXPECT_EQ_MSG(test,
+						    remote_maps(p, PG(k)),
+						    rows[i].pages[k] == 'r' ||
+						    rows[i].pages[k] == 'w',
+						    "%s: page %zu",
+						    rows[i].pages, k);
+			kunit_release_action(test, release_engine, eng);
+		}
+	}
+}
+
+static void resident_asks_no_fault_handler(struct kunit *test)
+{
+	static const u32 flags[] = {
+		0, PVMREAD_PIN, PVMREAD_WRITE, PVMREAD_NOWAIT,
+		PVMREAD_WRITE | PVMREAD_NOWAIT
+	};
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct pvmread_engine *eng;
+	struct outcome out;
+	size_t f;
+
+	touch(test, 0, 2);
+	stage->faults = 0;
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		eng = engine(test, flags[f] | PVMREAD_RESIDENT, 0);
+		out = piece(p, eng, 0, PG(1) + 9, PG(2));
+		expect_outcome(test, out, PG(1) + 9, PG(1) - 9, -EIO, "move");
+		if (!(flags[f] & PVMREAD_WRITE)) {
+			out = string(p, eng, 0, PG(1), PG(2) + 1, PG(1));
+			expect_outcome(test, out, PG(2) + 1, 0, -EIO,
+				       "string");
+		}
+		KUNIT_EXPECT_EQ(test, stage->faults, 0);
+		kunit_release_action(test, release_engine, eng);
+	}
+
+	/* Who may fault has it asked. */
+	eng = engine(test, 0, 0);
+	out = piece(p, eng, 0, PG(1) + 9, PG(2));
+	expect_outcome(test, out, PG(1) + 9, PG(2), 0, "not resident");
+	KUNIT_EXPECT_EQ(test, stage->faults, 2);
+}
+
+/* --- waiting ------------------------------------------------------------- */
+
+static void nowait_does_not_wait_for_mmap_lock(struct kunit *test)
+{
+	static const u32 flags[] = {
+		0, PVMREAD_PIN, PVMREAD_WRITE, PVMREAD_RESIDENT
+	};
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	size_t f;
+
+	touch(test, 0, 2);
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		bool write = flags[f] & PVMREAD_WRITE;
+		struct outcome before, same, other, back, str = {}, after;
+		struct pvmread_engine *eng;
+		struct holder holder;
+		bool held;
+
+		eng = engine(test, flags[f] | PVMREAD_NOWAIT, 0);
+		before = piece(p, eng, PG(9), 8, 8);
+		hold_lock(&holder, p->remote, NULL, NULL);
+		/* What is pinned needs no lock. */
+		same = piece(p, eng, PG(9), 100, 8);
+		other = piece(p, eng, PG(9), PG(1) - 8, 16);
+		back = piece(p, eng, PG(9), 100, 8);
+		if (!write)
+			str = string(p, eng, PG(9), 8, PG(1), 8);
+		held = release_lock(&holder);
+		after = piece(p, eng, PG(9), PG(1) - 8, 16);
+
+		KUNIT_EXPECT_TRUE_MSG(test, held, "somebody has waited");
+		expect_outcome(test, before, 8, 8, 0, "before");
+		expect_outcome(test, same, 100, 8, 0, "the pinned page");
+		/* Eight bytes of the pinned page, none of the next. */
+		expect_outcome(test, other, PG(1) - 8, 8, -EAGAIN, "another");
+		expect_outcome(test, back, 100, 0, -EAGAIN, "no longer pinned");
+		if (!write)
+			expect_outcome(test, str, PG(1), 0, -EAGAIN, "string");
+		expect_outcome(test, after, PG(1) - 8, 16, 0, "afterwards");
+		expect_held(test, stage, 0, 2, flags[f] == PVMREAD_PIN || write,
+			    "afterwards");
+		expect_let_go(test, "afterwards");
+		kunit_release_action(test, release_engine, eng);
+	}
+}
+
+static void nowait_does_not_wait_for_a_fault(struct kunit *test)
+{
+	static const u32 flags[] = { 0, PVMREAD_PIN, PVMREAD_WRITE };
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	size_t f;
+
+	/* Or its faults are not asked at all. */
+	give_cache(test, stage);
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		/* Pages that no round has had mapped before. */
+		size_t at = PG(10 * f);
+		struct pvmread_engine *eng;
+		struct outcome out;
+
+		stage->scenes[10 * f] = LATER;
+		stage->scenes[10 * f + 3] = LATER;
+		stage->faults = 0;
+		stage->nowait = 0;
+		eng = engine(test, flags[f] | PVMREAD_NOWAIT, 0);
+		out = piece(p, eng, 0, at + 9, PG(1));
+		expect_outcome(test, out, at + 9, 0, -EAGAIN, "first page");
+		expect_held(test, stage, 0, 0, false, "first page");
+		expect_let_go(test, "first page");
+		out = piece(p, eng, 0, at + PG(1) + 9, PG(5));
+		expect_outcome(test, out, at + PG(1) + 9, PG(2) - 9, -EAGAIN,
+			       "third page");
+		expect_held(test, stage, 0, 0, false, "third page");
+		expect_let_go(test, "third page");
+		/* Asked for, all four of them, and only so. */
+		KUNIT_EXPECT_GE(test, stage->faults, 4);
+		KUNIT_EXPECT_EQ(test, stage->nowait, stage->faults);
+
+		/* It has come. */
+		stage->scenes[10 * f + 3] = READY;
+		out = piece(p, eng, 0, at + PG(1) + 9, PG(5));
+		expect_outcome(test, out, at + PG(1) + 9, PG(5), 0, "ready");
+		kunit_release_action(test, release_engine, eng);
+
+		/* Who may wait for it does so, and not with the lock. */
+		stage->nowait = 0;
+		eng = engine(test, flags[f], 0);
+		out = piece(p, eng, 0, at + 9, PG(6));
+		expect_outcome(test, out, at + 9, PG(6), 0, "waited for");
+		KUNIT_EXPECT_EQ(test, stage->nowait, 0);
+		expect_held(test, stage, 10 * f, 7, flags[f], "waited for");
+		expect_let_go(test, "waited for");
+		kunit_release_action(test, release_engine, eng);
+	}
+}
+
+static void nowait_takes_of_a_file_what_its_cache_holds(struct kunit *test)
+{
+	enum { NONE = PROT_NONE, RO = PROT_READ, RW = PROT_READ | PROT_WRITE };
+	/* The file has six pages, the cache the first four of them. */
+	static const struct {
+		const char *name;
+		unsigned long prot;
+		bool write;
+		size_t at, len, moved;
+		int reason;
+	} rows[] = {
+		{ "cached", RW, false, 9, PG(2), PG(2) },
+		{ "cached, to write", RW, true, 9, PG(2), PG(2) },
+		{ "not cached", RW, false, PG(4) + 9, 8, 0, -EAGAIN },
+		{ "not cached, to write", RW, true, PG(4) + 9, 8, 0, -EAGAIN },
+		{ "up to what is not cached", RW, false, PG(2) + 9, PG(3),
+		  PG(2) - 9, -EAGAIN },
+		{ "up to what is not cached, to write", RW, true, PG(2) + 9,
+		  PG(3), PG(2) - 9, -EAGAIN },
+		{ "cached, read-only, to write", RO, true, 9, 8, 0, -EIO },
+		{ "cached, no access", NONE, false, 9, 8, 0, -EIO },
+		/* What no waiting helps with is not to be waited for. */
+		{ "not cached, read-only, to write", RO, true, PG(4) + 9, 8, 0,
+		  -EIO },
+		{ "not cached, no access", NONE, false, PG(4) + 9, 8, 0, -EIO },
+		{ "behind the end of the file", RW, false, PG(6) + 9, 8, 0,
+		  -EIO },
+	};
+	static const unsigned long kinds[] = { MAP_SHARED, MAP_PRIVATE };
+	struct pair *p = test->priv;
+	struct file *file = pattern_file(test, 4, 6);
+	struct pvmread_engine *eng;
+	struct outcome out;
+	size_t i, k;
+
+	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
+		for (i = 0; i < ARRAY_SIZE(rows); i++) {
+			bool write = rows[i].write;
+
+			/* The page tables are empty again. */
+			KUNIT_ASSERT_EQ(test, 0,
+					remote_map(p, file, 0, PG(8),
+						   rows[i].prot, kinds[k]));
+			blank(test, PG(3));
+			eng = engine(test, PVMREAD_NOWAIT |
+				     (write ? PVMREAD_WRITE : 0), 0);
+			out = piece(p, eng, 0, rows[i].at, rows[i].len);
+			expect_outcome(test, out, rows[i].at, rows[i].moved,
+				       rows[i].reason, rows[i].name);
+			expect_let_go(test, rows[i].name);
+			kunit_release_action(test, release_engine, eng);
+			if (!write)
+				expect_here(test, 0, rows[i].at, rows[i].moved,
+					    rows[i].name);
+			/* Not even a look at no bytes may bring a page in. */
+			if (!write || !rows[i].moved)
+				continue;
+			KUNIT_ASSERT_EQ(test, 0,
+					remote_read(p, rows[i].at, p->buf,
+						    rows[i].moved));
+			KUNIT_EXPECT_NULL_MSG(test,
+					      memchr_inv(p->buf, UNTOUCHED,
+							 rows[i].moved),
+					      "%s", rows[i].name);
+			refill(test, file, 4);
+		}
+	}
+
+	/* Who may wait has the rest brought in. */
+	eng = engine(test, 0, 0);
+	expect_outcome(test, piece(p, eng, 0, 9, PG(6) - 9), 9, PG(6) - 9, 0,
+		       "may wait");
+	expect_outcome(test, piece(p, eng, 0, PG(6) + 9, 8), PG(6) + 9, 0, -EIO,
+		       "may wait");
+}
+
+static void nowait_does_not_wait_for_a_cached_page(struct kunit *test)
+{
+	static const struct {
+		unsigned long kind;
+		u32 flags;
+	} rows[] = {
+		{ MAP_SHARED, 0 }, { MAP_SHARED, PVMREAD_WRITE },
+		{ MAP_PRIVATE, PVMREAD_PIN }, { MAP_PRIVATE, PVMREAD_WRITE },
+	};
+	struct pair *p = test->priv;
+	struct file *file = pattern_file(test, 4, 4);
+	struct folio *folio;
+	int before;
+	size_t i;
+
+	folio = filemap_get_folio(file->f_mapping, 2);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(folio));
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, drop_page,
+							   &folio->page));
+	if (folio_test_large(folio))
+		kunit_skip(test, "the file's pages are one large folio");
+	before = folio_ref_count(folio);
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct outcome locked, old, mapped, after;
+		struct pvmread_engine *eng;
+		struct holder holder;
+		bool held;
+
+		KUNIT_ASSERT_EQ(test, 0,
+				remote_map(p, file, 0, PG(4),
+					   PROT_READ | PROT_WRITE,
+					   rows[i].kind));
+		eng = engine(test, rows[i].flags | PVMREAD_NOWAIT, 0);
+		hold_lock(&holder, NULL, folio, NULL);
+		locked = piece(p, eng, 0, 9, PG(4) - 9);
+		held = release_lock(&holder);
+		KUNIT_EXPECT_TRUE_MSG(test, held, "somebody has waited");
+		expect_outcome(test, locked, 9, PG(2) - 9, -EAGAIN, "locked");
+		expect_let_go(test, "locked");
+
+		/* One that is being read in, or could not be. */
+		folio_lock(folio);
+		folio_clear_uptodate(folio);
+		folio_unlock(folio);
+		old = piece(p, eng, 0, 9, PG(4) - 9);
+		folio_lock(folio);
+		folio_mark_uptodate(folio);
+		folio_unlock(folio);
+		expect_outcome(test, old, 9, PG(2) - 9, -EAGAIN, "not uptodate");
+
+		after = piece(p, eng, 0, 9, PG(4) - 9);
+		expect_outcome(test, after, 9, PG(4) - 9, 0, "unlocked");
+		pvmread_engine_unpin(eng);
+		/* What is mapped needs no fault, and no folio's lock. */
+		hold_lock(&holder, NULL, folio, NULL);
+		mapped = piece(p, eng, 0, 9, PG(4) - 9);
+		held = release_lock(&holder);
+		KUNIT_EXPECT_TRUE_MSG(test, held, "somebody has waited");
+		expect_outcome(test, mapped, 9, PG(4) - 9, 0, "mapped");
+		kunit_release_action(test, release_engine, eng);
+	}
+	KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, 0, PG(4)));
+	KUNIT_EXPECT_LE(test, abs(folio_ref_count(folio) - before), LRU_SLACK);
+}
+
+static void nowait_asks_no_file_system_for_a_write(struct kunit *test)
+{
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct pvmread_engine *eng, *reader, *waiter;
+	struct outcome out;
+
+	stage->file_system = true;
+	map_stage(test, stage, stage->file, MAP_SHARED);
+	give_cache(test, stage);
+	eng = engine(test, PVMREAD_WRITE | PVMREAD_NOWAIT, 0);
+	reader = engine(test, PVMREAD_NOWAIT, 0);
+	waiter = engine(test, PVMREAD_WRITE, 0);
+
+	out = piece(p, eng, 0, PG(1) + 9, PG(2));
+	expect_outcome(test, out, PG(1) + 9, 0, -EAGAIN, "not mapped");
+	KUNIT_EXPECT_EQ(test, stage->faults, 0);
+	/* To read it does not matter, and then it is mapped read-only. */
+	out = piece(p, reader, 0, PG(1) + 9, PG(2));
+	expect_outcome(test, out, PG(1) + 9, PG(2), 0, "to read");
+	out = piece(p, eng, 0, PG(1) + 9, PG(2));
+	expect_outcome(test, out, PG(1) + 9, 0, -EAGAIN, "mapped read-only");
+	KUNIT_EXPECT_EQ(test, stage->mkwrites, 0);
+
+	out = piece(p, waiter, 0, PG(1) + 9, PG(1));
+	expect_outcome(test, out, PG(1) + 9, PG(1), 0, "may wait");
+	KUNIT_EXPECT_EQ(test, stage->mkwrites, 2);
+	out = piece(p, eng, 0, PG(1) + 9, PG(2));
+	expect_outcome(test, out, PG(1) + 9, PG(2) - 9, -EAGAIN,
+		       "mapped writable");
+	KUNIT_EXPECT_EQ(test, stage->mkwrites, 2);
+
+	/* Of a private mapping nothing goes back to the file. */
+	map_stage(test, stage, stage->file, MAP_PRIVATE);
+	out = piece(p, eng, 0, PG(1) + 9, PG(2));
+	expect_outcome(test, out, PG(1) + 9, PG(2), 0, "private");
+	KUNIT_EXPECT_EQ(test, stage->mkwrites, 2);
+}
+
+static void nowait_brings_in_a_page_that_is_at_hand(struct kunit *test)
+{
+	struct pair *p = test->priv;
+	struct pvmread_engine *eng;
+	struct outcome out;
+
+	lay_out(test, "uuuuuu");
+	eng = engine(test, PVMREAD_NOWAIT, 0);
+	out = piece(p, eng, 0, 9, PG(2));
+	expect_outcome(test, out, 9, PG(2), 0, "read");
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_from_user(p->buf, (void __user *)p->here, PG(2)));
+	KUNIT_EXPECT_NULL(test, memchr_inv(p->buf, 0, PG(2)));
+	kunit_release_action(test, release_engine, eng);
+
+	blank(test, PG(2));
+	eng = engine(test, PVMREAD_NOWAIT | PVMREAD_WRITE, 0);
+	out = piece(p, eng, 0, PG(3) + 9, PG(2));
+	expect_outcome(test, out, PG(3) + 9, PG(2), 0, "write");
+	KUNIT_ASSERT_EQ(test, 0, remote_read(p, PG(3) + 9, p->buf, PG(2)));
+	KUNIT_EXPECT_NULL(test, memchr_inv(p->buf, UNTOUCHED, PG(2)));
+}
+
+static void the_reason_is_what_the_fault_has_found(struct kunit *test)
+{
+	static const struct {
+		const char *name;
+		enum scene scene;
+		int reason;
+	} rows[] = {
+		{ "no memory", NO_MEMORY, -ENOMEM },
+		{ "no page", NO_PAGE, -EIO },
+		{ "a poisoned page", POISONED, -EIO },
+	};
+	static const u32 flags[] = {
+		0, PVMREAD_PIN, PVMREAD_WRITE, PVMREAD_NOWAIT,
+		PVMREAD_WRITE | PVMREAD_NOWAIT
+	};
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct pvmread_engine *eng;
+	struct outcome out;
+	size_t i, f;
+
+	give_cache(test, stage);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		stage->scenes[10] = rows[i].scene;
+		for (f = 0; f < ARRAY_SIZE(flags); f++) {
+			eng = engine(test, flags[f], 0);
+			out = piece(p, eng, 0, PG(10) + 9, 8);
+			expect_outcome(test, out, PG(10) + 9, 0, rows[i].reason,
+				       rows[i].name);
+			out = piece(p, eng, 0, PG(8) + 9, PG(4));
+			expect_outcome(test, out, PG(8) + 9, PG(2) - 9,
+				       rows[i].reason, rows[i].name);
+			expect_held(test, stage, 0, 0, false, rows[i].name);
+			expect_let_go(test, rows[i].name);
+			kunit_release_action(test, release_engine, eng);
+		}
+		eng = engine(test, 0, 0);
+		out = string(p, eng, 0, PG(1), PG(10) + 9, PG(1));
+		expect_outcome(test, out, PG(10) + 9, 0, rows[i].reason,
+			       rows[i].name);
+		expect_let_go(test, rows[i].name);
+	}
+}
+
+/* This thread is a kernel's: it can be killed only if it says so. */
+static void be_mortal(void)
+{
+	allow_signal(SIGKILL);
+}
+
+static void be_immortal(void)
+{
+	flush_signals(current);
+	disallow_signal(SIGKILL);
+}
+
+static void a_killed_caller_is_answered_eintr(struct kunit *test)
+{
+	static const u32 flags[] = {
+		0, PVMREAD_PIN, PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT
+	};
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	size_t f;
+
+	touch(test, 0, 20);
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		bool write = flags[f] & PVMREAD_WRITE;
+		struct pvmread_engine *eng = engine(test, flags[f], 0);
+		struct outcome moved, str = {}, waited;
+		struct holder holder;
+		bool held, killed;
+
+		/* Before it begins. */
+		be_mortal();
+		send_sig(SIGKILL, current, 1);
+		killed = fatal_signal_pending(current);
+		moved = piece(p, eng, 0, PG(1) + 9, PG(3));
+		if (!write)
+			str = string(p, eng, 0, PG(1), PG(1) + 9, PG(1));
+		be_immortal();
+		KUNIT_EXPECT_TRUE(test, killed);
+		expect_outcome(test, moved, PG(1) + 9, 0, -EINTR, "move");
+		if (!write)
+			expect_outcome(test, str, PG(1) + 9, 0, -EINTR,
+				       "string");
+		expect_held(test, stage, 0, 0, false, "killed before");
+		expect_let_go(test, "killed before");
+
+		/* While it waits for the lock; NOWAIT does not. */
+		be_mortal();
+		hold_lock(&holder, p->remote, NULL,
+			  flags[f] == PVMREAD_NOWAIT ? NULL : current);
+		waited = piece(p, eng, 0, PG(1) + 9, PG(3));
+		held = release_lock(&holder);
+		be_immortal();
+		KUNIT_EXPECT_TRUE_MSG(test, held, "the kill came too late");
+		expect_outcome(test, waited, PG(1) + 9, 0,
+			       flags[f] == PVMREAD_NOWAIT ? -EAGAIN : -EINTR,
+			       "waiting for mmap_lock");
+		expect_held(test, stage, 0, 0, false, "killed waiting");
+		expect_let_go(test, "killed waiting");
+
+		kunit_release_action(test, release_engine, eng);
+	}
+
+	/* In the middle: what was pinned before is still moved. */
+	for (f = 0; f < 3; f++) {
+		struct pvmread_engine *eng = engine(test, flags[f], 0);
+		size_t at = PG(25 + 5 * f);
+		struct outcome out;
+
+		stage->scenes[25 + 5 * f + 2] = KILLED;
+		be_mortal();
+		out = piece(p, eng, 0, at + 9, PG(4));
+		be_immortal();
+		expect_outcome(test, out, at + 9, PG(2) - 9, -EINTR, "midway");
+		expect_held(test, stage, 0, 0, false, "midway");
+		expect_let_go(test, "midway");
+		if (!(flags[f] & PVMREAD_WRITE))
+			expect_here(test, 0, at + 9, PG(2) - 9, "midway");
+		kunit_release_action(test, release_engine, eng);
+	}
+}
+
+/* --- exit ---------------------------------------------------------------- */
+
+static void only_a_pin_holds_the_users_of_the_mm(struct kunit *test)
+{
+	static const u32 flags[] = {
+		0, PVMREAD_PIN, PVMREAD_WRITE, PVMREAD_NOWAIT
+	};
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	size_t f, i;
+
+	give_cache(test, stage);
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		for (i = 0; i < 2; i++) {
+			u32 held = i ? PVMREAD_HELD : 0;
+			size_t at = PG(10 * f + 5 * i);
+			struct pvmread_engine *eng;
+			struct outcome out;
+
+			eng = engine(test, flags[f] | held, 0);
+			out = piece(p, eng, 0, at, PG(2));
+			expect_outcome(test, out, at, PG(2), 0, "move");
+			/* While it pins; unless the caller does it. */
+			KUNIT_EXPECT_EQ(test, stage->users, held ? 1 : 2);
+			expect_let_go(test, "move");
+			out = piece(p, eng, 0, PG(STAGE_PAGES) - 1, 8);
+			expect_let_go(test, "move");
+			kunit_release_action(test, release_engine, eng);
+			expect_let_go(test, "released");
+		}
+	}
+}
+
+static void a_target_that_has_exited_is_answered_esrch(struct kunit *test)
+{
+	/* Writers last: the pattern is theirs. */
+	static const u32 flags[] = {
+		0, PVMREAD_PIN, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_WRITE
+	};
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	size_t f;
+
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		bool write = flags[f] & PVMREAD_WRITE;
+		struct mm_struct *mm = p->remote;
+		struct pvmread_engine *eng;
+		struct outcome out;
+
+		touch(test, 0, 10);
+		blank(test, PG(4));
+		eng = engine(test, flags[f], 0);
+		out = piece(p, eng, 0, PG(1), PG(2));
+		expect_outcome(test, out, PG(1), PG(2), 0, "alive");
+		mmgrab(mm);
+		mmput(mm);
+		KUNIT_EXPECT_EQ(test, atomic_read(&mm->mm_users), 0);
+
+		/* Pages that are pinned are there, and nothing else. */
+		expect_held(test, stage, 1, 2, write || flags[f] == PVMREAD_PIN,
+			    "pinned");
+		out = piece(p, eng, PG(2), PG(1) + 9, PG(2));
+		expect_outcome(test, out, PG(1) + 9, PG(2) - 9, -ESRCH,
+			       "pinned");
+		if (!write)
+			expect_here(test, PG(2), PG(1) + 9, PG(2) - 9,
+				    "pinned");
+		expect_held(test, stage, 0, 0, false, "let go");
+		out = piece(p, eng, 0, PG(1), 8);
+		expect_outcome(test, out, PG(1), 0, -ESRCH, "not pinned");
+		if (!write) {
+			out = string(p, eng, 0, 8, PG(1), 8);
+			expect_outcome(test, out, PG(1), 0, -ESRCH, "string");
+		}
+		kunit_release_action(test, release_engine, eng);
+		expect_held(test, stage, 0, 0, false, "released");
+
+		/* The arena stands where it stood. */
+		KUNIT_ASSERT_EQ(test, 0, new_remote(p));
+		mmdrop(mm);
+		map_stage(test, stage, NULL, MAP_ANONYMOUS | MAP_SHARED);
+	}
+}
+
+static void a_target_may_exit_while_its_pages_are_pinned(struct kunit *test)
+{
+	/* Writers last, as above. */
+	static const u32 flags[] = {
+		0, PVMREAD_PIN, PVMREAD_NOWAIT, PVMREAD_WRITE,
+		PVMREAD_NOWAIT | PVMREAD_WRITE
+	};
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	size_t f, i;
+
+	stage->scenes[5] = EXITED;
+	give_cache(test, stage);
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		bool nowait = flags[f] & PVMREAD_NOWAIT;
+		struct mm_struct *mm = p->remote;
+		struct pvmread_engine *eng;
+		struct outcome out;
+
+		blank(test, PG(3));
+		eng = engine(test, flags[f], 0);
+		mmgrab(mm);
+		stage->exited = false;
+		stage->closer = NULL;
+		out = piece(p, eng, 0, PG(4) + 9, PG(3) - 9);
+		/* The engine had the last reference, or it had none. */
+		if (!stage->exited)
+			mmput(mm);
+		KUNIT_EXPECT_TRUE(test, stage->exited);
+		KUNIT_EXPECT_EQ(test, atomic_read(&mm->mm_users), 0);
+		/* Who must not wait has one page at a time brought in. */
+		expect_outcome(test, out, PG(4) + 9, PG(nowait ? 2 : 3) - 9,
+			       nowait ? -ESRCH : 0, "exits");
+		if (!(flags[f] & PVMREAD_WRITE))
+			expect_here(test, 0, PG(4) + 9, PG(nowait ? 2 : 3) - 9,
+				    "exits");
+		kunit_release_action(test, release_engine, eng);
+		/* Who must not wait leaves it to others to take all down. */
+		for (i = 0; i < 250 && !READ_ONCE(stage->closer); i++)
+			msleep(20);
+		KUNIT_EXPECT_NOT_NULL(test, stage->closer);
+		KUNIT_EXPECT_EQ(test, stage->closer != current, nowait);
+		expect_held(test, stage, 0, 0, false, "exits");
+
+		KUNIT_ASSERT_EQ(test, 0, new_remote(p));
+		mmdrop(mm);
+		map_stage(test, stage, stage->file, MAP_SHARED);
+	}
+}
+
+/* --- strings ------------------------------------------------------------- */
+
+/* The pattern, but without a NUL. */
+static u8 text(size_t i)
+{
+	return pattern(i) ?: 0xff;
+}
+
+/* Text in the first pages of the remote arena. */
+static void fill_text(struct kunit *test, size_t len)
+{
+	struct pair *p = test->priv;
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		p->buf[i] = text(i);
+	KUNIT_ASSERT_EQ(test, remote_write(p, 0, p->buf, len), 0);
+}
+
+/* One byte of it a NUL, or text again. */
+static void put_nul(struct kunit *test, size_t at, bool nul)
+{
+	u8 byte = nul ? 0 : text(at);
+
+	KUNIT_ASSERT_EQ(test, 0, remote_write(test->priv, at, &byte, 1));
+}
+
+/*
+ * At the start of the local arena are @moved bytes of the text at @there, the
+ * last of them a NUL if @nul, and behind them is what was there before.
+ */
+static void expect_text(struct kunit *test, size_t there, size_t moved,
+			bool nul, const char *name)
+{
+	struct pair *p = test->priv;
+	size_t i, wrong = SIZE_MAX;
+
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_from_user(p->buf, (void __user *)p->here,
+				       moved + 16));
+	for (i = 0; i < moved + 16 && wrong == SIZE_MAX; i++) {
+		u8 want = i >= moved ? UNTOUCHED :
+			  nul && i == moved - 1 ? 0 : text(there + i);
+
+		if (p->buf[i] != want)
+			wrong = i;
+	}
+	KUNIT_EXPECT_EQ_MSG(test, wrong, SIZE_MAX, "%s, from %zu", name, there);
+}
+
+static void a_string_ends_with_its_first_nul(struct kunit *test)
+{
+	/* The pieces that it is read in end after 64 bytes, and with the page. */
+	static const size_t starts[] = {
+		0, 5, PG(1) - 10, PG(1) - 64, PG(2) - 65, PG(2) - 1
+	};
+	struct pair *p = test->priv;
+	struct pvmread_engine *eng = engine(test, 0, 0);
+	size_t i, nul;
+
+	fill_text(test, PG(3));
+	for (i = 0; i < ARRAY_SIZE(starts); i++) {
+		size_t at = starts[i];
+
+		for (nul = 0; nul <= 130; nul++) {
+			const struct {
+				const char *name;
+				size_t room, len, moved;
+				int ret;
+			} rows[] = {
+				{ "all of it", PG(1), PG(1), nul + 1, 1 },
+				{ "just long enough", PG(1), nul + 1, nul + 1,
+				  1 },
+				{ "just room enough", nul + 1, PG(1), nul + 1,
+				  1 },
+				{ "one too short", PG(1), nul, nul, 0 },
+				{ "one too little room", nul, PG(1), nul, 0 },
+			};
+			size_t k;
+
+			/* The second is not the one. */
+			put_nul(test, at + nul, true);
+			put_nul(test, at + nul + 1, true);
+			for (k = 0; k < ARRAY_SIZE(rows); k++) {
+				struct outcome out;
+
+				blank(test, nul + 32);
+				out = string(p, eng, 0, rows[k].room, at,
+					     rows[k].len);
+				expect_outcome(test, out, at, rows[k].moved,
+					       rows[k].ret, rows[k].name);
+				expect_text(test, at, rows[k].moved,
+					    rows[k].ret, rows[k].name);
+			}
+			put_nul(test, at + nul, false);
+			put_nul(test, at + nul + 1, false);
+		}
+	}
+}
+
+static void a_string_before_a_hole_needs_its_nul_there(struct kunit *test)
+{
+	/* Pages 0 to 2 are text, then there is a hole. A NUL at 0: none. */
+	static const struct {
+		const char *name;
+		size_t at, len, nul, moved;
+		int ret;
+	} rows[] = {
+		{ "the last byte of a page", 100, PG(9), PG(1) - 1, PG(1) - 100,
+		  1 },
+		{ "the first byte of the next", 100, PG(9), PG(1),
+		  PG(1) - 99, 1 },
+		{ "three pages long", 1, PG(9), PG(2) + 1000, PG(2) + 1000, 1 },
+		{ "the last byte before the hole", PG(2) + 9, PG(9), PG(3) - 1,
+		  PG(1) - 9, 1 },
+		{ "only the last byte", PG(3) - 1, PG(9), PG(3) - 1, 1, 1 },
+		{ "no NUL before the hole", 100, PG(9), 0, PG(3) - 100, -EIO },
+		{ "no NUL, and no further than to the hole", PG(2) + 1,
+		  PG(1) - 1, 0, PG(1) - 1, 0 },
+		{ "no NUL within the length", 100, PG(2), 0, PG(2), 0 },
+		{ "in the hole", PG(3) + 7, 8, 0, 0, -EIO },
+		{ "nothing, in the hole", PG(3) + 7, 0, 0, 0, 0 },
+		{ "nothing, at a NUL", 100, 0, 100, 0, 0 },
+	};
+	static const u32 flags[] = {
+		0, PVMREAD_PIN, PVMREAD_NOWAIT, PVMREAD_RESIDENT
+	};
+	struct pair *p = test->priv;
+	size_t i, f;
+
+	fill_text(test, PG(3));
+	KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(3), PAGE_SIZE));
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].nul)
+			put_nul(test, rows[i].nul, true);
+		for (f = 0; f < ARRAY_SIZE(flags); f++) {
+			struct pvmread_engine *eng = engine(test, flags[f], 0);
+			struct outcome out;
+
+			blank(test, PG(4));
+			out = string(p, eng, 0, PG(9), rows[i].at, rows[i].len);
+			expect_outcome(test, out, rows[i].at, rows[i].moved,
+				       rows[i].ret, rows[i].name);
+			expect_text(test, rows[i].at, rows[i].moved,
+				    rows[i].ret == 1, rows[i].name);
+			expect_let_go(test, rows[i].name);
+			kunit_release_action(test, release_engine, eng);
+		}
+		if (rows[i].nul)
+			put_nul(test, rows[i].nul, false);
+	}
+}
+
+static void a_string_ends_where_the_local_side_cannot_take_it(struct kunit *test)
+{
+	/* How far before the missing page it begins, and how long it is. */
+	static const struct {
+		size_t before, nul, moved;
+		int ret;
+	} rows[] = {
+		{ 0, 0, 0, -EFAULT }, { 0, 100, 0, -EFAULT },
+		{ 1, 0, 1, 1 }, { 1, 1, 1, -EFAULT },
+		{ 63, 100, 63, -EFAULT }, { 64, 63, 64, 1 },
+		{ 64, 64, 64, -EFAULT }, { 65, 64, 65, 1 },
+		{ 65, 65, 65, -EFAULT }, { 100, 1000, 100, -EFAULT },
+	};
+	struct pair *p = test->priv;
+	struct pvmread_engine *eng = engine(test, 0, 0);
+	size_t i, k;
+
+	fill_text(test, PG(3));
+	blank(test, PG(4));
+	KUNIT_ASSERT_EQ(test, 0, vm_munmap(p->here + PG(2), PAGE_SIZE));
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t at = PG(1) + 10 - rows[i].before;
+		struct outcome out;
+
+		put_nul(test, at + rows[i].nul, true);
+		out = string(p, eng, PG(2) - rows[i].before, PG(1), at, PG(1));
+		expect_outcome(test, out, at, rows[i].moved, rows[i].ret,
+			       "string");
+		KUNIT_ASSERT_EQ(test, 0UL,
+				copy_from_user(p->buf, (void __user *)p->here +
+					       PG(2) - rows[i].before,
+					       rows[i].before));
+		for (k = 0; k < rows[i].moved; k++)
+			KUNIT_EXPECT_EQ(test, p->buf[k],
+					k == rows[i].nul ? 0 : text(at + k));
+		put_nul(test, at + rows[i].nul, false);
+	}
+}
+
+static void no_page_behind_the_nul_is_touched(struct kunit *test)
+{
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct pvmread_engine *eng = engine(test, PVMREAD_PIN, 0);
+	struct outcome out;
+	size_t i;
+
+	for (i = 0; i < PAGE_SIZE; i++)
+		((u8 *)page_address(stage->own[5]))[i] = text(PG(5) + i);
+	((u8 *)page_address(stage->own[5]))[PAGE_SIZE - 1] = 0;
+
+	out = string(p, eng, 0, PG(9), PG(5) + 9, PG(9));
+	expect_outcome(test, out, PG(5) + 9, PG(1) - 9, 1, "one page");
+	expect_text(test, PG(5) + 9, PG(1) - 9, true, "one page");
+	KUNIT_EXPECT_EQ(test, stage->faults, 1);
+	expect_held(test, stage, 5, 1, true, "one page");
+
+	/* The next page only when the first has no NUL, one at a time. */
+	((u8 *)page_address(stage->own[5]))[PAGE_SIZE - 1] = text(PG(6) - 1);
+	((u8 *)page_address(stage->own[6]))[0] = 0;
+	blank(test, PG(3));
+	out = string(p, eng, 0, PG(9), PG(5) + 9, PG(9));
+	expect_outcome(test, out, PG(5) + 9, PG(1) - 8, 1, "two pages");
+	expect_text(test, PG(5) + 9, PG(1) - 8, true, "two pages");
+	KUNIT_EXPECT_EQ(test, stage->faults, 2);
+	expect_held(test, stage, 6, 1, true, "two pages");
+	for (i = 0; i < STAGE_PAGES; i++)
+		KUNIT_EXPECT_EQ(test, remote_maps(p, PG(i)), i == 5 || i == 6);
+
+	/* What a move has left pinned serves, wherever in it the text is. */
+	for (i = 0; i < PAGE_SIZE; i++)
+		((u8 *)page_address(stage->own[22]))[i] = text(PG(22) + i);
+	((u8 *)page_address(stage->own[22]))[200] = 0;
+	out = piece(p, eng, PG(5), PG(20), PG(4));
+	expect_outcome(test, out, PG(20), PG(4), 0, "move");
+	KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(20), PG(4)));
+	blank(test, PG(3));
+	out = string(p, eng, 0, PG(9), PG(22) + 9, PG(9));
+	expect_outcome(test, out, PG(22) + 9, 192, 1, "pinned");
+	expect_text(test, PG(22) + 9, 192, true, "pinned");
+	expect_held(test, stage, 20, 4, true, "pinned");
+}
+
+/* --- large folios, kernel memory, vectors -------------------------------- */
+
+static void pages_of_large_folios_arrive_in_any_order(struct kunit *test)
+{
+	/*
+	 * What lies where: pages 0 to 3 and 4 to 7 are two folios, from 8 on
+	 * each is one. No transparent huge pages are needed for that: a driver
+	 * may map its large folios so.
+	 */
+	static const u8 layout[] = {
+		0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 2, 1, 0, 9, 5, 6, 6, 7, 10, 11,
+		1, 2, 5, 6, 0, 2, 4, 5, 7, 12, 13, 3, 4,
+	};
+	static const struct seg moves[] = {
+		{ 0, PG(ARRAY_SIZE(layout)) },
+		{ 1, PG(ARRAY_SIZE(layout)) - 2 },
+		{ PG(1) + 9, PG(2) }, { PG(3) - 1, 2 }, { PG(3), PG(2) },
+		{ PG(4) - 1, 2 }, { PG(7) + 9, PG(3) }, { PG(9), PG(4) },
+		{ PG(15) - 1, PG(3) }, { PG(20), PG(2) }, { PG(24) + 9, PG(8) },
+	};
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct pvmread_engine *eng;
+	struct vm_area_struct *vma;
+	struct page *large[2];
+	struct outcome out;
+	size_t i, k, m;
+	int ret = 0;
+
+	for (k = 0; k < 2; k++) {
+		large[k] = alloc_pages(GFP_KERNEL | __GFP_COMP, 2);
+		KUNIT_ASSERT_NOT_NULL(test, large[k]);
+		KUNIT_ASSERT_EQ(test, 0,
+				kunit_add_action_or_reset(test, drop_page,
+							  large[k]));
+		for (i = 0; i < PG(4); i++)
+			((u8 *)page_address(large[k]))[i] =
+				pattern(PG(4 * k) + i);
+	}
+	/* Not by a fault, which may map all of a folio, in order (7.3). */
+	mmap_write_lock(p->remote);
+	vma = find_vma(p->remote, p->there);
+	for (i = 0; i < ARRAY_SIZE(layout) && !ret; i++) {
+		struct page *page = layout[i] < 8 ?
+				    large[layout[i] / 4] + layout[i] % 4 :
+				    stage->own[layout[i]];
+
+		ret = vm_insert_page(vma, p->there + PG(i), page);
+	}
+	mmap_write_unlock(p->remote);
+	KUNIT_ASSERT_EQ(test, 0, ret);
+
+	eng = engine(test, PVMREAD_PIN, ARRAY_SIZE(layout));
+	for (m = 0; m < ARRAY_SIZE(moves); m++) {
+		size_t at = moves[m].at, len = moves[m].len;
+
+		blank(test, PG(STAGE_PAGES));
+		out = piece(p, eng, 0, at, len);
+		expect_outcome(test, out, at, len, 0, "move");
+		KUNIT_ASSERT_EQ(test, 0UL,
+				copy_from_user(p->buf, (void __user *)p->here,
+					       len + 1));
+		for (i = 0; i < len; i++) {
+			size_t page = layout[(at + i) / PAGE_SIZE];
+			u8 want = pattern(PG(page) + (at + i) % PAGE_SIZE);
+
+			if (p->buf[i] != want)
+				break;
+		}
+		KUNIT_EXPECT_EQ_MSG(test, i, len, "move %zu: first wrong byte",
+				    m);
+		KUNIT_EXPECT_EQ(test, p->buf[len], UNTOUCHED);
+		/* Half of them from what is pinned already. */
+		if (m % 2)
+			pvmread_engine_unpin(eng);
+	}
+	kunit_release_action(test, release_engine, eng);
+
+	/* To write, from the last page of one through all of the other. */
+	for (i = 0; i < PG(6); i++)
+		p->buf[i] = ~pattern(PG(3) + i);
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_to_user((void __user *)p->here, p->buf, PG(6)));
+	eng = engine(test, PVMREAD_WRITE, 0);
+	out = piece(p, eng, 9, PG(3) + 9, PG(5));
+	expect_outcome(test, out, PG(3) + 9, PG(5), 0, "write");
+	kunit_release_action(test, release_engine, eng);
+	for (k = 0; k < 9; k++) {
+		const u8 *mem = page_address(k < 8 ? large[k / 4] + k % 4 :
+					     stage->own[8]);
+
+		for (i = 0; i < PAGE_SIZE; i++) {
+			bool written = PG(k) + i >= PG(3) + 9 &&
+				       PG(k) + i < PG(8) + 9;
+			u8 want = pattern(PG(k) + i);
+
+			if (mem[i] != (u8)(written ? ~want : want))
+				break;
+		}
+		KUNIT_EXPECT_EQ_MSG(test, i, PAGE_SIZE,
+				    "page %zu: first wrong byte", k);
+	}
+	for (k = 0; k < 2; k++) {
+		struct folio *folio = page_folio(large[k]);
+
+		KUNIT_EXPECT_EQ(test, folio_ref_count(folio),
+				folio_mapcount(folio) + 1);
+		KUNIT_EXPECT_FALSE(test, folio_maybe_dma_pinned(folio));
+	}
+}
+
+static void kernel_memory_can_be_the_local_side(struct kunit *test)
+{
+	/* As splice() and fixed buffers of io_uring bring it. */
+	static const struct seg segs[] = {
+		{ 1, 100 }, { PG(1) - 5, 4000 }, { PG(3) + 7, 9000 },
+	};
+	const size_t total = 100 + 4000 + 9000, size = PG(8);
+	struct pair *p = test->priv;
+	struct kvec kvec[ARRAY_SIZE(segs)];
+	struct bio_vec bvec[ARRAY_SIZE(segs)];
+	struct page *page;
+	size_t i, k, done;
+	int kind;
+	u8 *mem;
+
+	page = alloc_pages(GFP_KERNEL | __GFP_COMP, 3);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, drop_page, page));
+	mem = page_address(page);
+	for (i = 0; i < ARRAY_SIZE(segs); i++) {
+		kvec[i].iov_base = mem + segs[i].at;
+		kvec[i].iov_len = segs[i].len;
+		bvec_set_page(&bvec[i], page, segs[i].len, segs[i].at);
+	}
+
+	for (kind = 0; kind < 4; kind++) {
+		/* Into a hole, over it, and all of it once more. */
+		static const struct {
+			size_t at, len, moved;
+			bool revert;
+			int reason;
+		} rows[] = {
+			{ PG(8) - 777, PG(9), 777, false, -EIO },
+			{ PG(1) - 17, 5000, 5000, false, 0 },
+			{ 5, PG(9), 13100 - 5777, false, 0 },
+			{ PG(3) - 2, PG(9), 13100, true, 0 },
+		};
+		bool write = kind & 1;
+		struct pvmread_engine *eng;
+		struct iov_iter local;
+		size_t r;
+
+		KUNIT_ASSERT_EQ(test, 0,
+				remote_map(p, NULL, 0, PG(10),
+					   PROT_READ | PROT_WRITE,
+					   MAP_ANONYMOUS | MAP_PRIVATE));
+		fill(test, PG(10));
+		KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(8), PAGE_SIZE));
+		memset(mem, UNTOUCHED, size);
+		if (write)
+			for (i = 0; i < size; i++)
+				mem[i] = ~pattern(i);
+		if (kind & 2)
+			iov_iter_bvec(&local, write ? ITER_SOURCE : ITER_DEST,
+				      bvec, ARRAY_SIZE(bvec), total);
+		else
+			iov_iter_kvec(&local, write ? ITER_SOURCE : ITER_DEST,
+				      kvec, ARRAY_SIZE(kvec), total);
+		eng = engine(test, write ? PVMREAD_WRITE : 0, 0);
+		done = 0;
+		for (r = 0; r < ARRAY_SIZE(rows); r++) {
+			size_t at = rows[r].at, pos = 0, wrong = 0;
+			int ret;
+
+			if (rows[r].revert) {
+				iov_iter_revert(&local, done);
+				done = 0;
+			}
+			ret = pvmread_engine_move(eng, p->there + at,
+						  rows[r].len, &local);
+			KUNIT_EXPECT_EQ_MSG(test, ret, rows[r].reason,
+					    "kind %d, row %zu", kind, r);
+			KUNIT_EXPECT_EQ_MSG(test, eng->stop_addr,
+					    p->there + at + rows[r].moved,
+					    "kind %d, row %zu", kind, r);
+			KUNIT_EXPECT_EQ_MSG(test, iov_iter_count(&local),
+					    total - done - rows[r].moved,
+					    "kind %d, row %zu", kind, r);
+
+			KUNIT_ASSERT_EQ(test, 0, remote_read(p, at, p->buf,
+							     rows[r].moved));
+			for (i = 0; i < ARRAY_SIZE(segs); i++) {
+				for (k = 0; k < segs[i].len; k++, pos++) {
+					size_t here = segs[i].at + k, there;
+
+					if (pos < done ||
+					    pos >= done + rows[r].moved)
+						continue;
+					there = at + pos - done;
+					wrong += write ?
+						 p->buf[pos - done] !=
+						 (u8)~pattern(here) :
+						 mem[here] != pattern(there);
+				}
+			}
+			KUNIT_EXPECT_EQ_MSG(test, wrong, 0,
+					    "kind %d, row %zu", kind, r);
+			done += rows[r].moved;
+		}
+		KUNIT_EXPECT_EQ(test, done, total);
+		/* Around the segments nothing has changed. */
+		if (!write) {
+			for (i = 0; i < ARRAY_SIZE(segs); i++)
+				memset(mem + segs[i].at, UNTOUCHED,
+				       segs[i].len);
+			KUNIT_EXPECT_NULL(test, memchr_inv(mem, UNTOUCHED,
+							   size));
+		}
+		kunit_release_action(test, release_engine, eng);
+	}
+}
+
+static void each_segment_of_a_run_is_pinned_anew(struct kunit *test)
+{
+	struct pair *p = test->priv;
+	struct pvmread_engine *eng = engine(test, PVMREAD_PIN, 0);
+	unsigned long addr;
+	struct iovec iov[2];
+	struct pvmread_vectors vec;
+	size_t i;
+
+	/*
+	 * This thread reads itself. The first segment is a page and the
+	 * beginning of the next, which has yet to become a page of its own: it
+	 * does when the first bytes arrive there. That is what the second
+	 * segment is to see.
+	 */
+	addr = vm_mmap(NULL, p->here, PG(3), PROT_READ | PROT_WRITE,
+		       MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, 0);
+	KUNIT_ASSERT_EQ(test, addr, p->here);
+	for (i = 0; i < PAGE_SIZE; i++)
+		p->buf[i] = text(i);
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_to_user((void __user *)p->here, p->buf,
+				     PAGE_SIZE));
+
+	iov[0] = (struct iovec) { (void __user *)p->here + PG(1) + 100, 16 };
+	iov[1] = (struct iovec) { (void __user *)p->here + PG(2), 16 };
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_to_user((void __user *)p->vectors, iov,
+				     sizeof(iov)));
+	iov[0].iov_base = (void __user *)p->here + PG(1) - 8;
+	iov[1].iov_base = (void __user *)p->here + PG(1) + 100;
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_to_user((void __user *)p->vectors + VECTOR_SIZE,
+				     iov, sizeof(iov)));
+	KUNIT_ASSERT_EQ(test, 32,
+			pvmread_vectors_import(&vec, false, p->vectors, 2,
+					       p->vectors + VECTOR_SIZE, 2));
+	eng->mm = p->local;
+	KUNIT_EXPECT_EQ(test, 0, pvmread_engine_run(eng, &vec));
+	KUNIT_EXPECT_EQ(test, 0, iov_iter_count(&vec.local));
+	pvmread_vectors_release(&vec);
+
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_from_user(p->buf, (void __user *)p->here + PG(2),
+				       16));
+	for (i = 0; i < 16; i++)
+		KUNIT_EXPECT_EQ_MSG(test, p->buf[i],
+				    i < 8 ? text(PG(1) - 8 + i) : 0,
+				    "byte %zu", i);
+}
+
+static void a_run_leaves_nothing_pinned(struct kunit *test)
+{
+	static const u32 flags[] = { 0, PVMREAD_PIN, PVMREAD_WRITE };
+	/* The second ends in a hole. */
+	static const size_t lengths[] = { 8, PG(9) };
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct pvmread_vectors *vec;
+	size_t f, i;
+
+	vec = kunit_kzalloc(test, sizeof(*vec), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, vec);
+	KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(12), PAGE_SIZE));
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		struct pvmread_engine *eng = engine(test, flags[f], 0);
+
+		for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+			vec->remote = vec->remote_stack;
+			vec->remote_count = 3;
+			vec->remote[0] = (struct iovec) {
+				(void __user *)p->there + PG(2) - 9, PG(2)
+			};
+			/* Of no length, and so nowhere. */
+			vec->remote[1] = (struct iovec) {
+				(void __user *)p->there + PG(12), 0
+			};
+			vec->remote[2] = (struct iovec) {
+				(void __user *)p->there + PG(10) + 9, lengths[i]
+			};
+			vec->local = local_iter(p, writes(eng), 0, PG(16));
+			KUNIT_EXPECT_EQ(test, pvmread_engine_run(eng, vec),
+					i ? -EIO : 0);
+			KUNIT_EXPECT_EQ(test, PG(16) - iov_iter_count(&vec->local),
+					PG(2) + (i ? PG(2) - 9 : 8));
+			KUNIT_EXPECT_EQ(test, eng->stop_addr, p->there +
+					(i ? PG(12) : PG(10) + 17));
+			expect_held(test, stage, 0, 0, false, "run");
+		}
+		kunit_release_action(test, release_engine, eng);
+	}
+}
+
+/* --- failures ------------------------------------------------------------ */
+
+#if defined(CONFIG_FAULT_INJECTION) && defined(CONFIG_FAILSLAB)
+enum errand { READ_VECTORS, WRITE_VECTORS, READ_PIECE, READ_STRING, ERRANDS };
+
+/* Where the text of READ_STRING is, and the pages that it has. */
+#define TEXT_AT		PG(60)
+#define TEXT_PAGES	3UL
+
+/* One move or string with no more around it than a target file has. */
+static noinline_for_stack int failing_piece(struct pair *p, bool is_string)
+{
+	struct iov_iter local = local_iter(p, false, 100, PG(60));
+	struct pvmread_engine eng;
+	int ret;
+
+	ret = pvmread_engine_init(&eng, 0, PVMREAD_STACK_PAGES + 1);
+	if (ret)
+		return ret;
+	eng.mm = p->remote;
+	if (is_string)
+		ret = pvmread_engine_string(&eng, p->there + TEXT_AT + 100,
+					    PG(TEXT_PAGES) - 100, &local);
+	else
+		ret = pvmread_engine_move(&eng, p->there + 100, PG(50), &local);
+	pvmread_engine_release(&eng);
+	return ret;
+}
+
+/* What request() does, but with nothing else inside. */
+static noinline_for_stack int failing_vectors(struct pair *p, bool write, size_t count)
 {
 	struct pvmread_vectors vec;
 	struct pvmread_engine eng;
 	ssize_t total;
 	int ret = 0;
 
-	current->fail_nth = nth;
 	total = pvmread_vectors_import(&vec, write, p->vectors, count,
 				       p->vectors + VECTOR_SIZE, count);
 	if (total > 0) {
-		ret = pvmread_engine_init(&eng, write ? PVMREAD_WRITE : PVMREAD_PIN,
+		ret = pvmread_engine_init(&eng, RW_FLAGS(write),
 					  pvmread_vectors_pages(&vec));
 		if (!ret) {
 			eng.mm = p->remote;
@@ -959,19 +3024,39 @@ static int failing_request(struct pair *p, bool write, size_t count,
 	}
 	if (total >= 0)
 		pvmread_vectors_release(&vec);
+	return total < 0 ? total : ret;
+}
+
+/*
+ * fail_nth makes the n-th place that can fail do so, be it an allocation or a
+ * copy from or to user space, for this thread alone. *@met tells whether there
+ * was an n-th place.
+ */
+static int failing_errand(struct pair *p, enum errand what, size_t count,
+			  unsigned int nth, bool *met)
+{
+	int ret;
+
+	current->fail_nth = nth;
+	if (what == READ_VECTORS || what == WRITE_VECTORS)
+		ret = failing_vectors(p, what == WRITE_VECTORS, count);
+	else
+		ret = failing_piece(p, what == READ_STRING);
 	*met = !current->fail_nth;
 	current->fail_nth = 0;
-	return total < 0 ? total : ret;
+	return ret;
 }
 
 static void every_failure_on_the_way_gives_all_back(struct kunit *test)
 {
 	const size_t count = UIO_FASTIOV + 1;
+	const size_t watched[] = { 0, TEXT_AT, TEXT_AT + PG(TEXT_PAGES - 1) };
 	struct pair *p = test->priv;
 	unsigned int nth, enomem = 0, injected = 0;
-	struct page *page;
+	struct page *pages[ARRAY_SIZE(watched)];
+	int before[ARRAY_SIZE(watched)];
+	enum errand errand;
 	struct iovec *iov;
-	int before, write;
 	size_t i;
 
 	/* The last segments need more page pointers than the stack has. */
@@ -986,24 +3071,30 @@ static void every_failure_on_the_way_gives_all_back(struct kunit *test)
 		iov[count + i].iov_base = (void __user *)p->there + at;
 		iov[count + i].iov_len = len;
 	}
-	fill(test, PG(60));
+	fill(test, PG(62));
+	memset(p->buf, 'x', PG(TEXT_PAGES));
+	KUNIT_ASSERT_EQ(test, 0,
+			remote_write(p, TEXT_AT, p->buf, PG(TEXT_PAGES)));
 	KUNIT_ASSERT_EQ(test, 0UL,
 			copy_to_user((void __user *)p->vectors, iov,
 				     count * sizeof(*iov)));
 	KUNIT_ASSERT_EQ(test, 0UL,
 			copy_to_user((void __user *)p->vectors + VECTOR_SIZE,
 				     iov + count, count * sizeof(*iov)));
-	page = remote_page(test, 0);
-	before = page_ref_count(page);
+	for (i = 0; i < ARRAY_SIZE(watched); i++) {
+		pages[i] = remote_page(test, watched[i]);
+		before[i] = page_ref_count(pages[i]);
+	}
 
-	for (write = 0; write < 2; write++) {
+	for (errand = 0; errand < ERRANDS; errand++) {
 		for (nth = 1; nth < 1000; nth++) {
 			bool met;
-			int ret = failing_request(p, write, count, nth, &met);
+			int ret = failing_errand(p, errand, count, nth, &met);
 
 			KUNIT_EXPECT_TRUE_MSG(test, !ret || ret == -ENOMEM ||
 					      ret == -EFAULT || ret == -EIO,
-					      "failure %u gave %d", nth, ret);
+					      "errand %d, failure %u gave %d",
+					      errand, nth, ret);
 			if (!met)
 				break;
 			injected++;
@@ -1011,16 +3102,26 @@ static void every_failure_on_the_way_gives_all_back(struct kunit *test)
 				enomem++;
 		}
 		KUNIT_EXPECT_LT(test, nth, 1000U);
+		/* At least a copy and an allocation; else nothing was tried. */
+		KUNIT_EXPECT_GT(test, nth, 2U);
 	}
-	KUNIT_EXPECT_LE(test, abs(page_ref_count(page) - before), LRU_SLACK);
-	KUNIT_EXPECT_FALSE(test, folio_maybe_dma_pinned(page_folio(page)));
+	for (i = 0; i < ARRAY_SIZE(watched); i++) {
+		struct folio *folio = page_folio(pages[i]);
+
+		KUNIT_EXPECT_LE(test, abs(page_ref_count(pages[i]) - before[i]),
+				LRU_SLACK);
+		KUNIT_EXPECT_FALSE(test, folio_maybe_dma_pinned(folio));
+	}
 	KUNIT_EXPECT_EQ(test, move(test, false, 0, PG(60), 0, PG(60)).ret,
 			PG(60));
 
-	/* Of each direction: the two arrays and the page pointers. */
+	/*
+	 * Of vectors, in each direction: the two arrays and the page pointers;
+	 * of a piece and a string: the page pointers.
+	 */
 	kunit_info(test, "%u failures injected, %u of them allocations",
 		   injected, enomem);
-	if (enomem < 6)
+	if (enomem < 8)
 		kunit_skip(test, "failslab spares GFP_KERNEL: write N to its ignore-gfp-wait");
 }
 #else
@@ -1046,22 +3147,57 @@ static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("pvmread_find_symbol", mmput), 0UL);
 }
 
-/* --- the suite ----------------------------------------------------------- */
-
-/*
- * Not kunit_vm_mmap(): in 6.12 to 7.3 each test that uses it leaks the
- * mm_struct, which kmemleak reports.
- */
-static struct mm_struct *new_mm(void)
+static void a_symbol_is_found_on_either_side(struct kunit *test)
 {
-	struct mm_struct *mm = mm_alloc();
+	/* Whichever lies above, the other lies below. */
+	static const struct {
+		const char *name;
+		const void *address, *neighbour;
+	} rows[] = {
+		{ "get_task_mm", get_task_mm, mmput },
+		{ "mmput", mmput, get_task_mm },
+		{ "find_get_pid", find_get_pid, find_vpid },
+		{ "find_vpid", find_vpid, find_get_pid },
+		/* Far apart: the other way ends at the end of the text. */
+		{ "iov_iter_revert", iov_iter_revert, mmput },
+		{ "mmput", mmput, iov_iter_revert },
+		{ "fput", fput, find_vpid },
+		{ "find_vpid", find_vpid, fput },
+	};
+	/* What the module is after. */
+	static const struct {
+		const char *name;
+		const void *neighbour;
+	} wanted[] = {
+		{ "mm_access", mmput },
+		{ "pidfd_get_task", find_vpid },
+	};
+	char *symbol = kunit_kmalloc(test, KSYM_SYMBOL_LEN, GFP_KERNEL);
+	unsigned long address;
+	size_t i;
 
-	if (!mm)
-		return NULL;
-	mm->task_size = TASK_SIZE;
-	arch_pick_mmap_layout(mm, &current->signal->rlim[RLIMIT_STACK]);
-	return mm;
+	KUNIT_ASSERT_NOT_NULL(test, symbol);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		address = pvmread_find_symbol(rows[i].name, rows[i].neighbour);
+		KUNIT_EXPECT_EQ_MSG(test, address,
+				    (unsigned long)rows[i].address, "%s from %ps",
+				    rows[i].name, rows[i].neighbour);
+	}
+	for (i = 0; i < ARRAY_SIZE(wanted); i++) {
+		size_t len = strlen(wanted[i].name);
+
+		address = pvmread_find_symbol(wanted[i].name,
+					      wanted[i].neighbour);
+		KUNIT_ASSERT_NE_MSG(test, address, 0UL, "%s", wanted[i].name);
+		sprint_symbol(symbol, address);
+		KUNIT_EXPECT_TRUE_MSG(test,
+				      !strncmp(symbol, wanted[i].name, len) &&
+				      !strncmp(symbol + len, "+0x0/", 5),
+				      "%s is %s", wanted[i].name, symbol);
+	}
 }
+
+/* --- the suite ----------------------------------------------------------- */
 
 static int pair_init(struct kunit *test)
 {
@@ -1087,13 +3223,7 @@ static int pair_init(struct kunit *test)
 	if (IS_ERR_VALUE(p->here) || IS_ERR_VALUE(p->vectors))
 		return -ENOMEM;
 
-	p->remote = new_mm();
-	if (!p->remote)
-		return -ENOMEM;
-	enter(p->local, p->remote);
-	p->there = vm_mmap(NULL, 0, ARENA_SIZE, prot, flags, 0);
-	enter(p->remote, p->local);
-	return IS_ERR_VALUE(p->there) ? -ENOMEM : 0;
+	return new_remote(p);
 }
 
 /* Runs in another thread than the test, when that one has ended. */
@@ -1117,6 +3247,7 @@ static struct kunit_case pvmread_cases[] = {
 	KUNIT_CASE(counts_over_uio_maxiov_are_einval),
 	KUNIT_CASE(hostile_lengths_and_addresses_are_refused),
 	KUNIT_CASE(the_local_total_is_cut_at_max_rw_count),
+	KUNIT_CASE(the_largest_segment_decides_how_many_pages),
 	KUNIT_CASE(segments_that_never_line_up_arrive_whole),
 	KUNIT_CASE(writes_that_never_line_up_arrive_whole),
 	KUNIT_CASE(page_counts_around_the_limits_arrive_whole),
@@ -1127,8 +3258,36 @@ static struct kunit_case pvmread_cases[] = {
 	KUNIT_CASE(a_private_file_page_is_written_in_a_copy),
 	KUNIT_CASE(a_shared_file_page_is_dirty_when_written_only),
 	KUNIT_CASE(references_and_pins_are_given_back),
+	KUNIT_CASE(a_pinned_page_serves_the_next_move),
+	KUNIT_CASE(pages_stay_pinned_until_others_are_needed),
+	KUNIT_CASE(moves_longer_than_the_room_for_pages_arrive_whole),
+	KUNIT_CASE(giving_back_nothing_or_twice_is_harmless),
+	KUNIT_CASE(an_init_that_failed_holds_nothing),
+	KUNIT_CASE(flags_decide_on_reference_pin_and_dirt),
+	KUNIT_CASE(resident_moves_what_is_mapped_and_no_more),
+	KUNIT_CASE(resident_asks_no_fault_handler),
+	KUNIT_CASE(nowait_does_not_wait_for_mmap_lock),
+	KUNIT_CASE(nowait_does_not_wait_for_a_fault),
+	KUNIT_CASE(nowait_takes_of_a_file_what_its_cache_holds),
+	KUNIT_CASE(nowait_does_not_wait_for_a_cached_page),
+	KUNIT_CASE(nowait_asks_no_file_system_for_a_write),
+	KUNIT_CASE(nowait_brings_in_a_page_that_is_at_hand),
+	KUNIT_CASE(the_reason_is_what_the_fault_has_found),
+	KUNIT_CASE(a_killed_caller_is_answered_eintr),
+	KUNIT_CASE(only_a_pin_holds_the_users_of_the_mm),
+	KUNIT_CASE(a_target_that_has_exited_is_answered_esrch),
+	KUNIT_CASE(a_target_may_exit_while_its_pages_are_pinned),
+	KUNIT_CASE(a_string_ends_with_its_first_nul),
+	KUNIT_CASE(a_string_before_a_hole_needs_its_nul_there),
+	KUNIT_CASE(a_string_ends_where_the_local_side_cannot_take_it),
+	KUNIT_CASE(no_page_behind_the_nul_is_touched),
+	KUNIT_CASE(pages_of_large_folios_arrive_in_any_order),
+	KUNIT_CASE(kernel_memory_can_be_the_local_side),
+	KUNIT_CASE(each_segment_of_a_run_is_pinned_anew),
+	KUNIT_CASE(a_run_leaves_nothing_pinned),
 	KUNIT_CASE(every_failure_on_the_way_gives_all_back),
 	KUNIT_CASE(a_symbol_is_found_by_its_whole_name_only),
+	KUNIT_CASE(a_symbol_is_found_on_either_side),
 	{}
 };
 
