@@ -1317,9 +1317,11 @@ static long pvmread_ioctl_info(void __user *uarg)
 		.max_bytes = MAX_RW_COUNT,
 		.max_batch = PVMREAD_MAX_BATCH,
 	};
-	if (copy_to_user(uarg, &info, min_t(size_t, usize, sizeof(info))))
-		return -EFAULT;
-	return 0;
+	/* Whole fields; those of 32 bits come first. */
+	usize = min_t(long, usize, sizeof(info));
+	usize = round_down(usize, usize < offsetof(struct pvmread_info, features) ?
+				  sizeof(u32) : sizeof(u64));
+	return copy_to_user(uarg, &info, usize) ? -EFAULT : 0;
 }
 
 /* Write the out fields of @rw to the caller's struct, which has @usize bytes. */

@@ -27,9 +27,9 @@
  *    flag is set, or a reserved field is not zero.
  *  - E2BIG: @size is larger than the module knows and a byte in the unknown
  *    tail is not zero, or @size is over one page.
- *  - EFAULT: the struct itself cannot be read or written. Both are tried
- *    before anything else is done, so that no byte has moved, unless the caller
- *    takes the struct away while the command runs.
+ *  - EFAULT: the struct itself cannot be read, or written where it has out
+ *    fields. Both are tried before anything else is done, so that no byte has
+ *    moved, unless the caller takes the struct away while the command runs.
  *
  * ioctl() returns 0 (ATTACH: a file descriptor) or -1 with errno set. A number
  * of bytes never travels in its return value, which is an int.
@@ -215,8 +215,8 @@ struct pvmread_info {
  * the local side can take are not brought in, and no memory is allocated for
  * them. And the wait for the target's mmap_lock can be killed.
  *
- * The out fields are set, as far as @size reaches, on success and on every
- * failure listed here. What refuses the struct itself does not set them.
+ * The out fields are set, as far as @size holds them whole, on success and on
+ * every failure listed here. What refuses the struct itself does not set them.
  * @error says more than errno can:
  *
  *  - EIO: the target's memory at @stop_addr is not mapped, not with the
@@ -354,7 +354,9 @@ struct pvmread_segment {
  * page of the target stays pinned from one segment to the next, and pages that
  * the next few segments ask for may be pinned with it: many small segments cost
  * least in the order of their addresses. What the target does to the page
- * meanwhile (unmap it, say) may show only when another page was pinned.
+ * meanwhile (unmap it, say) may show only when another page was pinned, and a
+ * caller who moves its own memory onto itself may find older bytes, or newer
+ * ones where the two sides of a segment overlap.
  *
  * ioctl() returns 0 when the segments have their results, whatever these are.
  * errno, in the order in which the checks are made:
