@@ -567,7 +567,8 @@ static bool pvmread_fault_waits(const struct pvmread_engine *eng)
 		return false;
 	mapping = vma->vm_file->f_mapping;
 	index = linear_page_index(vma, eng->first);
-	if (index >= DIV_ROUND_UP(i_size_read(mapping->host), PAGE_SIZE))
+	if (S_ISREG(mapping->host->i_mode) &&
+	    index >= DIV_ROUND_UP(i_size_read(mapping->host), PAGE_SIZE))
 		return false;
 
 	if (write && vma->vm_flags & VM_SHARED && vma->vm_ops &&

@@ -2139,6 +2139,33 @@ static void nowait_asks_no_file_system_for_a_write(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stage->mkwrites, 2);
 }
 
+/* A device has no size, and no pages in a cache: all it has is its handler. */
+static void nowait_asks_no_device_for_a_page(struct kunit *test)
+{
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct inode *inode = file_inode(stage->file);
+	loff_t size = i_size_read(inode);
+	umode_t mode = inode->i_mode;
+	struct pvmread_engine *eng, *waiter;
+	struct outcome out;
+
+	eng = engine(test, PVMREAD_NOWAIT, 0);
+	waiter = engine(test, 0, 0);
+	inode->i_mode = S_IFCHR | 0600;
+	i_size_write(inode, 0);
+	out = piece(p, eng, 0, 9, 8);
+	expect_outcome(test, out, 9, 0, -EAGAIN, "not mapped");
+	KUNIT_EXPECT_EQ(test, stage->faults, 0);
+	out = piece(p, waiter, 0, 9, 8);
+	expect_outcome(test, out, 9, 8, 0, "may wait");
+	pvmread_engine_unpin(waiter);
+	out = piece(p, eng, 0, 9, 8);
+	expect_outcome(test, out, 9, 8, 0, "mapped");
+	i_size_write(inode, size);
+	inode->i_mode = mode;
+}
+
 static void nowait_brings_in_a_page_that_is_at_hand(struct kunit *test)
 {
 	struct pair *p = test->priv;
@@ -3271,6 +3298,7 @@ static struct kunit_case pvmread_cases[] = {
 	KUNIT_CASE(nowait_takes_of_a_file_what_its_cache_holds),
 	KUNIT_CASE(nowait_does_not_wait_for_a_cached_page),
 	KUNIT_CASE(nowait_asks_no_file_system_for_a_write),
+	KUNIT_CASE(nowait_asks_no_device_for_a_page),
 	KUNIT_CASE(nowait_brings_in_a_page_that_is_at_hand),
 	KUNIT_CASE(the_reason_is_what_the_fault_has_found),
 	KUNIT_CASE(a_killed_caller_is_answered_eintr),

@@ -133,11 +133,11 @@ enum pvmread_feature {
  * @PVMREAD_NOWAIT: do not wait for the target. A page that would have to be
  *	waited for, as for a userfaultfd or a disk, ends the transfer with EAGAIN,
  *	and so does a lock on the target's mappings that is taken. What can be had
- *	at once is: of a file, and of what mmap(2) has shared, what the page cache
- *	holds; of private anonymous memory, what is in memory or was never
- *	touched. Two waits remain, neither for a
- *	page: READV, WRITEV and ATTACH wait while the target is inside
- *	execve(2), and a write may wait to mark a page of a shared file dirty
+ *	at once is: what is mapped; of a file, and of what mmap(2) has shared,
+ *	what the page cache holds; of private anonymous memory, what is in memory
+ *	or was never touched. Two waits remain, neither for a page: READV, WRITEV
+ *	and ATTACH wait while the target is inside execve(2), and a write may
+ *	wait to mark a page of a shared file dirty
  * @PVMREAD_RESIDENT: move only pages that the target has mapped already, with
  *	the permission needed. Another one ends the transfer with EIO, as a hole
  *	does. No fault handler is ever entered: the target's resident set stays
