@@ -803,7 +803,8 @@ PVMREAD_TESTED int pvmread_engine_run(struct pvmread_engine *eng,
 			continue;
 		ret = pvmread_engine_move(eng, (unsigned long)seg->iov_base,
 					  seg->iov_len, &vec->local);
-		pvmread_engine_unpin(eng);
+		if (eng->nr)
+			pvmread_engine_unpin(eng);
 	}
 	return ret;
 }

@@ -5,6 +5,7 @@
 #ifndef PVMREAD_H
 #define PVMREAD_H
 
+#include <linux/bits.h>
 #include <linux/export.h>
 #include <linux/mm_types.h>
 #include <linux/types.h>
@@ -25,9 +26,9 @@
  * syscall does; that gives the target a copy of its own of a page that it shares
  * copy-on-write.
  */
-#define PVMREAD_PIN		(1U << 31)
+#define PVMREAD_PIN		BIT(31)
 /* The caller holds a reference to the mm's users for as long as the engine runs. */
-#define PVMREAD_HELD		(1U << 30)
+#define PVMREAD_HELD		BIT(30)
 
 /* The most segments that one BATCH has. */
 #define PVMREAD_MAX_BATCH	65536
