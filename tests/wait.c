@@ -521,6 +521,9 @@ static void be_file_system(int ready)
 		broken("mounting a FUSE file system");
 	if (write(ready, "r", 1) != 1)
 		broken("telling the tester");
+	/* Who is killed takes its request back, between poll(2) and read(2) too. */
+	if (fcntl(fuse_session_fd(se), F_SETFL, O_NONBLOCK))
+		broken("a FUSE session that does not block");
 	pfd[0] = (struct pollfd){ .fd = fuse_session_fd(se), .events = POLLIN };
 	pfd[1] = (struct pollfd){ .fd = fs_wake[0], .events = POLLIN };
 	while (poll(pfd, 2, -1) > 0 && !fuse_session_exited(se)) {
@@ -531,7 +534,7 @@ static void be_file_system(int ready)
 		if (!pfd[0].revents)
 			continue;
 		got = fuse_session_receive_buf(se, &buf);
-		if (got == -EINTR)
+		if (got == -EINTR || got == -EAGAIN)
 			continue;
 		if (got <= 0)
 			break;
