@@ -54,6 +54,9 @@
 
 #include "pvmread.h"
 
+#define CREATE_TRACE_POINTS
+#include "pvmread_trace.h"
+
 static bool readonly;
 module_param(readonly, bool, 0444);
 MODULE_PARM_DESC(readonly, "Refuse all that would write to another process (EROFS)");
@@ -810,6 +813,18 @@ PVMREAD_TESTED int pvmread_engine_run(struct pvmread_engine *eng,
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_run);
 
+/*
+ * The tracepoint, out of line and behind trace_transfer_enabled(): inline it
+ * would take registers from those who do not trace.
+ */
+static noinline __cold void
+pvmread_trace_transfer(enum pvmread_trace_op op, pid_t target,
+		       const struct pvmread_engine *eng, unsigned long addr,
+		       u64 segments, u64 bytes, int ret)
+{
+	trace_transfer(op, target, eng->flags, addr, segments, bytes, -ret);
+}
+
 /* --- target files -------------------------------------------------------- */
 
 /**
@@ -903,6 +918,9 @@ static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 	pvmread_target_account(target, flags & PVMREAD_WRITE, moved);
 	if (ret == -EIO)
 		atomic64_inc(&target->faults);
+	if (trace_transfer_enabled())
+		pvmread_trace_transfer(PVMREAD_TRACE_FILE, pid_nr(target->pid),
+				       &eng, iocb->ki_pos - moved, 1, moved, ret);
 	return moved ?: ret;
 }
 
@@ -1083,19 +1101,19 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
  * a time.
  *
  * Return: 0, or what ended it: -EFAULT for the array, -EINTR. In any case
- * batch->completed is how many have their result.
+ * batch->completed is how many have their result, and @moved has grown by the
+ * bytes of them all.
  */
 static int pvmread_batch_run(struct pvmread_target *target,
 			     struct pvmread_engine *eng,
 			     struct pvmread_batch *batch,
-			     struct pvmread_segment __user *usegs)
+			     struct pvmread_segment __user *usegs, u64 *moved)
 {
 	struct pvmread_segment segs[PVMREAD_BATCH_CHUNK] __uninitialized;
 	bool stop = false;
 
 	while (batch->completed < batch->count && !stop) {
 		u64 left = batch->count - batch->completed;
-		u64 moved = 0;
 		int i, n;
 
 		if (fatal_signal_pending(current))
@@ -1116,14 +1134,13 @@ static int pvmread_batch_run(struct pvmread_target *target,
 				pvmread_engine_unpin(eng);
 
 			segs[i].error = -reason;
-			moved += segs[i].done;
+			*moved += segs[i].done;
 			if (reason == -EIO)
 				atomic64_inc(&target->faults);
 			stop = reason && (batch->flags & PVMREAD_STOP);
 			if (reason == -EINTR)
 				stop = true;
 		}
-		pvmread_target_account(target, eng->flags & PVMREAD_WRITE, moved);
 		if (pvmread_batch_store(segs, usegs, i))
 			return -EFAULT;
 		batch->completed += i;
@@ -1139,6 +1156,7 @@ static long pvmread_ioctl_batch(struct file *file,
 	struct pvmread_engine eng __uninitialized;
 	struct pvmread_batch batch;
 	void __user *usegs;
+	u64 moved = 0;
 	u32 flags;
 	long ret;
 
@@ -1168,8 +1186,12 @@ static long pvmread_ioctl_batch(struct file *file,
 	if (ret)
 		return ret;
 	eng.mm = target->mm;
-	ret = pvmread_batch_run(target, &eng, &batch, usegs);
+	ret = pvmread_batch_run(target, &eng, &batch, usegs, &moved);
 	pvmread_engine_release(&eng);
+	pvmread_target_account(target, eng.flags & PVMREAD_WRITE, moved);
+	if (trace_transfer_enabled())
+		pvmread_trace_transfer(PVMREAD_TRACE_BATCH, pid_nr(target->pid),
+				       &eng, 0, batch.completed, moved, ret);
 	if (put_user(batch.completed, &ubatch->completed))
 		ret = -EFAULT;
 	return ret;
@@ -1261,7 +1283,7 @@ static struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	mm = pvmread_target_mm(task);
 	if (IS_ERR(mm)) {
 		file = ERR_CAST(mm);
-		goto put_task;
+		goto trace;
 	}
 
 	file = ERR_PTR(-ENOMEM);
@@ -1287,7 +1309,8 @@ static struct file *pvmread_target_file(const struct pvmread_attach *attach,
 		file->f_pos = target->start;
 put_mm:
 	mmput(mm);
-put_task:
+trace:
+	trace_attach(task, attach, last, -PTR_ERR_OR_ZERO(file));
 	put_task_struct(task);
 	return file;
 }
@@ -1359,8 +1382,9 @@ static ssize_t pvmread_rw(struct pvmread_rw *rw, bool write)
 	struct pvmread_vectors vec __uninitialized;
 	struct pvmread_engine eng __uninitialized;
 	struct task_struct *task;
+	ssize_t total, moved = 0;
 	unsigned long pages;
-	ssize_t total, moved;
+	pid_t tgid;
 	int ret;
 
 	total = pvmread_vectors_import(&vec, write, rw->local, rw->local_count,
@@ -1382,10 +1406,11 @@ static ssize_t pvmread_rw(struct pvmread_rw *rw, bool write)
 		goto release_engine;
 	}
 	eng.mm = pvmread_target_mm(task);
+	tgid = task->tgid;
 	put_task_struct(task);
 	if (IS_ERR(eng.mm)) {
 		ret = PTR_ERR(eng.mm);
-		goto release_engine;
+		goto trace;
 	}
 
 	ret = pvmread_engine_run(&eng, &vec);
@@ -1394,10 +1419,16 @@ static ssize_t pvmread_rw(struct pvmread_rw *rw, bool write)
 	rw->stop_addr = eng.stop_addr;
 	rw->error = -ret;
 	moved = total - iov_iter_count(&vec.local);
+trace:
+	if (trace_transfer_enabled())
+		pvmread_trace_transfer(PVMREAD_TRACE_RW, tgid, &eng,
+				       (unsigned long)vec.remote->iov_base,
+				       vec.remote_count, moved, ret);
 	if (moved)
 		ret = moved;
-	else if (ret != -EINTR)
-		ret = ret ? -EFAULT : 0;
+	else if (rw->error && ret != -EINTR)
+		/* Either side's memory, as the syscall has it. */
+		ret = -EFAULT;
 
 release_engine:
 	pvmread_engine_release(&eng);
@@ -1552,4 +1583,5 @@ module_exit(pvmread_exit);
 
 MODULE_DESCRIPTION("Read and write the memory of another process through a device");
 MODULE_AUTHOR("The pvmread developers");
+MODULE_VERSION("0.1.0");
 MODULE_LICENSE("GPL");

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The tracepoints pvmread:attach and pvmread:transfer: who reads whom. The
+ * caller is the task that the trace itself names.
+ *
+ * A header of its own because the kernel's macros read it more than once.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM pvmread
+
+#if !defined(PVMREAD_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define PVMREAD_TRACE_H
+
+#include <linux/pid.h>
+#include <linux/sched.h>
+#include <linux/tracepoint.h>
+
+#include <linux/pvmread.h>
+
+#define pvmread_show_flags(flags)			\
+	__print_flags(flags, "|",			\
+		      { PVMREAD_PIDFD,	  "pidfd" },	\
+		      { PVMREAD_NOWAIT,	  "nowait" },	\
+		      { PVMREAD_RESIDENT, "resident" },	\
+		      { PVMREAD_WRITE,	  "write" },	\
+		      { PVMREAD_STOP,	  "stop" })
+
+#ifndef PVMREAD_TRACE_OPS
+#define PVMREAD_TRACE_OPS
+/* How a transfer was asked for; its direction is PVMREAD_WRITE of the flags. */
+enum pvmread_trace_op {
+	PVMREAD_TRACE_RW,	/* READV, WRITEV */
+	PVMREAD_TRACE_FILE,	/* read and write of a target file */
+	PVMREAD_TRACE_BATCH,	/* BATCH */
+};
+#endif
+
+/*
+ * ATTACH, when the process was found: granted or not.
+ *
+ * target, comm: its pid in the initial namespace, and its name. start, last: the
+ * range. flags: as asked for. error: 0, or the errno.
+ */
+TRACE_EVENT(attach,
+	TP_PROTO(struct task_struct *target, const struct pvmread_attach *attach,
+		 unsigned long last, int error),
+	TP_ARGS(target, attach, last, error),
+
+	TP_STRUCT__entry(
+		__field(pid_t,		target)
+		__array(char,		comm, TASK_COMM_LEN)
+		__field(unsigned long,	start)
+		__field(unsigned long,	last)
+		__field(u32,		flags)
+		__field(int,		error)
+	),
+
+	TP_fast_assign(
+		__entry->target = target->tgid;
+		memcpy(__entry->comm, target->comm, TASK_COMM_LEN);
+		__entry->start = attach->start;
+		__entry->last = last;
+		__entry->flags = attach->flags;
+		__entry->error = error;
+	),
+
+	TP_printk("target=%d comm=%s range=%#lx-%#lx flags=%s error=%d",
+		  __entry->target, __entry->comm, __entry->start, __entry->last,
+		  pvmread_show_flags(__entry->flags), __entry->error)
+);
+
+/*
+ * A request that reached the target's memory, or was refused it.
+ *
+ * target: its pid in the initial namespace; 0 if its reaping was under way when
+ * it was attached. addr: where it began, 0 for a BATCH. segments: of the target;
+ * of a BATCH those with a result. bytes: moved. error: 0, or the errno that tells
+ * why it ended early.
+ */
+TRACE_EVENT(transfer,
+	TP_PROTO(enum pvmread_trace_op op, pid_t target, u32 flags,
+		 unsigned long addr, u64 segments, u64 bytes, int error),
+	TP_ARGS(op, target, flags, addr, segments, bytes, error),
+
+	TP_STRUCT__entry(
+		__field(int,		op)
+		__field(pid_t,		target)
+		__field(u32,		flags)
+		__field(int,		error)
+		__field(unsigned long,	addr)
+		__field(u64,		segments)
+		__field(u64,		bytes)
+	),
+
+	TP_fast_assign(
+		__entry->op = op;
+		__entry->target = target;
+		/* The engine's own bits are nobody's business. */
+		__entry->flags = flags & (PVMREAD_PIDFD | PVMREAD_NOWAIT |
+					  PVMREAD_RESIDENT | PVMREAD_WRITE |
+					  PVMREAD_STOP);
+		__entry->error = error;
+		__entry->addr = addr;
+		__entry->segments = segments;
+		__entry->bytes = bytes;
+	),
+
+	TP_printk("target=%d op=%s flags=%s addr=%#lx segments=%llu bytes=%llu error=%d",
+		  __entry->target,
+		  __print_symbolic(__entry->op,
+				   { PVMREAD_TRACE_RW,	  "rw" },
+				   { PVMREAD_TRACE_FILE,  "file" },
+				   { PVMREAD_TRACE_BATCH, "batch" }),
+		  pvmread_show_flags(__entry->flags), __entry->addr,
+		  __entry->segments, __entry->bytes, __entry->error)
+);
+
+#endif /* PVMREAD_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE pvmread_trace
+#include <trace/define_trace.h>
