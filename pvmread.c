@@ -819,10 +819,12 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_engine_run);
  */
 static noinline __cold void
 pvmread_trace_transfer(enum pvmread_trace_op op, pid_t target,
-		       const struct pvmread_engine *eng, unsigned long addr,
+		       const struct pvmread_engine *eng, u64 addr,
 		       u64 segments, u64 bytes, int ret)
 {
-	trace_transfer(op, target, eng->flags, addr, segments, bytes, -ret);
+	u32 flags = eng->flags & ~(PVMREAD_PIN | PVMREAD_HELD);
+
+	trace_transfer(op, target, flags, addr, segments, bytes, -ret);
 }
 
 /* --- target files -------------------------------------------------------- */
@@ -1101,19 +1103,20 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
  * a time.
  *
  * Return: 0, or what ended it: -EFAULT for the array, -EINTR. In any case
- * batch->completed is how many have their result, and @moved has grown by the
- * bytes of them all.
+ * batch->completed is how many have their result, and @total has grown by the
+ * bytes moved, those of results that could not be written too.
  */
 static int pvmread_batch_run(struct pvmread_target *target,
 			     struct pvmread_engine *eng,
 			     struct pvmread_batch *batch,
-			     struct pvmread_segment __user *usegs, u64 *moved)
+			     struct pvmread_segment __user *usegs, u64 *total)
 {
 	struct pvmread_segment segs[PVMREAD_BATCH_CHUNK] __uninitialized;
 	bool stop = false;
 
 	while (batch->completed < batch->count && !stop) {
 		u64 left = batch->count - batch->completed;
+		u64 moved = 0;
 		int i, n;
 
 		if (fatal_signal_pending(current))
@@ -1134,13 +1137,15 @@ static int pvmread_batch_run(struct pvmread_target *target,
 				pvmread_engine_unpin(eng);
 
 			segs[i].error = -reason;
-			*moved += segs[i].done;
+			moved += segs[i].done;
 			if (reason == -EIO)
 				atomic64_inc(&target->faults);
 			stop = reason && (batch->flags & PVMREAD_STOP);
 			if (reason == -EINTR)
 				stop = true;
 		}
+		pvmread_target_account(target, eng->flags & PVMREAD_WRITE, moved);
+		*total += moved;
 		if (pvmread_batch_store(segs, usegs, i))
 			return -EFAULT;
 		batch->completed += i;
@@ -1188,7 +1193,6 @@ static long pvmread_ioctl_batch(struct file *file,
 	eng.mm = target->mm;
 	ret = pvmread_batch_run(target, &eng, &batch, usegs, &moved);
 	pvmread_engine_release(&eng);
-	pvmread_target_account(target, eng.flags & PVMREAD_WRITE, moved);
 	if (trace_transfer_enabled())
 		pvmread_trace_transfer(PVMREAD_TRACE_BATCH, pid_nr(target->pid),
 				       &eng, 0, batch.completed, moved, ret);
@@ -1297,7 +1301,7 @@ static struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	target->pid = get_task_pid(task, PIDTYPE_TGID);
 	target->start = attach->start;
 	target->last = last;
-	target->flags = attach->flags;
+	target->flags = attach->flags & ~PVMREAD_PIDFD;
 
 	file = anon_inode_getfile_fmode("[pvmread]", &pvmread_target_fops,
 					target, write ? O_RDWR : O_RDONLY,
@@ -1420,10 +1424,16 @@ static ssize_t pvmread_rw(struct pvmread_rw *rw, bool write)
 	rw->error = -ret;
 	moved = total - iov_iter_count(&vec.local);
 trace:
-	if (trace_transfer_enabled())
+	if (trace_transfer_enabled()) {
+		const struct iovec *first = vec.remote;
+
+		/* There is one that is not empty, or there were no pages. */
+		while (!first->iov_len)
+			first++;
 		pvmread_trace_transfer(PVMREAD_TRACE_RW, tgid, &eng,
-				       (unsigned long)vec.remote->iov_base,
+				       (uintptr_t)first->iov_base,
 				       vec.remote_count, moved, ret);
+	}
 	if (moved)
 		ret = moved;
 	else if (rw->error && ret != -EINTR)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The tracepoints pvmread:attach and pvmread:transfer: who reads whom. The
- * caller is the task that the trace itself names.
+ * caller is the task that the trace itself names, which for io_uring may be one
+ * of its workers; a request that waits there for what could not be had at once
+ * makes two events, the first with EAGAIN.
  *
  * A header of its own because the kernel's macros read it more than once.
  */
@@ -17,14 +19,6 @@
 
 #include <linux/pvmread.h>
 
-#define pvmread_show_flags(flags)			\
-	__print_flags(flags, "|",			\
-		      { PVMREAD_PIDFD,	  "pidfd" },	\
-		      { PVMREAD_NOWAIT,	  "nowait" },	\
-		      { PVMREAD_RESIDENT, "resident" },	\
-		      { PVMREAD_WRITE,	  "write" },	\
-		      { PVMREAD_STOP,	  "stop" })
-
 #ifndef PVMREAD_TRACE_OPS
 #define PVMREAD_TRACE_OPS
 /* How a transfer was asked for; its direction is PVMREAD_WRITE of the flags. */
@@ -35,11 +29,30 @@ enum pvmread_trace_op {
 };
 #endif
 
+/* perf knows numbers only: the format that it reads must not have names. */
+TRACE_DEFINE_ENUM(PVMREAD_PIDFD);
+TRACE_DEFINE_ENUM(PVMREAD_NOWAIT);
+TRACE_DEFINE_ENUM(PVMREAD_RESIDENT);
+TRACE_DEFINE_ENUM(PVMREAD_WRITE);
+TRACE_DEFINE_ENUM(PVMREAD_STOP);
+TRACE_DEFINE_ENUM(PVMREAD_TRACE_RW);
+TRACE_DEFINE_ENUM(PVMREAD_TRACE_FILE);
+TRACE_DEFINE_ENUM(PVMREAD_TRACE_BATCH);
+
+#define pvmread_show_flags(flags)			\
+	__print_flags(flags, "|",			\
+		      { PVMREAD_PIDFD,	  "pidfd" },	\
+		      { PVMREAD_NOWAIT,	  "nowait" },	\
+		      { PVMREAD_RESIDENT, "resident" },	\
+		      { PVMREAD_WRITE,	  "write" },	\
+		      { PVMREAD_STOP,	  "stop" })
+
 /*
  * ATTACH, when the process was found: granted or not.
  *
- * target, comm: its pid in the initial namespace, and its name. start, last: the
- * range. flags: as asked for. error: 0, or the errno.
+ * target: its pid in the initial namespace. comm: its name, or that of the thread
+ * that was asked for. start, last: the range. flags: as asked for. error: 0, or
+ * the errno; what is granted and then finds no room for a file descriptor is 0.
  */
 TRACE_EVENT(attach,
 	TP_PROTO(struct task_struct *target, const struct pvmread_attach *attach,
@@ -72,14 +85,15 @@ TRACE_EVENT(attach,
 /*
  * A request that reached the target's memory, or was refused it.
  *
- * target: its pid in the initial namespace; 0 if its reaping was under way when
- * it was attached. addr: where it began, 0 for a BATCH. segments: of the target;
- * of a BATCH those with a result. bytes: moved. error: 0, or the errno that tells
- * why it ended early.
+ * target: its pid in the initial namespace; through a target file the pid of the
+ * process that was attached, also when only others share its memory by now (0 if
+ * it was being reaped then). addr: where it began, 0 for a BATCH. segments: of
+ * the target; of a BATCH those with a result. bytes: moved. error: 0, or the errno
+ * that tells why it ended early.
  */
 TRACE_EVENT(transfer,
 	TP_PROTO(enum pvmread_trace_op op, pid_t target, u32 flags,
-		 unsigned long addr, u64 segments, u64 bytes, int error),
+		 u64 addr, u64 segments, u64 bytes, int error),
 	TP_ARGS(op, target, flags, addr, segments, bytes, error),
 
 	TP_STRUCT__entry(
@@ -87,7 +101,7 @@ TRACE_EVENT(transfer,
 		__field(pid_t,		target)
 		__field(u32,		flags)
 		__field(int,		error)
-		__field(unsigned long,	addr)
+		__field(u64,		addr)
 		__field(u64,		segments)
 		__field(u64,		bytes)
 	),
@@ -95,17 +109,14 @@ TRACE_EVENT(transfer,
 	TP_fast_assign(
 		__entry->op = op;
 		__entry->target = target;
-		/* The engine's own bits are nobody's business. */
-		__entry->flags = flags & (PVMREAD_PIDFD | PVMREAD_NOWAIT |
-					  PVMREAD_RESIDENT | PVMREAD_WRITE |
-					  PVMREAD_STOP);
+		__entry->flags = flags;
 		__entry->error = error;
 		__entry->addr = addr;
 		__entry->segments = segments;
 		__entry->bytes = bytes;
 	),
 
-	TP_printk("target=%d op=%s flags=%s addr=%#lx segments=%llu bytes=%llu error=%d",
+	TP_printk("target=%d op=%s flags=%s addr=%#llx segments=%llu bytes=%llu error=%d",
 		  __entry->target,
 		  __print_symbolic(__entry->op,
 				   { PVMREAD_TRACE_RW,	  "rw" },

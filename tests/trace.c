@@ -128,8 +128,8 @@ static int events(pid_t pid, char *line, size_t size)
 static ssize_t rw(int dev, unsigned long cmd, pid_t pid, unsigned int flags,
 		  void *remote, void *local, size_t len)
 {
-	/* In two parts, for the count. */
-	struct iovec there[] = { { remote, 1 }, { remote + 1, len - 1 } };
+	/* The empty one counts, but it is not where the transfer begins. */
+	struct iovec there[] = { { (void *)PAGE, 0 }, { remote, len } };
 	struct iovec here = { local, len };
 	struct pvmread_rw arg = {
 		.size = sizeof(arg), .flags = flags, .pid = pid,
@@ -188,7 +188,7 @@ TEST_F(trace, a_target_file)
 	expect_event("transfer: target=%d op=file flags=write addr=%p segments=1 bytes=8 error=%d",
 		     self->target, self->page + PAGE - 8, EIO);
 
-	/* The dead have a number as long as somebody asks. */
+	/* Nobody is read any more. */
 	kill(self->target, SIGKILL);
 	ASSERT_EQ(self->target, waitpid(self->target, NULL, 0));
 	ASSERT_EQ(-1, pread(fd, self->buf, 8, (uintptr_t)self->page));
@@ -286,6 +286,26 @@ TEST_F(trace, names_a_process_of_another_pid_namespace)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 4)
 		SKIP(return, "no pid namespaces in this kernel");
 	EXPECT_EQ(0, status);
+}
+
+/* perf and BPF's tools decode an event by this text, and know no C names. */
+TEST_F(trace, has_a_format_that_others_can_read)
+{
+	static const char * const formats[] = { EVENTS "attach/format", EVENTS "transfer/format" };
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		int fd = open(formats[i], O_RDONLY | O_CLOEXEC);
+		ssize_t n;
+
+		ASSERT_LE(0, fd);
+		n = read(fd, self->buf, sizeof(self->buf) - 1);
+		close(fd);
+		ASSERT_LT(0, n);
+		self->buf[n] = '\0';
+		EXPECT_NE(NULL, strstr(self->buf, "print fmt: "));
+		EXPECT_EQ(NULL, strstr(self->buf, "PVMREAD_"));
+	}
 }
 
 TEST_F(trace, is_silent_when_off_and_about_what_is_no_request)
