@@ -125,6 +125,9 @@ static int events(pid_t pid, char *line, size_t size)
 	EXPECT_EQ(0, write_file(TRACING "trace", ""));			\
 } while (0)
 
+#define expect_transfer(format, ...)					\
+	expect_event("transfer: target=%d " format, self->target, __VA_ARGS__)
+
 static ssize_t rw(int dev, unsigned long cmd, pid_t pid, unsigned int flags,
 		  void *remote, void *local, size_t len)
 {
@@ -154,24 +157,24 @@ TEST_F(trace, readv_and_writev)
 {
 	ASSERT_EQ(100, rw(self->dev, PVMREAD_IOC_READV, self->target, 0,
 			  self->page, self->buf, 100));
-	expect_event("transfer: target=%d op=rw flags= addr=%p segments=2 bytes=100 error=0",
-		     self->target, self->page);
+	expect_transfer("op=rw flags= addr=%p segments=2 bytes=100 error=0",
+			self->page);
 	ASSERT_EQ(PAGE, rw(self->dev, PVMREAD_IOC_WRITEV, self->target, PVMREAD_NOWAIT,
 			   self->page, self->buf, PAGE));
-	expect_event("transfer: target=%d op=rw flags=nowait|write addr=%p segments=2 bytes=4096 error=0",
-		     self->target, self->page);
+	expect_transfer("op=rw flags=nowait|write addr=%p segments=2 bytes=4096 error=0",
+			self->page);
 }
 
 TEST_F(trace, why_a_transfer_ended)
 {
 	ASSERT_EQ(PAGE, rw(self->dev, PVMREAD_IOC_READV, self->target,
 			   PVMREAD_RESIDENT, self->page, self->buf, PAGE + 1));
-	expect_event("transfer: target=%d op=rw flags=resident addr=%p segments=2 bytes=4096 error=%d",
-		     self->target, self->page, EIO);
+	expect_transfer("op=rw flags=resident addr=%p segments=2 bytes=4096 error=%d",
+			self->page, EIO);
 	ASSERT_EQ(-1, rw(self->dev, PVMREAD_IOC_READV, self->target, 0,
 			 self->page + PAGE, self->buf, 2));
-	expect_event("transfer: target=%d op=rw flags= addr=%p segments=2 bytes=0 error=%d",
-		     self->target, self->page + PAGE, EIO);
+	expect_transfer("op=rw flags= addr=%p segments=2 bytes=0 error=%d",
+			self->page + PAGE, EIO);
 }
 
 TEST_F(trace, a_target_file)
@@ -182,11 +185,11 @@ TEST_F(trace, a_target_file)
 	expect_event("attach: target=%d comm=traced range=%p-%p flags=write error=0",
 		     self->target, self->page, self->page + PAGE - 1);
 	ASSERT_EQ(8, pread(fd, self->buf, 8, (uintptr_t)self->page));
-	expect_event("transfer: target=%d op=file flags= addr=%p segments=1 bytes=8 error=0",
-		     self->target, self->page);
+	expect_transfer("op=file flags= addr=%p segments=1 bytes=8 error=0",
+			self->page);
 	ASSERT_EQ(8, pwrite(fd, self->buf, 16, (uintptr_t)self->page + PAGE - 8));
-	expect_event("transfer: target=%d op=file flags=write addr=%p segments=1 bytes=8 error=%d",
-		     self->target, self->page + PAGE - 8, EIO);
+	expect_transfer("op=file flags=write addr=%p segments=1 bytes=8 error=%d",
+			self->page + PAGE - 8, EIO);
 
 	/* Nobody is read any more. */
 	kill(self->target, SIGKILL);
@@ -225,12 +228,12 @@ TEST_F(trace, a_batch)
 	/* A hole in the middle is one of the results, not the end of the BATCH. */
 	segs[20].remote = (uintptr_t)self->page + PAGE;
 	ASSERT_EQ(0, ioctl(fd, PVMREAD_IOC_BATCH, &batch));
-	expect_event("transfer: target=%d op=batch flags= addr=0x0 segments=40 bytes=%d error=0",
-		     self->target, 39 * 8);
+	expect_transfer("op=batch flags= addr=0x0 segments=40 bytes=%d error=0",
+			39 * 8);
 	batch.flags = PVMREAD_STOP;
 	ASSERT_EQ(0, ioctl(fd, PVMREAD_IOC_BATCH, &batch));
-	expect_event("transfer: target=%d op=batch flags=stop addr=0x0 segments=21 bytes=%d error=0",
-		     self->target, 20 * 8);
+	expect_transfer("op=batch flags=stop addr=0x0 segments=21 bytes=%d error=0",
+			20 * 8);
 	close(fd);
 }
 
