@@ -36,6 +36,7 @@
 
 #include <kselftest_harness.h>
 
+#include "one_cpu.h"
 #include "pvmread_test.h"
 
 #define PAGE		4096UL
@@ -317,49 +318,6 @@ static int read_kallsyms(void)
 	}
 	fclose(f);
 	return 0;
-}
-
-/*
- * Switching the tracer patches all functions of the kernel, by way of int3.
- * QEMU's software emulation of several CPUs at times runs an int3 on one that
- * the other has long replaced, and the guest dies of it. So there is one CPU
- * while this program runs; its tests need no more.
- */
-static bool was_online[256];
-
-static int set_online(int nr, bool online)
-{
-	char file[64];
-	int fd, ret;
-
-	snprintf(file, sizeof(file), "/sys/devices/system/cpu/cpu%d/online", nr);
-	fd = open(file, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	ret = write(fd, online ? "1" : "0", 1) == 1 ? 0 : -1;
-	close(fd);
-	return ret;
-}
-
-static void leave_one_cpu(void)
-{
-	int nr, last = sysconf(_SC_NPROCESSORS_CONF);
-
-	for (nr = 1; nr < last && nr < (int)ARRAY_SIZE(was_online); nr++)
-		was_online[nr] = !set_online(nr, false);
-	if (sysconf(_SC_NPROCESSORS_ONLN) != 1)
-		printf("# %ld CPUs stay: they cannot be taken away\n",
-		       sysconf(_SC_NPROCESSORS_ONLN));
-}
-
-static void bring_cpus_back(void)
-{
-	size_t nr;
-
-	for (nr = 0; nr < ARRAY_SIZE(was_online); nr++) {
-		if (was_online[nr])
-			set_online(nr, true);
-	}
 }
 
 static void stop_tracing(void)

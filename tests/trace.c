@@ -15,6 +15,7 @@
 
 #include <kselftest_harness.h>
 
+#include "one_cpu.h"
 #include "pvmread_test.h"
 
 #define PAGE		4096UL
@@ -72,6 +73,7 @@ FIXTURE_SETUP(trace)
 	/* Its name is set when it waits. */
 	usleep(100000);
 	ASSERT_EQ(0, write_file(TRACING "trace", ""));
+	leave_one_cpu();
 	ASSERT_EQ(0, write_file(EVENTS "enable", "1"));
 }
 
@@ -80,6 +82,7 @@ FIXTURE_TEARDOWN(trace)
 	if (!self->target)
 		return;
 	write_file(EVENTS "enable", "0");
+	bring_cpus_back();
 	kill(self->target, SIGKILL);
 	waitpid(self->target, NULL, 0);
 	close(self->dev);
