@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * libpvmread: the ioctls of /dev/pvmread as functions. libpvmread.h says what
+ * each of them does.
+ *
+ * None tries again after EINTR: the module answers it only to a caller that is
+ * being killed, and that one does not live to see it.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* What the header declares, and nothing else, is seen from outside. */
+#pragma GCC visibility push(default)
+#include "libpvmread.h"
+#pragma GCC visibility pop
+
+static_assert(sizeof(off_t) == sizeof(uint64_t), "compile with -D_FILE_OFFSET_BITS=64");
+
+int pvmread_open(int flags)
+{
+	struct pvmread_info info;
+	int fd, error;
+
+	if (flags != O_RDONLY && flags != O_RDWR) {
+		errno = EINVAL;
+		return -1;
+	}
+
+	/* Whatever else the path names must not make us wait, as a FIFO would. */
+	fd = open(PVMREAD_DEVICE, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0) {
+		if (errno == ENOENT || errno == ENXIO || errno == ENOTDIR || errno == EISDIR)
+			errno = ENODEV;
+		return -1;
+	}
+	if (pvmread_get_info(fd, &info)) {
+		error = errno;
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
+int pvmread_get_info(int dev, struct pvmread_info *info)
+{
+	*info = (struct pvmread_info){ .size = sizeof(*info) };
+	if (!ioctl(dev, PVMREAD_IOC_INFO, info))
+		return 0;
+	/* A security module's or seccomp's refusal says nothing of the file. */
+	if (errno != EBADF && errno != EACCES && errno != EPERM)
+		errno = ENODEV;
+	return -1;
+}
+
+static ssize_t move_vectors(int dev, unsigned int command, pid_t pid,
+			    const struct iovec *local_iov, unsigned long liovcnt,
+			    const struct iovec *remote_iov, unsigned long riovcnt,
+			    unsigned long flags)
+{
+	struct pvmread_rw rw = {
+		.size = sizeof(rw),
+		.flags = flags,
+		.pid = pid,
+		.local = (uintptr_t)local_iov,
+		.local_count = liovcnt,
+		.remote = (uintptr_t)remote_iov,
+		.remote_count = riovcnt,
+	};
+
+	/* The syscall's flags are wider than the ioctl's. */
+	if (rw.flags != flags) {
+		errno = EINVAL;
+		return -1;
+	}
+	return ioctl(dev, command, &rw) ? -1 : (ssize_t)rw.transferred;
+}
+
+ssize_t pvmread_readv(int dev, pid_t pid,
+		      const struct iovec *local_iov, unsigned long liovcnt,
+		      const struct iovec *remote_iov, unsigned long riovcnt,
+		      unsigned long flags)
+{
+	return move_vectors(dev, PVMREAD_IOC_READV, pid, local_iov, liovcnt,
+			    remote_iov, riovcnt, flags);
+}
+
+ssize_t pvmread_writev(int dev, pid_t pid,
+		       const struct iovec *local_iov, unsigned long liovcnt,
+		       const struct iovec *remote_iov, unsigned long riovcnt,
+		       unsigned long flags)
+{
+	return move_vectors(dev, PVMREAD_IOC_WRITEV, pid, local_iov, liovcnt,
+			    remote_iov, riovcnt, flags);
+}
+
+int pvmread_attach(int dev, pid_t pid, unsigned int flags,
+		   uint64_t start, uint64_t length)
+{
+	struct pvmread_attach attach = {
+		.size = sizeof(attach),
+		.flags = flags,
+		.pid = pid,
+		.start = start,
+		.length = length,
+	};
+
+	return ioctl(dev, PVMREAD_IOC_ATTACH, &attach);
+}
+
+/*
+ * Move one segment. Return: 0, or -1 with the errno of the BATCH or the
+ * segment's own; seg->done is how many bytes were moved in either case.
+ */
+static int move_segment(int target, struct pvmread_segment *seg, unsigned int flags)
+{
+	struct pvmread_batch batch = {
+		.size = sizeof(batch),
+		.flags = flags,
+		.segments = (uintptr_t)seg,
+		.count = 1,
+	};
+
+	if (ioctl(target, PVMREAD_IOC_BATCH, &batch))
+		return -1;
+	if (!seg->error)
+		return 0;
+	errno = seg->error;
+	return -1;
+}
+
+/* Less than the kernel moves at once, which is a page less than 2 GiB. */
+#define MOST_BYTES	((size_t)1 << 30)
+
+/* One pread() or pwrite(), at any address: those take none from 2^63 on. */
+static ssize_t move_some(int target, uint64_t addr, void *buf, size_t len, bool write)
+{
+	struct pvmread_segment seg = {
+		.remote = addr,
+		.local = (uintptr_t)buf,
+		.length = len,
+	};
+
+	if (addr > INT64_MAX) {
+		int ret = move_segment(target, &seg, write ? PVMREAD_WRITE : 0);
+
+		return seg.done ? (ssize_t)seg.done : ret;
+	}
+	return write ? pwrite(target, buf, len, addr) : pread(target, buf, len, addr);
+}
+
+/* Go on after a part, until a call says why there is no more. */
+static ssize_t move_all(int target, uint64_t addr, char *buf, size_t len, bool write)
+{
+	size_t done = 0;
+	ssize_t ret;
+
+	/* No return value could say more. */
+	if (len > SSIZE_MAX)
+		len = SSIZE_MAX;
+	do {
+		size_t some = len - done;
+
+		/* All that is asked for at once must look like user space. */
+		if (some > MOST_BYTES)
+			some = MOST_BYTES;
+		ret = move_some(target, addr + done, buf + done, some, write);
+		if (ret > 0)
+			done += ret;
+	} while (ret > 0 && done < len);
+	return done ? (ssize_t)done : ret;
+}
+
+ssize_t pvmread_read(int target, uint64_t addr, void *buf, size_t len)
+{
+	return move_all(target, addr, buf, len, false);
+}
+
+ssize_t pvmread_write(int target, uint64_t addr, const void *buf, size_t len)
+{
+	return move_all(target, addr, (void *)buf, len, true);
+}
+
+ssize_t pvmread_read_string(int target, uint64_t addr, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	if (size > SSIZE_MAX)
+		size = SSIZE_MAX;
+	/* A segment takes as much as a read(2) at once, a string can be longer. */
+	do {
+		struct pvmread_segment seg = {
+			.remote = addr + len,
+			.local = (uintptr_t)buf + len,
+			.length = size - len,
+			.flags = PVMREAD_SEGMENT_STRING,
+		};
+
+		if (move_segment(target, &seg, 0))
+			return -1;
+		len += seg.done;
+		if (len && !buf[len - 1])
+			return len - 1;
+	} while (len < size);
+	if (size)
+		buf[size - 1] = '\0';
+	return size;
+}
+
+ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
+		      unsigned int flags)
+{
+	size_t done = 0, most = count;
+
+	do {
+		struct pvmread_batch batch = {
+			.size = sizeof(batch),
+			.flags = flags,
+			.segments = (uintptr_t)(segs + done),
+			.count = count - done < most ? count - done : most,
+		};
+		int ret = ioctl(target, PVMREAD_IOC_BATCH, &batch);
+
+		/* max_batch is for the device to tell, and a target is not it. */
+		if (ret && errno == EINVAL && batch.count > 1) {
+			most = batch.count / 2;
+			continue;
+		}
+		done += batch.completed;
+		if (ret)
+			return done ? (ssize_t)done : -1;
+		/* The one to stop at may have been the last of its ioctl. */
+		if (flags & PVMREAD_STOP && done && segs[done - 1].error)
+			break;
+	} while (done < count);
+	return done;
+}
+
+const char *pvmread_strerror(int error)
+{
+	const char *text;
+
+	switch (error) {
+	case ENODEV:
+		return "no " PVMREAD_DEVICE " here: load the module (as root: modprobe pvmread)";
+	case EACCES:
+		return "no permission to open " PVMREAD_DEVICE
+		       ": be root, or a member of its group (usermod -aG pvmread USER)";
+	case EPERM:
+		return "not permitted: be the process's user (and see ptrace_scope) or root";
+	case ESRCH:
+		return "no such process: it is gone, has called execve, or has no memory";
+	case EIO:
+		return "no memory there, or not so, or not attached: see /proc/PID/maps";
+	case EFAULT:
+		return "bad address: the caller's, or the first byte of the process's";
+	case EAGAIN:
+		return "the memory would have to be waited for: try without PVMREAD_NOWAIT";
+	case EROFS:
+		return "the module writes to nobody: it was loaded with readonly=1";
+	case EBADF:
+		return "no open file, none for writing (O_RDWR, PVMREAD_WRITE), or no pidfd";
+	case EINVAL:
+		return "bad request: unknown flag, over 1024 vectors, or no such range";
+	case EOPNOTSUPP:
+		return "no pidfds with this kernel: name the process by its pid";
+	case ENOTTY:
+	case E2BIG:
+		return "no file for this call, or the module is too old: update it";
+	case ENOMEM:
+		return "the kernel has no memory for the request or for the process's page";
+	case EINTR:
+		return "the caller is being killed";
+	default:
+		/* strerror() would translate, into a buffer. */
+		text = strerrordesc_np(error);
+		return text ? text : "unknown error";
+	}
+}
