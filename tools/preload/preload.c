@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * libpvmread-preload: process_vm_readv(2) and process_vm_writev(2) of an
+ * unmodified program through /dev/pvmread.
+ *
+ * Whatever the program may do around the two system calls it may do around
+ * these: call them in a signal handler, from many threads, after fork() or
+ * vfork(), or after it has closed every file. So there is no lock, nothing is
+ * allocated, and the device's file is looked at before each use.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+/* Compiled in: the program must not need libpvmread.so, nor see its functions. */
+#include "../lib/libpvmread.c"
+
+#define EXPORT	__attribute__((visibility("default")))
+
+/* The flags of the upstream series, which no libc has yet. */
+#define PROCESS_VM_PIDFD	1UL
+#define PROCESS_VM_NOWAIT	2UL
+
+static_assert(PROCESS_VM_PIDFD == PVMREAD_PIDFD, "they are passed on as they are");
+static_assert(PROCESS_VM_NOWAIT == PVMREAD_NOWAIT, "they are passed on as they are");
+
+enum { READV, WRITEV, CALLS };
+enum { DEVICE, KERNEL, WAYS };
+
+struct counter {
+	atomic_ullong calls;
+	atomic_ullong failed;
+	atomic_ullong bytes;
+};
+
+/**
+ * struct process - what each process has of its own
+ * @pid: whose it is, or 0 in a child that a bare clone(2) made
+ * @warned: it was told that there is no device
+ * @reported: the counters were printed
+ * @counters: what went which way
+ *
+ * Lies where a fork leaves zeros to the child. A child of vfork(2) shares it,
+ * as all memory, and is known by @pid.
+ */
+struct process {
+	atomic_int pid;
+	atomic_bool warned;
+	atomic_bool reported;
+	struct counter counters[CALLS][WAYS];
+};
+
+/* Before start() has run, and where the kernel has no MADV_WIPEONFORK. */
+static struct process early;
+static struct process *own = &early;
+
+static bool trace;
+
+/* The stderr that the program was started with, and a copy for the trace. */
+static bool has_stderr;
+static dev_t stderr_dev;
+static ino_t stderr_ino;
+static int stderr_copy = -1;
+
+static atomic_int device_fd = -1;
+static atomic_ullong device_rdev;
+
+typedef long syscall_fn(long number, ...);
+static atomic_uintptr_t next;
+
+static syscall_fn *next_syscall(void)
+{
+	syscall_fn *fn = (syscall_fn *)atomic_load(&next);
+
+	/* Only in constructors that run before start(). */
+	if (!fn) {
+		fn = (syscall_fn *)dlsym(RTLD_NEXT, "syscall");
+		atomic_store(&next, (uintptr_t)fn);
+	}
+	return fn;
+}
+
+/* --- text, as stdio is not for signal handlers --- */
+
+struct text {
+	char buf[640];
+	size_t len;
+};
+
+static void add(struct text *text, const char *string)
+{
+	while (*string && text->len < sizeof(text->buf))
+		text->buf[text->len++] = *string++;
+}
+
+static void add_number(struct text *text, unsigned long long number)
+{
+	char digits[24], *digit = digits + sizeof(digits);
+
+	*--digit = '\0';
+	do {
+		*--digit = '0' + number % 10;
+		number /= 10;
+	} while (number);
+	add(text, digit);
+}
+
+/* Programs close stderr, and then the number may be that of their data. */
+static bool is_stderr(int fd)
+{
+	struct stat st;
+
+	return has_stderr && !fstat(fd, &st) &&
+	       st.st_dev == stderr_dev && st.st_ino == stderr_ino;
+}
+
+/* Write to stderr, without a SIGPIPE that the program has not earned. */
+static void say(const struct text *text)
+{
+	static const struct timespec now;
+	sigset_t sigpipe, pending, old;
+	int fd = stderr_copy;
+
+	if (!is_stderr(fd))
+		fd = STDERR_FILENO;
+	if (!is_stderr(fd))
+		return;
+
+	sigemptyset(&sigpipe);
+	sigaddset(&sigpipe, SIGPIPE);
+	sigpending(&pending);
+	pthread_sigmask(SIG_BLOCK, &sigpipe, &old);
+	if (write(fd, text->buf, text->len) < 0 && errno == EPIPE &&
+	    !sigismember(&pending, SIGPIPE))
+		sigtimedwait(&sigpipe, NULL, &now);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+/* --- the device --- */
+
+static bool is_device(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && !fstat(fd, &st) && S_ISCHR(st.st_mode) &&
+	       st.st_rdev == atomic_load(&device_rdev);
+}
+
+static bool is_read_only(int fd)
+{
+	return (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY;
+}
+
+/*
+ * A copy of @fd with a number that is out of the way: programs expect that
+ * their next file gets the lowest. But not so high that the kernel would need a
+ * large table for it. Return: the copy, or -1.
+ */
+static int copy_high(int fd)
+{
+	struct rlimit limit;
+	rlim_t most = 1024;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < most)
+		most = limit.rlim_cur;
+	return fcntl(fd, F_DUPFD_CLOEXEC, (int)(most - most / 16));
+}
+
+/* Return: a new file of the device, or -1 with errno as pvmread_open() sets it. */
+static int open_device(void)
+{
+	int fd, high;
+	struct stat st;
+
+	fd = pvmread_open(O_RDWR);
+	if (fd < 0 && (errno == EACCES || errno == EPERM || errno == EROFS))
+		fd = pvmread_open(O_RDONLY);
+	if (fd < 0)
+		return -1;
+	if (!fstat(fd, &st))
+		atomic_store(&device_rdev, st.st_rdev);
+	high = copy_high(fd);
+	if (high < 0)
+		return fd;
+	close(fd);
+	return high;
+}
+
+/*
+ * Return: a file of the device, or -1 with errno. What has its number but is
+ * not it is the program's, and is let be.
+ */
+static int device(void)
+{
+	int fd, opened;
+
+	for (;;) {
+		fd = atomic_load(&device_fd);
+		if (is_device(fd))
+			return fd;
+		opened = open_device();
+		if (opened < 0)
+			return -1;
+		if (atomic_compare_exchange_strong(&device_fd, &fd, opened))
+			return opened;
+		/* Another thread was quicker, or a signal handler. */
+		close(opened);
+	}
+}
+
+/* Say once why there is no device. */
+static void warn(int error)
+{
+	struct text text = { .len = 0 };
+
+	if (atomic_exchange(&own->warned, true))
+		return;
+	add(&text, "pvmread-preload: ");
+	add(&text, pvmread_strerror(error));
+	add(&text, "; the kernel's own system calls are used\n");
+	say(&text);
+}
+
+/* --- the system calls --- */
+
+/* Make of the module's errno what the system call would have said. */
+static void translate_errno(int fd, int call)
+{
+	if (errno == EROFS)
+		errno = EPERM;
+	else if (errno == EOPNOTSUPP)
+		errno = EINVAL;
+	else if (errno == EBADF && call == WRITEV && is_read_only(fd))
+		errno = EPERM;	/* and else it is the pidfd that is bad */
+}
+
+static ssize_t through_device(int fd, int call, pid_t pid,
+			      const struct iovec *local, unsigned long liovcnt,
+			      const struct iovec *remote, unsigned long riovcnt,
+			      unsigned long flags)
+{
+	/* The system call looks at the low half of the count only. */
+	unsigned int local_count = liovcnt;
+	ssize_t ret;
+
+	if (flags & ~(PROCESS_VM_PIDFD | PROCESS_VM_NOWAIT)) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (call == WRITEV)
+		ret = pvmread_writev(fd, pid, local, local_count, remote, riovcnt, flags);
+	else
+		ret = pvmread_readv(fd, pid, local, local_count, remote, riovcnt, flags);
+	if (ret < 0)
+		translate_errno(fd, call);
+	return ret;
+}
+
+static ssize_t process_vm(int call, pid_t pid,
+			  const struct iovec *local, unsigned long liovcnt,
+			  const struct iovec *remote, unsigned long riovcnt,
+			  unsigned long flags)
+{
+	int saved = errno, way = DEVICE, fd;
+	struct counter *counter;
+	ssize_t ret;
+
+	do {
+		fd = device();
+		if (fd < 0) {
+			warn(errno);
+			way = KERNEL;
+			ret = next_syscall()(call == WRITEV ? SYS_process_vm_writev :
+							      SYS_process_vm_readv,
+					     pid, local, liovcnt, remote, riovcnt, flags);
+			break;
+		}
+		ret = through_device(fd, call, pid, local, liovcnt, remote, riovcnt, flags);
+		/* Unless another thread has closed the file meanwhile. */
+	} while (ret < 0 && !is_device(fd));
+
+	counter = &own->counters[call][way];
+	atomic_fetch_add(&counter->calls, 1);
+	if (ret < 0) {
+		atomic_fetch_add(&counter->failed, 1);
+	} else {
+		atomic_fetch_add(&counter->bytes, ret);
+		errno = saved;
+	}
+	return ret;
+}
+
+EXPORT ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long liovcnt,
+				const struct iovec *remote, unsigned long riovcnt,
+				unsigned long flags)
+{
+	return process_vm(READV, pid, local, liovcnt, remote, riovcnt, flags);
+}
+
+EXPORT ssize_t process_vm_writev(pid_t pid, const struct iovec *local, unsigned long liovcnt,
+				 const struct iovec *remote, unsigned long riovcnt,
+				 unsigned long flags)
+{
+	return process_vm(WRITEV, pid, local, liovcnt, remote, riovcnt, flags);
+}
+
+/* --- the trace --- */
+
+static void add_counter(struct text *text, const char *way, const struct counter *counter)
+{
+	add(text, way);
+	add_number(text, atomic_load(&counter->calls));
+	add(text, " calls, ");
+	add_number(text, atomic_load(&counter->failed));
+	add(text, " failed, ");
+	add_number(text, atomic_load(&counter->bytes));
+	add(text, " bytes");
+}
+
+/* The process ends: print its counters, if that was asked for. */
+static void report(void)
+{
+	static const char * const names[CALLS] = { "process_vm_readv", "process_vm_writev" };
+	int pid = atomic_load(&own->pid), self = getpid(), i;
+	struct text text = { .len = 0 };
+
+	/* They are the parent's in a child of vfork(). */
+	if (!trace || (pid && pid != self) || atomic_exchange(&own->reported, true))
+		return;
+	for (i = 0; i < CALLS; i++) {
+		add(&text, "pvmread-preload: pid ");
+		add_number(&text, self);
+		add(&text, ": ");
+		add(&text, names[i]);
+		add_counter(&text, ": device: ", &own->counters[i][DEVICE]);
+		add_counter(&text, "; kernel: ", &own->counters[i][KERNEL]);
+		add(&text, "\n");
+	}
+	say(&text);
+}
+
+EXPORT long syscall(long number, ...)
+{
+	unsigned long arg[6];
+	va_list ap;
+	size_t i;
+
+	/* As many as there can be: how many there are only the kernel knows. */
+	va_start(ap, number);
+	for (i = 0; i < 6; i++)
+		arg[i] = va_arg(ap, unsigned long);
+	va_end(ap);
+
+	switch (number) {
+	case SYS_process_vm_readv:
+	case SYS_process_vm_writev:
+		return process_vm(number == SYS_process_vm_writev ? WRITEV : READV, arg[0],
+				  (const struct iovec *)arg[1], arg[2],
+				  (const struct iovec *)arg[3], arg[4], arg[5]);
+	case SYS_exit_group:
+		report();
+		break;
+	}
+	return next_syscall()(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+}
+
+/* They run no destructor. */
+EXPORT void _exit(int status)
+{
+	report();
+	for (;;)
+		next_syscall()(SYS_exit_group, status);
+}
+
+/* C's name of it */
+EXPORT void c_exit(int status) __asm__("_Exit");
+void c_exit(int status)
+{
+	_exit(status);
+}
+
+static void claim(void)
+{
+	atomic_store(&own->pid, getpid());
+}
+
+static __attribute__((constructor)) void start(void)
+{
+	const char *wish = secure_getenv("PVMREAD_TRACE");
+	struct process *page;
+	struct stat st;
+
+	next_syscall();
+
+	page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		    -1, 0);
+	if (page != MAP_FAILED && !madvise(page, sizeof(*page), MADV_WIPEONFORK)) {
+		*page = early;
+		own = page;
+	}
+	claim();
+	/* What clone(2) makes has no handlers, and its pid stays 0. */
+	pthread_atfork(NULL, NULL, claim);
+
+	if (!fstat(STDERR_FILENO, &st)) {
+		has_stderr = true;
+		stderr_dev = st.st_dev;
+		stderr_ino = st.st_ino;
+	}
+	trace = wish && !strcmp(wish, "1");
+	if (trace) {
+		/* Programs that look for write errors close it at exit. */
+		stderr_copy = copy_high(STDERR_FILENO);
+		at_quick_exit(report);
+	}
+}
+
+static __attribute__((destructor)) void end(void)
+{
+	report();
+}
