@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the tests of the command look into: known bytes at known places.
+ *
+ *   command-target SECONDS [FILE...]
+ *
+ * Prints a line "NAME ADDRESS" for each place, and ends after SECONDS. Changes
+ * "counter" ten times a second. The files are mapped under their names.
+ */
+#include <err.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define PAGES	8
+/* User mode Linux has no room for more pages than the host has mappings for it. */
+#define BIG_SIZE	(128UL << 20)
+
+static const char text[] = "pvmread was here: a line of text, and one more";
+
+static unsigned char *map(size_t pages, int flags, int fd)
+{
+	void *at = mmap(NULL, pages * getpagesize(), PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	if (at == MAP_FAILED)
+		err(1, "mmap");
+	return at;
+}
+
+static void protect(void *at, int protection)
+{
+	if (mprotect(at, getpagesize(), protection))
+		err(1, "mprotect");
+}
+
+static void map_file(const char *path)
+{
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0 || mmap(NULL, 1, PROT_READ, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+		err(1, "%s", path);
+	close(fd);
+}
+
+static void place(const char *name, const void *at)
+{
+	printf("%s 0x%lx\n", name, (unsigned long)(uintptr_t)at);
+}
+
+int main(int argc, char **argv)
+{
+	const size_t page = getpagesize();
+	unsigned char *bytes, *file, *heap, *counter, *big;
+	unsigned int i, end;
+	FILE *short_file;
+
+	if (argc < 2)
+		errx(1, "usage: command-target SECONDS [FILE...]");
+	end = 10 * strtoul(argv[1], NULL, 10);
+	for (i = 2; i < (unsigned int)argc; i++)
+		map_file(argv[i]);
+
+	/*
+	 * Of eight pages the first two hold a pattern, the third cannot be read,
+	 * the fourth not be written, the fifth was never touched, and of the
+	 * last two the first is a hole.
+	 */
+	bytes = map(PAGES, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	for (i = 0; i < 2 * page; i++)
+		bytes[i] = i * 7 + i / 256;
+	memcpy(bytes + 100, text, sizeof(text));
+	protect(bytes + 2 * page, PROT_NONE);
+	memset(bytes + 3 * page, 'r', page);
+	protect(bytes + 3 * page, PROT_READ);
+	memset(bytes + 7 * page, 'l', page);
+
+	/* One page of a file, mapped as two. */
+	short_file = tmpfile();
+	if (!short_file || ftruncate(fileno(short_file), page))
+		err(1, "tmpfile");
+	file = map(2, MAP_SHARED, fileno(short_file));
+
+	/* brk's, so that there is a [heap] whatever malloc() does */
+	heap = sbrk(page);
+	if (heap == (void *)-1)
+		err(1, "sbrk");
+	memset(heap, 'h', page);
+	big = map(BIG_SIZE / page, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	counter = map(1, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	/* Last, so that nothing else comes there. */
+	if (munmap(bytes + 6 * page, page))
+		err(1, "munmap");
+
+	place("bytes", bytes);
+	place("text", bytes + 100);
+	place("unreadable", bytes + 2 * page);
+	place("readonly", bytes + 3 * page);
+	place("untouched", bytes + 4 * page);
+	place("hole", bytes + 6 * page);
+	place("last", bytes + 7 * page);
+	place("short", file);
+	place("heap", heap);
+	place("counter", counter);
+	place("big", big);
+	puts("ready");
+	fflush(stdout);
+	for (i = 0; i < end; i++) {
+		usleep(100000);
+		__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+	}
+	return 0;
+}

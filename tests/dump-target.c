@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A process whose calls, strings and mappings are known, for the tests of
+ * "pvmread scan" and "pvmread dump".
+ *
+ *   dump-target [busy] [sparse] [many]
+ *
+ * The main thread waits three calls deep, with "busy" it works instead; a second
+ * one waits, too. "sparse" maps 4 GiB and touches two pages of them, "many" more
+ * pages that do not lie together than a 16-bit number counts. Prints "ready" when
+ * all is in place.
+ */
+#include <err.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define KIB	1024UL
+#define MIB	(1024 * KIB)
+/* Known to the tests. */
+#define BASE	0x20000000UL
+#define SPARSE	0x200000000UL
+#define MANY	0x400000000UL
+#define PAGES	35000UL
+
+char known_text[] = "a known text";
+volatile unsigned int depth;
+
+static char *map(uintptr_t at, size_t length, int flags, int fd)
+{
+	void *p = mmap((void *)at, length, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_FIXED_NOREPLACE | flags, fd, 0);
+
+	if (p != (void *)at)
+		err(1, "mmap at %#lx", (unsigned long)at);
+	return p;
+}
+
+/* put() - what is in @shifted, a letter less each: only here is it as it reads */
+static void put(uintptr_t at, const char *shifted)
+{
+	volatile char *to = (volatile char *)at;
+
+	while (*shifted)
+		*to++ = *shifted++ - 1;
+}
+
+/*
+ * 4 MiB, then a page with other permissions beside it, then a hole:
+ *
+ *  needle	40 times, 7 bytes apart, about the second MiB
+ *  crossing	from the 4 MiB into the page
+ *  halfway	the first half before the hole, the second half behind it
+ *  L0...0R	60,002 bytes, about the first MiB
+ *  K...K	200,000 bytes, about the third MiB
+ */
+static void put_patterns(void)
+{
+	char *bytes = map(BASE, 4 * MIB + 4 * KIB, MAP_ANONYMOUS, -1);
+	int i;
+
+	for (i = -20; i < 20; i++)
+		put(BASE + 2 * MIB + i * 7, "offemf");
+	put(BASE + 4 * MIB - 5, "dspttjoh");
+	put(BASE + 4 * MIB + 4 * KIB - 4, "ibmg");
+	map(BASE + 5 * MIB, 4 * KIB, MAP_ANONYMOUS, -1);
+	put(BASE + 5 * MIB, "xbz");
+	put(BASE + 5 * MIB + 8, "uxp\x0bmjoft");
+	memset(bytes + MIB - 30000, '0', 60000);
+	put(BASE + MIB - 30001, "M");
+	put(BASE + MIB + 30000, "S");
+	memset(bytes + 3 * MIB - 100000, 'K', 200000);
+	/* The euro sign. */
+	put(BASE + MIB + 512 * KIB - 1, "\xe3\x83\xad");
+	if (mprotect(bytes + 4 * MIB, 4 * KIB, PROT_READ))
+		err(1, "mprotect");
+}
+
+/* Two pages of a file that has one and two bytes. */
+static void map_short_file(void)
+{
+	FILE *file = tmpfile();
+
+	if (!file || ftruncate(fileno(file), 2))
+		err(1, "tmpfile");
+	map(BASE + 6 * MIB, 8 * KIB, 0, fileno(file));
+}
+
+static void map_sparse(void)
+{
+	char *bytes = map(SPARSE, 4096 * MIB, MAP_ANONYMOUS | MAP_NORESERVE, -1);
+
+	madvise(bytes, 4096 * MIB, MADV_NOHUGEPAGE);
+	put(SPARSE + 1234 * MIB, "gjstu!upvdife");
+	put(SPARSE + 4096 * MIB - 4 * KIB, "mbtu!upvdife");
+}
+
+/* The page of zeros, again and again: it costs no memory. */
+static void map_many(void)
+{
+	char *bytes = map(MANY, 2 * PAGES * 4 * KIB, MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	unsigned long i;
+
+	madvise(bytes, 2 * PAGES * 4 * KIB, MADV_NOHUGEPAGE);
+	for (i = 0; i < PAGES; i++)
+		depth += *(volatile char *)(bytes + 2 * i * 4 * KIB);
+	put(MANY + 2 * (PAGES - 1) * 4 * KIB, "uif!mbtu!pg!nboz");
+}
+
+/* --- calls that a debugger shows; none is a tail call --- */
+
+__attribute__((noinline)) static int innermost(int number)
+{
+	char byte;
+	int end[2];
+
+	if (pipe(end))
+		err(1, "pipe");
+	puts("ready");
+	fflush(stdout);
+	depth += read(end[0], &byte, number);
+	return depth;
+}
+
+__attribute__((noinline)) static int middle(int number)
+{
+	int got = innermost(number - 1);
+
+	depth++;
+	return got + 1;
+}
+
+__attribute__((noinline)) static int outermost(int number)
+{
+	int got = middle(number - 1);
+
+	depth++;
+	return got + 2;
+}
+
+__attribute__((noinline)) static int thread_waits(int number)
+{
+	depth += poll(NULL, 0, -1);
+	return depth + number;
+}
+
+__attribute__((noinline)) static int thread_calls(int number)
+{
+	int got = thread_waits(number + 1);
+
+	depth++;
+	return got;
+}
+
+static void *thread_starts(void *argument)
+{
+	depth += thread_calls(5);
+	depth++;
+	return argument;
+}
+
+int main(int argc, char **argv)
+{
+	int busy = 0, i;
+	pthread_t thread;
+
+	put_patterns();
+	map_short_file();
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "sparse"))
+			map_sparse();
+		else if (!strcmp(argv[i], "many"))
+			map_many();
+		else if (!strcmp(argv[i], "busy"))
+			busy = 1;
+		else
+			errx(2, "%s: not one of busy, sparse, many", argv[i]);
+	}
+	if (pthread_create(&thread, NULL, thread_starts, NULL))
+		errx(1, "pthread_create");
+	usleep(100000);
+	if (busy) {
+		puts("ready");
+		fflush(stdout);
+	}
+	while (busy)
+		depth++;
+	return outermost(3);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the subcommands of pvmread share.
+ */
+#ifndef CMD_H
+#define CMD_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include <libpvmread.h>
+
+/**
+ * enum exit_status - of every subcommand, as grep(1) and diff(1) have it
+ * @EXIT_DONE: all of it
+ * @EXIT_PART: a part is missing (a hole in what was to be read), or nothing was
+ *	found
+ * @EXIT_TROUBLE: no such process, no permission, wrong usage ...
+ */
+enum exit_status {
+	EXIT_DONE	= 0,
+	EXIT_PART	= 1,
+	EXIT_TROUBLE	= 2,
+};
+
+/* The subcommands: argv[0] is "pvmread NAME"; the return is the exit status. */
+int cmd_maps(int argc, char **argv);
+int cmd_read(int argc, char **argv);
+int cmd_write(int argc, char **argv);
+int cmd_scan(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
+
+/* --- errors --- */
+
+/**
+ * fail() - say what failed, on what, why and what to do, and exit
+ * @error: an errno value, whose text pvmread_strerror() gives, or 0
+ * @format: "read 0x1000 of process 12", without a newline
+ *
+ * Exits with EXIT_TROUBLE, after cleaning up what on_exit_unlink() was told. If
+ * a signal was caught, it was that: die_of_signal().
+ */
+void fail(int error, const char *format, ...)
+	__attribute__((noreturn, format(printf, 2, 3)));
+
+/* warn_about() - the same, without the end */
+void warn_about(int error, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* --- the target --- */
+
+/**
+ * struct target - the process that a command works on
+ * @pid: its number
+ * @pidfd: what names it, whatever its number is given to later
+ * @fd: target file
+ * @name: "process 12 (sleep)", for messages
+ */
+struct target {
+	pid_t pid;
+	int pidfd;
+	int fd;
+	char name[64];
+};
+
+/**
+ * target_open() - attach, or fail()
+ * @target: filled
+ * @pid: the user's argument
+ * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT
+ *
+ * The process that is attached is the one that had the number when the pidfd
+ * was opened, also where the module has no PVMREAD_PIDFD.
+ */
+void target_open(struct target *target, const char *pid, unsigned int flags);
+
+/**
+ * target_is_alive() - whether the number still names the target
+ *
+ * After something was read from /proc/PID: if true, it was the target's.
+ */
+bool target_is_alive(const struct target *target);
+
+/**
+ * target_read() - pvmread_read(), and why it ended
+ * @done: set to the number of bytes read
+ *
+ * Return: 0 if that is all of them, or an errno value for the byte behind.
+ */
+int target_read(const struct target *target, uint64_t addr, void *buf, size_t len,
+		size_t *done);
+
+/**
+ * target_reason() - why the byte at @addr could not be moved, and what to do
+ * @error: what pvmread_read() or pvmread_write() said
+ * @flags: PVMREAD_WRITE, PVMREAD_RESIDENT as it was tried
+ *
+ * Return: text in a static buffer, for warn_about(0, "0x1000 of %s: %s", ...)
+ */
+const char *target_reason(const struct target *target, uint64_t addr, int error,
+			  unsigned int flags);
+
+/* --- its mappings --- */
+
+/**
+ * struct mapping - a line of /proc/PID/maps
+ * @rss: resident bytes, or UINT64_MAX where the kernel does not tell
+ * @name: path, [heap] and the like, or "" for anonymous memory
+ */
+struct mapping {
+	uint64_t start;
+	uint64_t end;
+	uint64_t offset;
+	uint64_t inode;
+	uint64_t rss;
+	unsigned int dev_major;
+	unsigned int dev_minor;
+	char perms[5];
+	char *name;
+};
+
+struct maps {
+	struct mapping *maps;
+	size_t count;
+};
+
+/**
+ * maps_load() - the target's mappings, or fail()
+ * @rss: fill in @rss, too, which takes longer
+ */
+void maps_load(struct maps *maps, const struct target *target, bool rss);
+void maps_free(struct maps *maps);
+
+/* maps_find() - the mapping that @addr lies in, or NULL */
+const struct mapping *maps_find(const struct maps *maps, uint64_t addr);
+
+/* --- arguments --- */
+
+/* parse_size() - "4096", "0x1000", "4K", "1M", "2G"; fail() names @what */
+uint64_t parse_size(const char *text, const char *what);
+
+/**
+ * parse_address() - a number, [heap], [stack], libfoo.so; each with +OFFSET
+ *
+ * A library's address is that of its lowest mapping; its name is the end of its
+ * path (libfoo.so, libfoo.so.6, or the whole). fail() if there is none or two
+ * different files have the name.
+ */
+uint64_t parse_address(const char *text, const struct maps *maps);
+
+/* check_wrap() - fail() if @addr + @length is over what an address holds */
+void check_wrap(const struct target *target, uint64_t addr, uint64_t length);
+
+/**
+ * parse_hex() - "48 89 e5" or "4889e5" to bytes; fail() if it is not that
+ * @length: set to their number, which is not 0
+ *
+ * Return: the bytes, for free().
+ */
+unsigned char *parse_hex(const char *text, size_t *length);
+
+/* --- output --- */
+
+/**
+ * hexdump() - lines as xxd(1) prints them, with the address of the target
+ * @old: bytes of the same length; those that differ are highlighted; or NULL
+ */
+void hexdump(FILE *out, uint64_t addr, const unsigned char *bytes, size_t length,
+	     const unsigned char *old);
+
+/* printable() - @text with what a terminal would obey as '?', in place */
+char *printable(char *text);
+
+/* human_size() - "4.0K" and "1.5G", in one of a few static buffers */
+const char *human_size(uint64_t bytes);
+
+/**
+ * progress_start() - a bar on stderr, if that is a terminal and it takes > 1 s
+ * @what: "scan", "dump"
+ * @total: bytes
+ */
+void progress_start(const char *what, uint64_t total);
+void progress_update(uint64_t done);
+/* progress_clear() - take the bar away, before other output and at the end */
+void progress_clear(void);
+
+/* --- the end --- */
+
+/**
+ * interrupted - the signal that was caught, or 0: leave your loops
+ *
+ * SIGINT, SIGTERM and SIGHUP set it once catch_signals() was called. The
+ * caller cleans up and calls die_of_signal(), so that a shell sees the truth.
+ */
+extern volatile sig_atomic_t interrupted;
+void catch_signals(void);
+void die_of_signal(void)
+	__attribute__((noreturn));
+
+/* on_exit_unlink() - a file to remove if the command ends by fail(); NULL: none */
+void on_exit_unlink(const char *path);
+
+/**
+ * output_open() - open what -o names, or fail()
+ * @path: a regular file, or none yet: the bytes go to a file beside it, mode
+ *	0600, which output_commit() gives the name. Anything else (/dev/null, a
+ *	FIFO) is written directly
+ *
+ * Call catch_signals() first. One at a time; what is not committed is removed
+ * when the command ends.
+ *
+ * Return: a file descriptor, which output_commit() closes.
+ */
+int output_open(const char *path);
+void output_commit(void);
+
+/* finish_output() - flush stdout; fail() if it could not be written */
+void finish_output(void);
+
+#endif /* CMD_H */

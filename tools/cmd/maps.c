@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * pvmread maps: the mappings of a process.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+
+#include <json.h>
+
+#include "cmd.h"
+
+struct arguments {
+	const char *pid;
+	bool json;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *args = state->input;
+
+	switch (key) {
+	case 'j':
+		args->json = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (args->pid)
+			argp_error(state, "\"%s\" is one argument too many", arg);
+		args->pid = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (!args->pid)
+			argp_error(state, "no PID given");
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+/* print_resident() - the size and its share of the whole, or "-" where unknown */
+static void print_resident(uint64_t rss, uint64_t size)
+{
+	if (rss == UINT64_MAX)
+		printf(" %6s    -", "-");
+	else
+		printf(" %6s %3.0f%%", human_size(rss), size ? 100.0 * rss / size : 0.0);
+}
+
+static void print_text(const struct maps *maps)
+{
+	uint64_t size, sizes = 0, resident = 0;
+	const struct mapping *map;
+
+	printf("%16s %16s %6s %6s %4s perm name\n", "start", "end", "size", "rss", "%");
+	for (map = maps->maps; map < maps->maps + maps->count; map++) {
+		size = map->end - map->start;
+		printf("%16" PRIx64 " %16" PRIx64 " %6s", map->start, map->end, human_size(size));
+		print_resident(map->rss, size);
+		printf(" %s%s%s\n", map->perms, *map->name ? " " : "", printable(map->name));
+		sizes += size;
+		resident = map->rss == UINT64_MAX ? map->rss : resident + map->rss;
+	}
+	printf("%16s %16zu %6s", "mappings:", maps->count, human_size(sizes));
+	print_resident(resident, sizes);
+	putchar('\n');
+}
+
+static struct json_object *checked(struct json_object *object)
+{
+	if (!object)
+		fail(ENOMEM, "--json");
+	return object;
+}
+
+static void add_number(struct json_object *object, const char *key, uint64_t value)
+{
+	json_object_object_add(object, key, checked(json_object_new_uint64(value)));
+}
+
+static void add_text(struct json_object *object, const char *key, const char *value)
+{
+	json_object_object_add(object, key, checked(json_object_new_string(value)));
+}
+
+static struct json_object *json_mapping(const struct mapping *map)
+{
+	struct json_object *object = checked(json_object_new_object());
+
+	add_number(object, "start", map->start);
+	add_number(object, "end", map->end);
+	if (map->rss != UINT64_MAX)
+		add_number(object, "rss", map->rss);
+	add_text(object, "perms", map->perms);
+	add_number(object, "offset", map->offset);
+	add_number(object, "major", map->dev_major);
+	add_number(object, "minor", map->dev_minor);
+	add_number(object, "inode", map->inode);
+	add_text(object, "name", map->name);
+	return object;
+}
+
+static void print_json(const struct target *target, const struct maps *maps)
+{
+	struct json_object *top = checked(json_object_new_object());
+	struct json_object *list = checked(json_object_new_array());
+	const struct mapping *map;
+
+	add_number(top, "pid", target->pid);
+	json_object_object_add(top, "mappings", list);
+	for (map = maps->maps; map < maps->maps + maps->count; map++)
+		json_object_array_add(list, json_mapping(map));
+	puts(json_object_to_json_string_ext(top, JSON_C_TO_STRING_PRETTY |
+					    JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(top);
+}
+
+int cmd_maps(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "json", 'j', NULL, 0, "Print JSON; sizes and addresses are numbers of bytes", 0 },
+		{}
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "PID",
+		.doc = "List the mappings of process PID: size, what of it is resident, "
+		       "permissions, name.",
+	};
+	struct arguments args = {};
+	struct target target;
+	struct maps maps;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	target_open(&target, args.pid, 0);
+	maps_load(&maps, &target, true);
+	if (args.json)
+		print_json(&target, &maps);
+	else
+		print_text(&maps);
+	maps_free(&maps);
+	finish_output();
+	return EXIT_DONE;
+}

@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * pvmread scan: search the memory of a process.
+ *
+ * All that is readable and lies together, whatever mappings it is made of, is
+ * one subject to the expression. It passes through a window; what a match may
+ * still need stays in the window when it moves on: the bytes behind a partial
+ * match, and those that a lookbehind or the context shows.
+ */
+#include <argp.h>
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+
+#include <json.h>
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "cmd.h"
+#include "walk.h"
+
+/* The longest match that is found whole wherever it lies. */
+#define MATCH_MAX	65536
+#define CONTEXT_MAX	4096
+/* Of the bytes of a match, as many are shown. */
+#define SHOWN_MAX	256
+#define CONTEXT_DEFAULT	16
+#define JIT_STACK_MAX	(8 << 20)
+
+enum {
+	OPT_COUNT = 256,
+	OPT_UTF,
+};
+
+struct arguments {
+	const char *pid;
+	const char *pattern;
+	const char *range;
+	uint64_t context;
+	uint64_t max;
+	unsigned int flags;
+	bool hex;
+	bool regex;
+	bool ignore_case;
+	bool utf;
+	bool count;
+	bool json;
+	bool writable;
+	bool verbose;
+};
+
+/**
+ * struct scan - where the search is
+ * @back: bytes that stay before @next: context, lookbehind
+ * @buf: the window
+ * @addr: address of its first byte
+ * @length: bytes in it
+ * @next: where in it the search goes on
+ * @found: matches so far
+ */
+struct scan {
+	const struct arguments *args;
+	const struct maps *maps;
+	pcre2_code *code;
+	pcre2_match_context *context;
+	pcre2_jit_stack *stack;
+	pcre2_match_data *match;
+	size_t back;
+	unsigned char *buf;
+	uint64_t addr;
+	size_t length;
+	size_t next;
+	uint64_t found;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *args = state->input;
+
+	switch (key) {
+	case 'x':
+		args->hex = true;
+		return 0;
+	case 'e':
+		args->regex = true;
+		return 0;
+	case 'i':
+		args->ignore_case = true;
+		return 0;
+	case OPT_UTF:
+		args->utf = true;
+		return 0;
+	case 'c':
+		args->context = parse_size(arg, "--context");
+		if (args->context > CONTEXT_MAX)
+			argp_error(state, "--context %s is over %d", arg, CONTEXT_MAX);
+		return 0;
+	case 'm':
+		args->max = parse_size(arg, "--max");
+		if (!args->max)
+			argp_error(state, "--max 0 would find nothing");
+		return 0;
+	case OPT_COUNT:
+		args->count = true;
+		return 0;
+	case 'r':
+		args->range = arg;
+		return 0;
+	case 'w':
+		args->writable = true;
+		return 0;
+	case 'j':
+		args->json = true;
+		return 0;
+	case 'R':
+		args->flags |= PVMREAD_RESIDENT;
+		return 0;
+	case 'N':
+		args->flags |= PVMREAD_NOWAIT;
+		return 0;
+	case 'v':
+		args->verbose = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num >= 2)
+			argp_error(state, "\"%s\" is one argument too many", arg);
+		if (state->arg_num)
+			args->pattern = arg;
+		else
+			args->pid = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (!args->pattern)
+			argp_error(state, "it takes PID and PATTERN");
+		if (!*args->pattern)
+			argp_error(state, "the pattern is empty");
+		if (args->hex && args->regex)
+			argp_error(state, "--hex and --regex exclude each other");
+		if (args->hex && (args->ignore_case || args->utf))
+			argp_error(state, "--hex goes with neither --ignore-case nor --utf");
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+/* --- the pattern --- */
+
+/* hex_expression() - "48 ?? e5" as an expression; for free() */
+static char *hex_expression(const char *text)
+{
+	char *expression = malloc(2 * strlen(text) + 1), *to = expression;
+	const char *at = text;
+
+	if (!expression)
+		fail(ENOMEM, "--hex");
+	/* A byte's two digits, or "??", become four characters, or one. */
+	for (at += strspn(at, " \t\n"); *at; at += strspn(at, " \t\n")) {
+		if (at[0] == '?' && at[1] == '?')
+			to += sprintf(to, ".");
+		else if (isxdigit((unsigned char)at[0]) && isxdigit((unsigned char)at[1]))
+			to += sprintf(to, "\\x%.2s", at);
+		else
+			fail(0, "\"%s\": not hexadecimal bytes, as \"48 ?? e5\" or 48??e5", text);
+		at += 2;
+	}
+	if (to == expression)
+		fail(0, "\"%s\": no bytes given", text);
+	*to = '\0';
+	return expression;
+}
+
+static void compile(struct scan *scan)
+{
+	const struct arguments *args = scan->args;
+	char *expression = args->hex ? hex_expression(args->pattern) : NULL;
+	uint32_t options = 0, behind;
+	PCRE2_UCHAR text[256];
+	PCRE2_SIZE offset;
+	int error, rc;
+
+	if (args->hex)
+		options |= PCRE2_DOTALL;
+	else if (!args->regex)
+		options |= PCRE2_LITERAL;
+	if (args->ignore_case)
+		options |= PCRE2_CASELESS;
+	if (args->utf)
+		options |= PCRE2_UTF | PCRE2_MATCH_INVALID_UTF;
+	scan->code = pcre2_compile((PCRE2_SPTR)(expression ?: args->pattern),
+				   PCRE2_ZERO_TERMINATED, options, &error, &offset, NULL);
+	free(expression);
+	if (!scan->code) {
+		pcre2_get_error_message(error, text, sizeof(text));
+		fail(0, "\"%s\": %s at its byte %zu", args->pattern, text, offset);
+	}
+	/* Where it is not to be had (no writable code), it goes without. */
+	rc = pcre2_jit_compile(scan->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
+	pcre2_pattern_info(scan->code, PCRE2_INFO_MAXLOOKBEHIND, &behind);
+	scan->back = MAX(args->context, (uint64_t)behind * (args->utf ? 4 : 1));
+	/* One byte at least, so that ^ does not match where the window begins. */
+	scan->back = MAX(scan->back, args->utf ? 4 : 1);
+
+	scan->match = pcre2_match_data_create(1, NULL);
+	scan->context = pcre2_match_context_create(NULL);
+	scan->buf = malloc(scan->back + MATCH_MAX + CONTEXT_MAX + WALK_CHUNK);
+	if (!scan->match || !scan->context || !scan->buf)
+		fail(ENOMEM, "scan");
+	if (!rc) {
+		scan->stack = pcre2_jit_stack_create(32 * 1024, JIT_STACK_MAX, NULL);
+		pcre2_jit_stack_assign(scan->context, NULL, scan->stack);
+	}
+}
+
+static void release(struct scan *scan)
+{
+	pcre2_match_data_free(scan->match);
+	pcre2_match_context_free(scan->context);
+	pcre2_jit_stack_free(scan->stack);
+	pcre2_code_free(scan->code);
+	free(scan->buf);
+}
+
+/* --- a match --- */
+
+/* base_of() - the address that "NAME+OFFSET" counts from, as parse_address() has it */
+static uint64_t base_of(const struct maps *maps, const struct mapping *map)
+{
+	const struct mapping *first;
+
+	for (first = maps->maps; first < map; first++)
+		if (map->inode && first->inode == map->inode &&
+		    first->dev_major == map->dev_major && first->dev_minor == map->dev_minor)
+			break;
+	return first->start;
+}
+
+static struct json_object *checked(struct json_object *object)
+{
+	if (!object)
+		fail(ENOMEM, "--json");
+	return object;
+}
+
+static void print_json(uint64_t addr, const unsigned char *bytes, size_t length,
+		       const struct mapping *map, uint64_t offset)
+{
+	struct json_object *object = checked(json_object_new_object());
+	char hex[2 * SHOWN_MAX + 1];
+	size_t i;
+
+	for (i = 0; i < MIN(length, SHOWN_MAX); i++)
+		sprintf(hex + 2 * i, "%02x", bytes[i]);
+	json_object_object_add(object, "address", checked(json_object_new_uint64(addr)));
+	json_object_object_add(object, "length", checked(json_object_new_uint64(length)));
+	json_object_object_add(object, "name", checked(json_object_new_string(map->name)));
+	json_object_object_add(object, "offset", checked(json_object_new_uint64(offset)));
+	json_object_object_add(object, "bytes", checked(json_object_new_string_len(hex, 2 * i)));
+	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+					    JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(object);
+}
+
+/* report() - the match from @start to @end of the window */
+static void report(struct scan *scan, size_t start, size_t end)
+{
+	const struct arguments *args = scan->args;
+	const struct mapping *map = maps_find(scan->maps, scan->addr + start);
+	size_t from, to;
+	uint64_t offset;
+
+	scan->found++;
+	if (args->count)
+		return;
+	offset = scan->addr + start - base_of(scan->maps, map);
+	progress_clear();
+	if (args->json) {
+		print_json(scan->addr + start, scan->buf + start, end - start, map, offset);
+		return;
+	}
+	printf("0x%" PRIx64 " %s+0x%" PRIx64 " %zu bytes\n", scan->addr + start,
+	       *map->name ? printable(map->name) : "[anonymous]", offset, end - start);
+	from = start - MIN(start, args->context);
+	to = MIN(MIN(end, start + SHOWN_MAX) + args->context, scan->length);
+	hexdump(stdout, scan->addr + from, scan->buf + from, to - from, NULL);
+}
+
+/* --- the search --- */
+
+/* whole_characters() - the length of the window without a UTF-8 character cut short */
+static size_t whole_characters(const struct scan *scan)
+{
+	size_t tail;
+	unsigned char c;
+
+	for (tail = 1; tail <= MIN(3, scan->length); tail++) {
+		c = scan->buf[scan->length - tail];
+		if (c >= 0xc0)
+			return (c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2) > tail ? scan->length - tail
+									  : scan->length;
+		if (c < 0x80)
+			break;
+	}
+	return scan->length;
+}
+
+static int find(const struct scan *scan, size_t length, uint32_t options)
+{
+	/* Nothing is everywhere. */
+	int rc = pcre2_match(scan->code, scan->buf, length, scan->next,
+			     options | PCRE2_NOTEMPTY, scan->match, scan->context);
+	PCRE2_UCHAR text[256];
+
+	if (rc >= 0 || rc == PCRE2_ERROR_NOMATCH || rc == PCRE2_ERROR_PARTIAL)
+		return rc;
+	pcre2_get_error_message(rc, text, sizeof(text));
+	fail(0, "the expression, in the memory from 0x%" PRIx64 " on: %s", scan->addr + scan->next,
+	     text);
+}
+
+/**
+ * search() - report what is in the window
+ * @more: there are bytes behind it
+ *
+ * Leaves scan->next where the search goes on when they are there.
+ */
+static void search(struct scan *scan, bool more)
+{
+	const PCRE2_SIZE *at = pcre2_get_ovector_pointer(scan->match);
+	const size_t length = more && scan->args->utf ? whole_characters(scan) : scan->length;
+	const size_t context = scan->args->context;
+	int rc;
+
+	while (scan->next < length && scan->found < scan->args->max && !interrupted) {
+		rc = find(scan, length, more ? PCRE2_PARTIAL_HARD : 0);
+		if (rc == PCRE2_ERROR_NOMATCH) {
+			scan->next = length;
+			break;
+		}
+		/* It may go on behind the window, or its context does. */
+		if (more && (rc == PCRE2_ERROR_PARTIAL || at[1] + context > scan->length) &&
+		    scan->length - at[0] < MATCH_MAX + context) {
+			scan->next = at[0];
+			break;
+		}
+		if (rc == PCRE2_ERROR_PARTIAL) {
+			/* Too long: what there is of it here, if that does. */
+			scan->next = at[0];
+			rc = find(scan, length, PCRE2_ANCHORED);
+			if (rc < 0) {
+				scan->next++;
+				continue;
+			}
+		}
+		report(scan, at[0], at[1]);
+		scan->next = MAX(at[1], scan->next + 1);
+	}
+}
+
+/* move_on() - make room at the end of the window */
+static void move_on(struct scan *scan)
+{
+	size_t drop = scan->next - MIN(scan->next, scan->back);
+
+	memmove(scan->buf, scan->buf + drop, scan->length - drop);
+	scan->addr += drop;
+	scan->length -= drop;
+	scan->next -= drop;
+}
+
+/* begin() - an empty window at @addr */
+static void begin(struct scan *scan, uint64_t addr)
+{
+	scan->addr = addr;
+	scan->length = 0;
+	scan->next = 0;
+}
+
+/**
+ * scan_range() - one mapping, or a part of it
+ *
+ * What does not go on where the window ends begins a new one, and then the old
+ * one is searched to its end.
+ */
+static void scan_range(struct scan *scan, const struct walk *walk, uint64_t start, uint64_t end,
+		       uint64_t *done)
+{
+	uint64_t addr, length;
+	int error;
+
+	for (addr = start; addr < end && scan->found < scan->args->max && !interrupted;
+	     addr += length) {
+		if (addr != scan->addr + scan->length) {
+			search(scan, false);
+			begin(scan, addr);
+		}
+		error = walk_read(walk, addr, end, scan->buf + scan->length, &length);
+		if (!error) {
+			scan->length += length;
+			search(scan, true);
+			move_on(scan);
+		} else if (scan->args->verbose) {
+			warn_about(0, "skipped 0x%" PRIx64 "-0x%" PRIx64 ": %s", addr,
+				   addr + length,
+				   target_reason(walk->target, addr, error, scan->args->flags));
+		}
+		*done += length;
+		progress_update(*done);
+	}
+}
+
+static void parse_range(const char *text, const struct maps *maps, uint64_t *start, uint64_t *end)
+{
+	/* The last one: a name may have one itself. */
+	const char *dash = text ? strrchr(text, '-') : NULL;
+	char *first;
+
+	*start = 0;
+	*end = UINT64_MAX;
+	if (!text)
+		return;
+	if (!dash)
+		fail(0, "--range \"%s\": not START-END", text);
+	first = strndup(text, dash - text);
+	if (!first)
+		fail(ENOMEM, "--range");
+	*start = parse_address(first, maps);
+	*end = parse_address(dash + 1, maps);
+	free(first);
+	if (*start >= *end)
+		fail(0, "--range \"%s\": it ends before it begins", text);
+}
+
+/* scan_all() - every mapping that is asked for, in the order of the addresses */
+static void scan_all(struct scan *scan, const struct target *target)
+{
+	uint64_t from, to, start, end, total = 0, done = 0;
+	const struct maps *maps = scan->maps;
+	const struct mapping *map;
+	struct walk walk;
+	int pass;
+
+	parse_range(scan->args->range, maps, &from, &to);
+	walk_start(&walk, target, scan->args->flags & PVMREAD_RESIDENT);
+	for (pass = 0; pass < 2; pass++) {
+		for (map = maps->maps; map < maps->maps + maps->count; map++) {
+			start = MAX(from, map->start);
+			end = MIN(to, map->end);
+			if (start >= end || map->perms[0] != 'r' ||
+			    (scan->args->writable && map->perms[1] != 'w'))
+				continue;
+			if (pass)
+				scan_range(scan, &walk, start, end, &done);
+			else
+				total += end - start;
+		}
+		if (!pass)
+			progress_start("scan", total);
+	}
+	search(scan, false);
+	walk_end(&walk);
+}
+
+int cmd_scan(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "hex", 'x', NULL, 0, "PATTERN is bytes, as \"48 89 e5\"; ?? is any byte", 0 },
+		{ "regex", 'e', NULL, 0, "PATTERN is a Perl-compatible expression on bytes", 0 },
+		{ "ignore-case", 'i', NULL, 0, "Upper and lower case are the same", 0 },
+		{ "utf", OPT_UTF, NULL, 0, "PATTERN and memory are UTF-8", 0 },
+		{ "context", 'c', "BYTES", 0, "Show so many bytes around a match (16)", 0 },
+		{ "max", 'm', "N", 0, "Stop after N matches", 0 },
+		{ "count", OPT_COUNT, NULL, 0, "Print the number of matches only", 0 },
+		{ "range", 'r', "START-END", 0, "Only there; as ADDR in \"pvmread read\"", 0 },
+		{ "writable", 'w', NULL, 0, "Only writable mappings", 0 },
+		{ "json", 'j', NULL, 0, "Print a JSON object a line for each match", 0 },
+		{ "resident", 'R', NULL, 0, "Only what is in the process's memory already", 0 },
+		{ "nowait", 'N', NULL, 0, "Only what can be had without waiting", 0 },
+		{ "verbose", 'v', NULL, 0, "Say what was skipped", 0 },
+		{}
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "PID PATTERN",
+		.doc = "Search the readable memory of process PID for a string, for bytes, or for "
+		       "a regular expression.\v"
+		       "Matches do not overlap, and one of no bytes does not count. Mappings that "
+		       "lie side by side are searched as one. A match of an expression that is "
+		       "longer than 64 KiB may be cut. What cannot be read is skipped.\n\n"
+		       "Exit status: 0 if something was found, 1 if not, 2 for trouble.",
+	};
+	struct arguments args = { .context = CONTEXT_DEFAULT, .max = UINT64_MAX };
+	struct scan scan = { .args = &args };
+	struct target target;
+	struct maps maps;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	compile(&scan);
+	target_open(&target, args.pid, args.flags);
+	maps_load(&maps, &target, false);
+	scan.maps = &maps;
+	catch_signals();
+	scan_all(&scan, &target);
+	if (interrupted)
+		die_of_signal();
+	progress_clear();
+	if (args.count)
+		printf("%" PRIu64 "\n", scan.found);
+	finish_output();
+	release(&scan);
+	maps_free(&maps);
+	return scan.found ? EXIT_DONE : EXIT_PART;
+}
