@@ -10,15 +10,63 @@
 #   CASES=N       random parity cases per guest (default: 100000)
 #   SEED=N        what they start from, to repeat a failure
 #   TIMEOUT=S     the most seconds that one guest may run
+#   PREFIX=/usr   where the tools are installed (default: /usr/local); DESTDIR
+#                 and GNU's bindir, libdir ... serve too: see tools/install.mk
 #
 # Products go to build/; kernels to the cache, ~/.cache/pvmread or below
 # XDG_CACHE_HOME.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 export KSRC KERNEL CASES SEED TIMEOUT
 
+include tools/version.mk
+include tools/install.mk
+
+# With the default KDIR a kernel whose headers are gone has a release, too.
+release = $(or $(shell $(if $(filter file,$(origin KDIR)),uname -r,\
+	cat "$(KDIR)/include/config/kernel.release")),\
+	$(error $(KDIR) is no kernel build tree))
+module	= 644:build/modules/pvmread.ko:/lib/modules/$(release)/updates/pvmread.ko
+
+# Debian's dkms looks nowhere else.
+dkmsdir	:= /usr/src/pvmread-$(VERSION)
+dkms	:= $(foreach file,dkms.conf Kbuild $(wildcard pvmread*.[ch]) uapi/linux/pvmread.h,\
+	644:$(file):$(dkmsdir)/$(file))
+dkms_has_it = $(if $(DESTDIR),,$(wildcard /var/lib/dkms/pvmread/$(VERSION)))
+
+# The tools' Makefile runs in its own directory.
+in_tools = $(MAKE) --no-print-directory -C tools \
+	$(if $(DESTDIR),DESTDIR="$$(realpath -m -- "$(DESTDIR)")")
+
 modules: ## build the module for KDIR, into build/modules
 	+@scripts/module "$(KDIR)" build/modules
 	@echo "build/modules/pvmread.ko is ready"
+
+install: modules ## install the module for the kernel of KDIR
+	$(call put,$(module))
+	$(call live,depmod "$(release)")
+
+tools: ## build the library, the shim and the command, into build/tools
+	+@$(in_tools) all
+
+install-tools: ## install them, with what the system needs: headers, udev rule ...
+	+@$(in_tools) $@
+
+install-man: ## install the man pages
+	+@$(in_tools) $@
+
+install-dkms: ## install the module's source for dkms
+	$(call put,$(dkms))
+
+uninstall: ## remove what install and install-* have installed
+	$(call remove,$(call destinations,$(module)))
+	$(if $(wildcard /lib/modules/$(release)),$(call live,depmod "$(release)"))
+ifeq ($(dkms_has_it),)
+	$(call remove,$(call destinations,$(dkms)),\
+		$(addprefix $(dkmsdir)/,uapi/linux uapi) $(dkmsdir))
+else
+	@echo "$(dkmsdir) stays: first dkms remove pvmread/$(VERSION) --all" >&2
+endif
+	+@$(in_tools) $@
 
 demo: ## boot a guest kernel and read one process from another in it
 	@scripts/demo
@@ -36,9 +84,10 @@ clean: ## remove build/; the kernels in the cache stay
 	rm -rf build compile_commands.json
 
 help: ## this list
-	@sed -n 's/^\([a-z_.]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 32
+	@sed -n 's/^\([a-z_.-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 32
 	@echo
 	@sed -n '/^#   [A-Z]/,/^# *$$/{ s/^# //p }' Makefile
 
 .DEFAULT_GOAL := modules
-.PHONY: modules demo check bench compile_commands.json clean help
+.PHONY: modules install tools install-tools install-man install-dkms uninstall \
+	demo check bench compile_commands.json clean help
