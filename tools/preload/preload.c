@@ -329,11 +329,16 @@ static void add_counter(struct text *text, const char *way, const struct counter
 static void report(void)
 {
 	static const char * const names[CALLS] = { "process_vm_readv", "process_vm_writev" };
-	int pid = atomic_load(&own->pid), self = getpid(), i;
 	struct text text = { .len = 0 };
+	int pid, self, i;
 
+	/* Not even a getpid(): strace counts the system calls of a child. */
+	if (!trace)
+		return;
 	/* They are the parent's in a child of vfork(). */
-	if (!trace || (pid && pid != self) || atomic_exchange(&own->reported, true))
+	pid = atomic_load(&own->pid);
+	self = getpid();
+	if ((pid && pid != self) || atomic_exchange(&own->reported, true))
 		return;
 	for (i = 0; i < CALLS; i++) {
 		add(&text, "pvmread-preload: pid ");

@@ -1,0 +1,253 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash source-path=SCRIPTDIR
+#
+# Runs inside a guest: strace, proot, eu-stack and stress-ng, as Debian ships
+# them, without the preload shim and with it.
+#
+#   /tests/programs.sh absent|present
+#
+# says whether the kernel lacks process_vm_readv(2) or has it. Another strace,
+# around the program, is the witness of the system calls that it makes.
+. "${0%/*}/tap.sh"
+PATH=/bin:/usr/bin
+export PATH
+kernel=${1-}
+shim=libpvmread-preload.so
+work=/tmp/programs
+trace='^pvmread-preload: '
+word='ptrace\(PTRACE_(PEEK|POKE)(DATA|TEXT),'
+mkdir $work
+
+# --- Running a program ---
+
+# run NAME COMMAND... - four times: without the shim and with it, each alone and
+# before the witness. Leaves in $work NAME.plain.FILE and NAME.shim.FILE: status,
+# out and err of the program alone; calls, and seen.err with them.
+run() {
+	name=$1
+	shift
+	alone "$name.plain" "$@"
+	alone "$name.shim" env LD_PRELOAD=$shim PVMREAD_TRACE=1 "$@"
+	seen "$name.plain" "$@"
+	seen "$name.shim" -E LD_PRELOAD=$shim -E PVMREAD_TRACE=1 "$@"
+}
+
+alone() {
+	to=$work/$1
+	shift
+	"$@" >"$to.out" 2>"$to.err" </dev/null
+	echo $? >"$to.status"
+}
+
+seen() {
+	to=$work/$1
+	# stress-ng calls from a child; a child of strace cannot have two tracers.
+	case $1 in
+	stress-ng.*)	follow=-f ;;
+	*)		follow= ;;
+	esac
+	shift
+	# shellcheck disable=SC2086 # an option or nothing
+	strace $follow -o "$to.calls" -e trace=process_vm_readv,process_vm_writev,ptrace,ioctl \
+		"$@" >"$to.seen.out" 2>"$to.seen.err" </dev/null
+}
+
+# --- What it did ---
+
+# lines FILE PATTERN - how many lines of FILE match
+lines() {
+	grep -cE -e "$2" "$1"
+}
+
+# counted FILE - the calls that succeeded through the device, as the shim tells in
+# FILE at each process's end
+counted() {
+	sed -nE "s/$trace.*: device: ([0-9]+) calls, ([0-9]+) failed.*kernel: ([0-9]+) .*/\1 \2 \3/p" \
+		"$1" | awk '{ moved += $1 - $2; kernel += $3 }
+			    END { print kernel ? kernel " by the kernel" : moved + 0 }'
+}
+
+# refused NAME - this kernel has no such system call
+refused() {
+	file=$work/$1.plain.calls
+	[ "$(lines "$file" 'process_vm_')" -gt 0 ] &&
+	[ "$(lines "$file" 'process_vm_')" = "$(lines "$file" 'process_vm_.* = -1 ENOSYS')" ]
+}
+
+# by_word NAME MIN - the program took the memory word by word, MIN times or more
+by_word() {
+	words=$(lines $work/"$1".plain.calls "$word")
+	echo "$words words"
+	[ "$words" -ge "$2" ]
+}
+
+# by_syscall NAME - all went the kernel's own way
+by_syscall() {
+	file=$work/$1.plain.calls
+	[ "$(lines "$file" 'process_vm_.* = [1-9]')" -gt 0 ] &&
+	[ "$(lines "$file" "ENOSYS|$word")" = 0 ]
+}
+
+# by_device NAME - no such system call, nothing word by word, and as many ioctls
+# as the shim has counted
+by_device() {
+	file=$work/$1.shim.calls
+	ioctls=$(lines "$file" 'ioctl\([0-9]+, _IOC\(_IOC_NONE, 0xd5, 0x[12], 0\).* = 0$')
+	counted=$(counted "$work/$1.shim.seen.err")
+	alone=$(counted "$work/$1.shim.err")
+	echo "$ioctls ioctls; counted: $counted, and without the witness $alone"
+	[ "$(lines "$file" "process_vm_|$word")" = 0 ] &&
+	[ "$ioctls" -gt 0 ] && [ "$ioctls" = "$counted" ] && [ "$alone" -gt 0 ]
+}
+
+# same NAME - the same output and status, with the shim and without
+same() {
+	for file in status out err; do
+		for how in plain shim; do
+			normal $work/"$1".$how.$file >$work/$how
+		done
+		diff $work/plain $work/shim || return 1
+	done
+}
+
+# normal FILE - less the shim's own lines, process ids, and times
+normal() {
+	sed -E -e "/$trace/d" -e 's/\[[0-9]+\]/[PID]/' -e 's/ in [0-9.]+s$/ in TIME/' \
+		-e '/ metrc: .* vm-rw /s/[0-9]+\.[0-9]+/TIME/g' -e 's/ +/ /g' "$1"
+}
+
+# program NAME WORDS COMMAND... - all of that for one program that works without
+# the system call, too: then it takes WORDS words or more
+program() {
+	name=$1
+	words=$2
+	shift 2
+	run "$name" "$@"
+	if [ "$kernel" = absent ]; then
+		t "$name, no shim: every call answers ENOSYS" refused "$name"
+		t "$name, no shim: word by word instead" by_word "$name" "$words"
+	else
+		t "$name, no shim: by the system call" by_syscall "$name"
+	fi
+	t "$name, no shim: the output is right" "right_$(echo "$name" | tr - _)" plain
+	t "$name, shim: the output is right" "right_$(echo "$name" | tr - _)" shim
+	t "$name, shim: all by the device" by_device "$name"
+	t "$name: the same output with the shim and without" same "$name"
+	summary "$name"
+}
+
+summary() {
+	echo "# $1: without the shim $(lines $work/"$1".plain.calls process_vm_) system calls and" \
+		"$(lines $work/"$1".plain.calls "$word") words, exit status $(cat $work/"$1".plain.status);" \
+		"with it $(counted $work/"$1".shim.seen.err) transfers by the device," \
+		"exit status $(cat $work/"$1".shim.status)"
+}
+
+# --- The right output: right_NAME plain|shim ---
+
+# ends_well NAME.HOW - it ended with status 0
+ends_well() {
+	[ "$(cat $work/"$1".status)" = 0 ] || { cat $work/"$1".status $work/"$1".err; return 1; }
+}
+
+right_strace() {
+	ends_well strace."$1" && cmp $work/text $work/strace."$1".out &&
+	grep -qxF "openat(AT_FDCWD, \"$work/text\", O_RDONLY) = 3" $work/strace."$1".err &&
+	grep -qxF -f $work/write $work/strace."$1".err
+}
+
+right_proot() {
+	ends_well proot."$1" && diff $work/proot.want $work/proot."$1".out
+}
+
+right_eu_stack() {
+	ends_well eu-stack."$1" &&
+	sed -n 's/^#[0-9]* *0x[0-9a-f]* //p' $work/eu-stack."$1".out >$work/functions &&
+	head -n 5 $work/functions | diff $work/stack.want - &&
+	[ "$(tail -n 1 $work/functions)" = _start ]
+}
+
+right_stress_ng() {
+	ends_well stress-ng."$1" && [ "$(lines $work/stress-ng."$1".err 'fail:')" = 0 ] &&
+	says $work/stress-ng."$1".err ' vm-rw +10 '
+}
+
+# --- The tests ---
+
+case $kernel in
+absent)		answer=ENOSYS ;;
+present)	answer=memory ;;
+*)		echo "usage: $0 absent|present" >&2; exit 2 ;;
+esac
+t "insmod pvmread.ko" insmod /pvmread.ko
+
+printf 'process_vm_readv: %s\nsyscall: %s\n' "$answer" "$answer" >$work/answer
+printf 'process_vm_readv: memory\nsyscall: memory\n' >$work/memory
+target probe >$work/probe.plain
+LD_PRELOAD=$shim target probe >$work/probe.shim
+t "no shim: the system call is $kernel" diff $work/answer $work/probe.plain
+t "shim: the call works, by its function and by syscall(2)" diff $work/memory $work/probe.shim
+
+# More than a page in one string: strace takes it in pieces.
+yes "a line of a text that is longer than a page" | head -n 100 >$work/text
+awk -v n="$(wc -c <$work/text)" 'BEGIN { printf "write(1, \"" } { printf "%s\\n", $0 }
+	END { printf "\", %d) = %d\n", n, n }' $work/text >$work/write
+program strace 500 strace -E LD_PRELOAD -s 8192 -e trace=openat,write target show $work/text
+
+# A file of the other root, one bound into it, and what proot makes of uname(2).
+mkdir -p $work/root/bin $work/root/etc
+cp /bin/busybox $work/root/bin
+echo "the other root" >$work/root/etc/name
+echo "bound" >$work/bound
+: >$work/root/etc/bound
+cat >$work/root/etc/commands <<-'END'
+	read -r name <name && echo "$name" && read -r name </etc/bound && echo "$name" && pwd
+	exec /bin/busybox uname -r
+END
+printf '%s\n' "the other root" bound /etc 9.9.9-proot >$work/proot.want
+program proot 50 proot -r $work/root -b $work/bound:/etc/bound -k 9.9.9-proot -w /etc \
+	/bin/busybox sh /etc/commands
+t "proot, shim: it writes by the device" says $work/proot.shim.calls '0xd5, 0x2, '
+
+printf '%s\n' pause third_function second_function first_function main >$work/stack.want
+mkfifo $work/ready
+target block >$work/ready &
+blocked=$!
+# What it does from then on is to sleep.
+if read -r _ <$work/ready; then
+	until grep -q '^State:.S' /proc/$blocked/status; do sleep 0.1; done
+fi
+program eu-stack 8 eu-stack -p $blocked
+kill $blocked
+
+run stress-ng stress-ng --vm-rw 1 --vm-rw-ops 10 --vm-rw-bytes 256k --verify --metrics-brief
+if [ "$kernel" = absent ]; then
+	t "stress-ng, no shim: the call answers ENOSYS" refused stress-ng
+	t "stress-ng, no shim: it says so and gives up" says $work/stress-ng.plain.err \
+		'fail: .* vm-rw: process_vm_readv failed, errno=38 \(Function not implemented\)'
+	t "stress-ng, no shim: nothing was done" says $work/stress-ng.plain.err ' vm-rw +0 '
+else
+	t "stress-ng, no shim: by the system call" by_syscall stress-ng
+	t "stress-ng, no shim: verified, 10 operations" right_stress_ng plain
+	t "stress-ng: the same output with the shim and without" same stress-ng
+fi
+t "stress-ng, shim: verified, 10 operations" right_stress_ng shim
+t "stress-ng, shim: all by the device" by_device stress-ng
+summary stress-ng
+
+LD_PRELOAD=$shim strace -o $work/inherited -e trace=openat target show $work/bound >$work/out
+t "a shim that the traced program inherits changes nothing" cmp $work/bound $work/out
+t "it is inherited" says $work/inherited "^openat\(.*$shim\".* = 3"
+
+# It counts the system calls of a child to find out what the kernel can do.
+t "strace --seccomp-bpf, shim: it works" status 0 env LD_PRELOAD=$shim \
+	strace -f --seccomp-bpf -E LD_PRELOAD -s 8192 -e trace=openat,write target show $work/text
+t "strace --seccomp-bpf, shim: the same output" diff $work/strace.plain.err "$err"
+
+t "rmmod pvmread" rmmod pvmread
+t "no module: strace works all the same" status 0 \
+	env LD_PRELOAD=$shim strace -E LD_PRELOAD -s 8192 -e trace=write target show $work/text
+t "no module: its output is right" grep -qxF -f $work/write "$err"
+t "no module: the shim says once what to do" [ "$(lines "$err" 'pvmread.*modprobe')" = 1 ]
+end
