@@ -8,12 +8,17 @@
  * "counter" ten times a second. The files are mapped under their names.
  */
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define PAGES	8
@@ -46,6 +51,23 @@ static void map_file(const char *path)
 	close(fd);
 }
 
+/* leave_to_nobody() - whoever touches that page waits for ever; false without permission */
+static bool leave_to_nobody(void *page)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)page, .len = getpagesize() },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, 0);
+
+	if (fd < 0 && errno == EPERM)
+		return false;
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg))
+		err(1, "userfaultfd");
+	return true;
+}
+
 static void place(const char *name, const void *at)
 {
 	printf("%s 0x%lx\n", name, (unsigned long)(uintptr_t)at);
@@ -54,7 +76,7 @@ static void place(const char *name, const void *at)
 int main(int argc, char **argv)
 {
 	const size_t page = getpagesize();
-	unsigned char *bytes, *file, *heap, *counter, *big;
+	unsigned char *bytes, *file, *heap, *counter, *big, *stuck;
 	unsigned int i, end;
 	FILE *short_file;
 
@@ -91,6 +113,10 @@ int main(int argc, char **argv)
 	memset(heap, 'h', page);
 	big = map(BIG_SIZE / page, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 	counter = map(1, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	stuck = map(2, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	*stuck = 's';
+	if (!leave_to_nobody(stuck + page))
+		stuck = NULL;
 	/* Last, so that nothing else comes there. */
 	if (munmap(bytes + 6 * page, page))
 		err(1, "munmap");
@@ -106,6 +132,8 @@ int main(int argc, char **argv)
 	place("heap", heap);
 	place("counter", counter);
 	place("big", big);
+	if (stuck)
+		place("stuck", stuck);
 	puts("ready");
 	fflush(stdout);
 	for (i = 0; i < end; i++) {

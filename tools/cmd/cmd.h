@@ -38,11 +38,12 @@ int cmd_watch(int argc, char **argv);
 
 /**
  * fail() - say what failed, on what, why and what to do, and exit
- * @error: an errno value, whose text pvmread_strerror() gives, or 0
+ * @error: an errno value of the system, or 0. What the device answered has a
+ *	text of its own, pvmread_strerror(), which goes into @format
  * @format: "read 0x1000 of process 12", without a newline
  *
- * Exits with EXIT_TROUBLE, after cleaning up what on_exit_unlink() was told. If
- * a signal was caught, it was that: die_of_signal().
+ * Exits with EXIT_TROUBLE, and removes what output_open() began. If a signal was
+ * caught, it was that: die_of_signal().
  */
 void fail(int error, const char *format, ...)
 	__attribute__((noreturn, format(printf, 2, 3)));
@@ -79,7 +80,7 @@ struct target {
 void target_open(struct target *target, const char *pid, unsigned int flags);
 
 /**
- * target_is_alive() - whether the number still names the target
+ * target_is_alive() - whether it has not exited, so that its number is its own
  *
  * After something was read from /proc/PID: if true, it was the target's.
  */
@@ -172,8 +173,15 @@ unsigned char *parse_hex(const char *text, size_t *length);
 void hexdump(FILE *out, uint64_t addr, const unsigned char *bytes, size_t length,
 	     const unsigned char *old);
 
-/* printable() - @text with what a terminal would obey as '?', in place */
+/*
+ * printable() - @text with '?' for what the locale does not print, in place
+ *
+ * Names come from the target, which may want to talk to our terminal.
+ */
 char *printable(char *text);
+
+/* utf8() - @text with U+FFFD for each byte that is not UTF-8, as in JSON; for free() */
+char *utf8(const char *text);
 
 /* human_size() - "4.0K" and "1.5G", in one of a few static buffers */
 const char *human_size(uint64_t bytes);
@@ -191,18 +199,26 @@ void progress_clear(void);
 /* --- the end --- */
 
 /**
- * interrupted - the signal that was caught, or 0: leave your loops
+ * catch_signals() - from here on SIGINT, SIGTERM and SIGHUP clean up first
  *
- * SIGINT, SIGTERM and SIGHUP set it once catch_signals() was called. The
- * caller cleans up and calls die_of_signal(), so that a shell sees the truth.
+ * A thread waits for them and calls die_of_signal(): no handler would run while
+ * the main thread is in the kernel and waits for a page of the target.
  */
-extern volatile sig_atomic_t interrupted;
 void catch_signals(void);
+
+/* interrupted - the signal that came, or 0: the process is about to end, be silent */
+extern volatile sig_atomic_t interrupted;
+
+/**
+ * die_of_signal() - clean up, and end by the signal, so that a shell sees the truth
+ *
+ * What output_open() began is removed, the progress bar, too.
+ */
 void die_of_signal(void)
 	__attribute__((noreturn));
 
-/* on_exit_unlink() - a file to remove if the command ends by fail(); NULL: none */
-void on_exit_unlink(const char *path);
+/* on_signal() - what is to be done then in place of flushing stdout; NULL: nothing */
+void on_signal(void (*hook)(void));
 
 /**
  * output_open() - open what -o names, or fail()

@@ -4,8 +4,11 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd.h"
 
@@ -82,6 +85,20 @@ static int run(const struct command *command, int argc, char **argv)
 	return command->run(argc, argv);
 }
 
+/*
+ * fill_standard_files() - so that no file of ours gets the number of one that is
+ * closed, and messages or output with it. To use them is an error as before.
+ */
+static void fill_standard_files(void)
+{
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			_exit(EXIT_TROUBLE);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = {
@@ -95,6 +112,9 @@ int main(int argc, char **argv)
 	const struct command *command;
 	int first = 0;
 
+	fill_standard_files();
+	/* For names in the terminal's encoding alone: scripts rely on the messages. */
+	setlocale(LC_CTYPE, "");
 	program_invocation_name = program_invocation_short_name;
 	argp_err_exit_status = EXIT_TROUBLE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &first);

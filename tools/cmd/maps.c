@@ -5,6 +5,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include <json.h>
 
@@ -78,7 +79,10 @@ static void add_number(struct json_object *object, const char *key, uint64_t val
 
 static void add_text(struct json_object *object, const char *key, const char *value)
 {
-	json_object_object_add(object, key, checked(json_object_new_string(value)));
+	char *text = utf8(value);
+
+	json_object_object_add(object, key, checked(json_object_new_string(text)));
+	free(text);
 }
 
 static struct json_object *json_mapping(const struct mapping *map)

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include <wchar.h>
+#include <wctype.h>
 
 #include "cmd.h"
 
@@ -28,7 +31,7 @@ static void complain(int error, const char *format, va_list args)
 	fflush(stdout);
 	fprintf(stderr, "%s: ", program_invocation_name);
 	vfprintf(stderr, format, args);
-	fprintf(stderr, "%s%s\n", error ? ": " : "", error ? pvmread_strerror(error) : "");
+	fprintf(stderr, "%s%s\n", error ? ": " : "", error ? strerror(error) : "");
 }
 
 void fail(int error, const char *format, ...)
@@ -61,10 +64,17 @@ static int open_pidfd(pid_t pid)
 	return syscall(SYS_pidfd_open, pid, 0);
 }
 
+/* has_ended() - whether it has, or does within @ms */
+static bool has_ended(const struct target *target, int ms)
+{
+	struct pollfd end = { .fd = target->pidfd, .events = POLLIN };
+
+	return poll(&end, 1, ms) > 0;
+}
+
 bool target_is_alive(const struct target *target)
 {
-	/* A zombie has its number still; EPERM is said of a process that exists. */
-	return !syscall(SYS_pidfd_send_signal, target->pidfd, 0, NULL, 0) || errno == EPERM;
+	return !has_ended(target, 0);
 }
 
 /* read_line() - the first line of a small file, without its end */
@@ -121,7 +131,7 @@ static void __attribute__((noreturn)) refused(const struct target *target)
 		fail(0, "%s: permission denied by Yama: kernel.yama.ptrace_scope is %s; %s",
 		     target->name, scope,
 		     scope[0] == '3' ? "it stays so until the next boot" : "try as root");
-	fail(EPERM, "%s", target->name);
+	fail(0, "%s: %s", target->name, pvmread_strerror(EPERM));
 }
 
 /* attach() - a target file for what @target->pidfd names, or -1 */
@@ -146,10 +156,10 @@ void target_open(struct target *target, const char *pid, unsigned int flags)
 	int dev;
 
 	target->pid = parse_pid(pid);
-	name_target(target);
+	snprintf(target->name, sizeof(target->name), "process %d", target->pid);
 	dev = pvmread_open(flags & PVMREAD_WRITE ? O_RDWR : O_RDONLY);
 	if (dev < 0)
-		fail(errno, PVMREAD_DEVICE);
+		fail(0, "%s: %s", PVMREAD_DEVICE, pvmread_strerror(errno));
 
 	target->pidfd = open_pidfd(target->pid);
 	if (target->pidfd < 0 && errno == ESRCH)
@@ -159,15 +169,16 @@ void target_open(struct target *target, const char *pid, unsigned int flags)
 		fail(0, "%s: a thread of another process; give that one's number", target->name);
 	if (target->pidfd < 0)
 		fail(errno, "%s: pidfd_open", target->name);
+	name_target(target);
 
 	target->fd = attach(target, dev, flags);
 	if (target->fd < 0 && errno == EPERM)
 		refused(target);
 	if (target->fd < 0 && errno == ESRCH)
 		fail(0, "%s: %s", target->name, target_is_alive(target) ?
-		     "has no memory: a kernel thread or a zombie" : "has exited");
+		     "has no memory: a kernel thread, or its main thread has ended" : "has exited");
 	if (target->fd < 0)
-		fail(errno, "%s", target->name);
+		fail(0, "%s: %s", target->name, pvmread_strerror(errno));
 	close(dev);
 }
 
@@ -237,7 +248,7 @@ static int load(struct maps *maps, const struct target *target, bool rss)
 			maps->maps[maps->count - 1].rss = kib * 1024;
 		}
 	}
-	error = ferror(file) ? errno : 0;
+	error = feof(file) ? 0 : errno ?: EIO;
 	free(line);
 	fclose(file);
 	if (!error && !target_is_alive(target))
@@ -294,14 +305,14 @@ static const char *why_not(const struct mapping *map, unsigned int flags)
 const char *target_reason(const struct target *target, uint64_t addr, int error,
 			  unsigned int flags)
 {
-	struct pollfd end = { .fd = target->pidfd, .events = POLLIN };
 	static char text[128];
 	struct maps maps;
 
 	switch (error) {
 	case ESRCH:
-		/* As a zombie it has its number still. */
-		return poll(&end, 1, 0) > 0 ? "has exited" : "runs another program now";
+		/* Its memory goes first when it exits, and much of it takes long. */
+		return has_ended(target, 200) ? "has exited" :
+			"has exited, or runs another program now";
 	case EAGAIN:
 		return "would have to be waited for; try without --nowait";
 	case EINVAL:
@@ -520,12 +531,57 @@ void hexdump(FILE *out, uint64_t addr, const unsigned char *bytes, size_t length
 
 char *printable(char *text)
 {
-	unsigned char *at;
+	mbstate_t state = {};
+	size_t length;
+	wchar_t c;
+	char *at;
 
-	for (at = (unsigned char *)text; *at; at++)
-		if (*at < ' ' || *at == 0x7f)
-			*at = '?';
+	for (at = text; *at; at += length) {
+		length = mbrtowc(&c, at, strlen(at), &state);
+		if (length <= MB_LEN_MAX && iswprint(c))
+			continue;
+		if (length > MB_LEN_MAX) {
+			length = 1;
+			state = (mbstate_t){};
+		}
+		memset(at, '?', length);
+	}
 	return text;
+}
+
+/* utf8_length() - of the character at @at, or 0 if that is none */
+static size_t utf8_length(const unsigned char *at)
+{
+	size_t length = at[0] < 0x80 ? 1 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+	size_t i;
+
+	if ((at[0] >= 0x80 && at[0] < 0xc2) || at[0] > 0xf4)
+		return 0;
+	for (i = 1; i < length; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	/* Longer than need be, half a UTF-16 pair, over U+10FFFF; what terminals obey. */
+	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
+	    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f) ||
+	    (at[0] == 0xc2 && at[1] < 0xa0))
+		return 0;
+	return length;
+}
+
+char *utf8(const char *text)
+{
+	static const char replacement[] = "\xef\xbf\xbd";
+	char *copy = malloc(3 * strlen(text) + 1), *to = copy;
+	size_t length;
+
+	if (!copy)
+		fail(ENOMEM, "%s", text);
+	for (; *text; text += length ?: 1) {
+		length = utf8_length((const unsigned char *)text);
+		to = length ? mempcpy(to, text, length) : stpcpy(to, replacement);
+	}
+	*to = '\0';
+	return copy;
 }
 
 const char *human_size(uint64_t bytes)
@@ -634,53 +690,86 @@ void progress_clear(void)
 
 volatile sig_atomic_t interrupted;
 
-static void on_signal(int number)
+/*
+ * What is to be removed and put right at the end. Who holds the lock changes it,
+ * or has taken it to die.
+ */
+static pthread_mutex_t end_lock = PTHREAD_MUTEX_INITIALIZER;
+static const char *unlink_path;
+static void (*end_hook)(void);
+
+static void unlink_it(void)
 {
+	pthread_mutex_lock(&end_lock);
+	if (unlink_path)
+		unlink(unlink_path);
+	unlink_path = NULL;
+	pthread_mutex_unlock(&end_lock);
+}
+
+void on_signal(void (*hook)(void))
+{
+	pthread_mutex_lock(&end_lock);
+	end_hook = hook;
+	pthread_mutex_unlock(&end_lock);
+}
+
+void die_of_signal(void)
+{
+	const int number = interrupted;
+	sigset_t signals;
+
+	unlink_it();
+	/* From here on a second signal ends what should still take long. */
+	signal(number, SIG_DFL);
+	sigemptyset(&signals);
+	sigaddset(&signals, number);
+	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+
+	/* Held for good: of two threads that come here one does the rest. */
+	pthread_mutex_lock(&end_lock);
+	progress_clear();
+	if (end_hook)
+		end_hook();
+	/* Whoever has it locked waits for a reader that may never come. */
+	else if (!ftrylockfile(stdout))
+		fflush(stdout);
+	raise(number);
+	_exit(128 + number);
+}
+
+static void *await_signal(void *signals)
+{
+	int number;
+
+	while (sigwait(signals, &number))
+		;
 	interrupted = number;
+	die_of_signal();
 }
 
 void catch_signals(void)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
-	/*
-	 * Once: a command that waits for a page of the target does not come to
-	 * look at interrupted; the second signal ends it all the same.
-	 */
-	struct sigaction catch = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND }, was;
+	static sigset_t signals;
+	struct sigaction was;
+	sigset_t all, before;
+	pthread_t thread;
+	int error;
 	size_t i;
 
+	sigemptyset(&signals);
 	for (i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
 		if (!sigaction(numbers[i], NULL, &was) && was.sa_handler != SIG_IGN)
-			sigaction(numbers[i], &catch, NULL);
-}
-
-static const char *unlink_path;
-
-static void unlink_it(void)
-{
-	if (unlink_path)
-		unlink(unlink_path);
-	unlink_path = NULL;
-}
-
-void on_exit_unlink(const char *path)
-{
-	static bool registered;
-
-	if (!registered && atexit(unlink_it))
-		fail(errno, "%s", path);
-	registered = true;
-	unlink_path = path;
-}
-
-void die_of_signal(void)
-{
-	progress_clear();
-	fflush(NULL);
-	unlink_it();
-	signal(interrupted, SIG_DFL);
-	raise(interrupted);
-	_exit(128 + interrupted);
+			sigaddset(&signals, numbers[i]);
+	/* All other signals are for the main thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&thread, NULL, await_signal, &signals);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error)
+		fail(error, "a thread that waits for signals");
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 }
 
 static struct {
@@ -694,11 +783,12 @@ int output_open(const char *path)
 {
 	struct stat st;
 	bool exists;
+	int error;
 
 	output.path = path;
 	exists = !stat(path, &st);
-	if (!exists && errno != ENOENT)
-		fail(errno, "%s", path);
+	if (!exists && (errno != ENOENT || !*path))
+		fail(errno, "output file \"%s\"", path);
 	if (exists && !S_ISREG(st.st_mode)) {
 		output.fd = open(path, O_WRONLY | O_CLOEXEC);
 		if (output.fd < 0)
@@ -710,10 +800,18 @@ int output_open(const char *path)
 	output.name = exists ? realpath(path, NULL) : strdup(path);
 	if (!output.name || asprintf(&output.temporary, "%s.XXXXXX", output.name) < 0)
 		fail(errno, "%s", path);
+	if (atexit(unlink_it))
+		fail(ENOMEM, "%s", path);
+	/* These would end us without that. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	pthread_mutex_lock(&end_lock);
 	output.fd = mkostemp(output.temporary, O_CLOEXEC);
+	error = errno;
+	unlink_path = output.fd < 0 ? NULL : output.temporary;
+	pthread_mutex_unlock(&end_lock);
 	if (output.fd < 0)
-		fail(errno, "a new file beside %s", path);
-	on_exit_unlink(output.temporary);
+		fail(error, "a new file beside %s", path);
 	return output.fd;
 }
 
@@ -725,7 +823,9 @@ void output_commit(void)
 		return;
 	if (rename(output.temporary, output.name))
 		fail(errno, "%s, from %s", output.path, output.temporary);
-	on_exit_unlink(NULL);
+	pthread_mutex_lock(&end_lock);
+	unlink_path = NULL;
+	pthread_mutex_unlock(&end_lock);
 	free(output.temporary);
 	free(output.name);
 	output.temporary = NULL;

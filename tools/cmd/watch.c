@@ -95,6 +95,14 @@ static void screen_leave(void)
 	fflush(stdout);
 }
 
+/* leave_for_good() - from the thread that a signal woke; the other draws no more */
+static void leave_for_good(void)
+{
+	flockfile(stdout);
+	fputs("\033[?7h", stdout);
+	screen_leave();
+}
+
 /* suspend() - Ctrl-Z: give the terminal back, stop, take it again */
 static void suspend(void)
 {
@@ -280,6 +288,7 @@ int cmd_watch(int argc, char **argv)
 
 	catch_signals();
 	if (view.terminal) {
+		on_signal(leave_for_good);
 		sigaction(SIGWINCH, &on_winch, NULL);
 		sigaction(SIGTSTP, &on_tstp, NULL);
 	}

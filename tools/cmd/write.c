@@ -117,8 +117,10 @@ static bool confirm(const struct target *target, uint64_t addr, const unsigned c
 	size_t got;
 	int error;
 
-	if (!tty)
+	if (!tty && (errno == ENXIO || errno == ENOENT || errno == ENODEV))
 		return true;
+	if (!tty)
+		fail(errno, "/dev/tty; nothing was written");
 	error = target_read(target, addr, old, shown, &got);
 	if (error)
 		fail(0, "0x%" PRIx64 " of %s: %s; nothing was written", addr + got, target->name,
@@ -128,7 +130,7 @@ static bool confirm(const struct target *target, uint64_t addr, const unsigned c
 	fprintf(tty, "Write %zu bytes at 0x%" PRIx64 " of %s? [y/N] ", length, addr, target->name);
 	fflush(tty);
 	if (!fgets(answer, sizeof(answer), tty))
-		answer[0] = '\n';
+		fputc('\n', tty);
 	fclose(tty);
 	return !strcasecmp(answer, "y\n") || !strcasecmp(answer, "yes\n");
 }
