@@ -15,6 +15,7 @@ trap '[ -z "$target" ] || kill -KILL $target' EXIT
 
 # start ARGUMENT... - a dump-target; its number is in $target
 start() {
+	: >"$work/ready"
 	"${0%/*}/dump-target" "$@" >"$work/ready" &
 	target=$!
 	for _ in $(seq 100); do
@@ -55,10 +56,15 @@ t "bytes in hexadecimal, some unknown" finds 40 -x '6e??65646c??'
 t "an unknown byte may be a newline" finds 1 -x '74 77 6f ?? 6c 69 6e 65 73'
 t "60,002 bytes across two chunks" finds 1 -e 'L0{60000}R'
 t "200,000 bytes are cut, and none is lost" finds 2 -e 'K{50000,}'
+t "where lines are long, the rest of one is not searched from each of its bytes" \
+	status 1 timeout -s KILL 60 pvmread scan "$target" -e '.*nowhere'
 t "^ and \\A are where a region begins only" finds 1 -e '(?s)\A.' -r 0x20000000-0x20401000
 t "^ is not where a chunk begins" finds 1 -e '(?s)^\0' -r 0x20000000-0x20401000
 t "\$ is where it ends" finds 1 -e 'half$' -r 0x20000000-0x20401000
 t "a lookbehind sees the chunk before" finds 1 -e '(?<=L0{255})0(?=0{59743}0R)'
+t "a lookbehind inside another one, too" finds 1 -e '(?<=(?<=\0\0)L0{255})0(?=0{59743}0R)'
+t "what \\K leaves out is looked at" finds 1 -e 'cros\Ks' -r 0x20000000-0x20401000
+t "  where a chunk ends, too" finds 1 -e 'L0{29999}\K0{30000}(?=0R|R)'
 t "a word begins where it begins" finds 40 -e '\bneedle\b'
 t "matches of no bytes are none" finds 0 -e 'x*' -r 0x20401000-0x20500000
 t "nor do they stop the rest" finds 40 -e '(needle)?' -r 0x20100000-0x20250000
@@ -81,6 +87,10 @@ t "context across a chunk" status 0 pvmread scan "$target" -c 8 -m 1 -e 'L0{3000
 t "  starts before it" says "$out" '^200f8ac7: 0000 0000 0000 0000 4c30 '
 t "a variable by the program's name" status 0 pvmread scan "$target" -c 0 'a known text'
 t "  the name" says "$out" '^0x[0-9a-f]+ /.*/dump-target\+0x[0-9a-f]+ 12 bytes$'
+t "what is in the heap" status 0 pvmread scan "$target" -c 0 'a piece'
+t "  from where that begins" says "$out" '^0x[0-9a-f]+ \[heap\]\+0x[0-9a-f]+ 7 bytes$'
+where=$(sed -n 's/^[^ ]* \([^ ]*\) 7 bytes$/\1/p' "$out")
+t "  as pvmread read takes it" sh -c "[ \"\$(pvmread read $target '$where' 7)\" = 'a piece' ]"
 t "JSON" status 0 pvmread scan "$target" --json crossing
 t "  an object" says "$out" \
 	'^\{"address":541065211,"length":8,"name":"","offset":4194299,"bytes":"63726f7373696e67"\}$'
@@ -93,6 +103,8 @@ t "no such process" fails 'pvmread scan: process 999999: no such process' 999999
 t "no number" fails '"12x" is no process number' 12x x
 t "no pattern" fails 'it takes PID and PATTERN' "$target"
 t "an empty pattern" fails 'the pattern is empty' "$target" ''
+t "UTF-8 where it was not asked for" fails 'using UTF is disabled' "$target" -e '(*UTF)a'
+t "half a character" fails 'using \\C is disabled' "$target" --utf -e 'a\C'
 t "a bad expression" fails '"a\(b": missing closing parenthesis at its byte 3' "$target" -e 'a(b'
 t "bad bytes" fails '"4g": not hexadecimal bytes' "$target" -x '4g'
 t "half a byte" fails 'not hexadecimal bytes' "$target" -x '48 ?'
@@ -109,6 +121,8 @@ grep -qs ^alice: /etc/passwd || echo 'alice:x:1000:1000::/:/bin/sh' >>/etc/passw
 t "no permission" status 2 su alice -s /bin/sh -c "pvmread scan $target x"
 t "  says so" says "$err" 'permission denied'
 chmod 600 /dev/pvmread
+t "a full disk" sh -c "! timeout -s KILL 60 pvmread scan $target -e '(?s).' >/dev/full 2>$err"
+t "  said" says "$err" 'standard output: No space left on device'
 t "a closed pipe" sh -c "pvmread scan $target -e . 2>$err | head -n 1 | grep -q ^0x"
 kill -KILL "$target"
 wait "$target" 2>/dev/null
@@ -124,6 +138,30 @@ target=
 wait $scan
 t "the process dies meanwhile" [ $? = 2 ]
 t "  said" says "$err" ' of process [0-9]+ \(dump-target\): (has exited|runs another)'
+
+# Of what has ended nothing is resident. The scan waits for its reader meanwhile.
+start
+{
+	got=0
+	pvmread scan -R -w "$target" KKK 2>"$err" || got=$?
+	echo "$got" >"$work/status"
+} | {
+	sleep 1
+	kill -KILL "$target"
+	sleep 0.2
+	cat >"$out"
+}
+wait "$target" 2>/dev/null
+t "the process dies while what is resident is searched" [ "$(cat "$work/status")" = 2 ]
+t "  what was found is told" says "$out" 'KKK'
+t "  and why there is no more" says "$err" 'process [0-9]+ \(dump-target\): (has exited|runs another)'
+
+start stray
+t "UTF-8 among bytes that begin no character" finds 2 --utf -e 'whi?sper' -r 0x20800000-0x20b00000
+t "  without a compiled expression, too" finds 2 --utf -e '(*NO_JIT)whi?sper' \
+	-r 0x20800000-0x20b00000
+kill -KILL "$target"
+wait "$target" 2>/dev/null
 
 start sparse
 t "4 GiB with little in them" finds 1 -R 'last touched'

@@ -3,20 +3,25 @@
  * A process whose calls, strings and mappings are known, for the tests of
  * "pvmread scan" and "pvmread dump".
  *
- *   dump-target [busy] [sparse] [many]
+ *   dump-target [busy] [hole] [many] [sparse] [stray]
  *
  * The main thread waits three calls deep, with "busy" it works instead; a second
- * one waits, too. "sparse" maps 4 GiB and touches two pages of them, "many" more
- * pages that do not lie together than a 16-bit number counts. Prints "ready" when
- * all is in place.
+ * one waits, too. "hole" maps three pages, the second of which cannot be had;
+ * "many" more pages that do not lie together than a 16-bit number counts; "sparse"
+ * 4 GiB and touches two pages of them; "stray" bytes that are no UTF-8. Prints
+ * "ready" when all is in place. At SIGUSR1 it executes itself, without arguments.
  */
 #include <err.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define KIB	1024UL
@@ -90,6 +95,17 @@ static void map_short_file(void)
 	map(BASE + 6 * MIB, 8 * KIB, 0, fileno(file));
 }
 
+/* The [heap] in three pieces, with something in the last one. */
+static void cut_heap(void)
+{
+	char *bytes = sbrk(16 * KIB);
+
+	bytes += -(uintptr_t)bytes & (4 * KIB - 1);
+	if (mprotect(bytes, 4 * KIB, PROT_READ))
+		err(1, "mprotect");
+	put((uintptr_t)bytes + 8 * KIB, "b!qjfdf");
+}
+
 static void map_sparse(void)
 {
 	char *bytes = map(SPARSE, 4096 * MIB, MAP_ANONYMOUS | MAP_NORESERVE, -1);
@@ -97,6 +113,33 @@ static void map_sparse(void)
 	madvise(bytes, 4096 * MIB, MADV_NOHUGEPAGE);
 	put(SPARSE + 1234 * MIB, "gjstu!upvdife");
 	put(SPARSE + 4096 * MIB - 4 * KIB, "mbtu!upvdife");
+}
+
+/* The second of three pages of one mapping is SIGBUS for whoever touches it. */
+static void map_hole(void)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_SIGBUS };
+	struct uffdio_register range = {
+		.range = { BASE + 7 * MIB, 12 * KIB },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, 0);
+
+	map(BASE + 7 * MIB, 12 * KIB, MAP_ANONYMOUS, -1);
+	put(BASE + 7 * MIB, "cfgpsf");
+	put(BASE + 7 * MIB + 8 * KIB, "cfijoe");
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &range))
+		err(1, "userfaultfd");
+}
+
+/* The last byte of each letter: none begins with it. */
+static void map_stray(void)
+{
+	char *bytes = map(BASE + 8 * MIB, 3 * MIB, MAP_ANONYMOUS, -1);
+
+	memset(bytes, 0x80, 3 * MIB);
+	put(BASE + 9 * MIB + 1, "xijtqfs");
+	put(BASE + 10 * MIB - 3, "xijtqfs");
 }
 
 /* The page of zeros, again and again: it costs no memory. */
@@ -109,6 +152,19 @@ static void map_many(void)
 	for (i = 0; i < PAGES; i++)
 		depth += *(volatile char *)(bytes + 2 * i * 4 * KIB);
 	put(MANY + 2 * (PAGES - 1) * 4 * KIB, "uif!mbtu!pg!nboz");
+}
+
+static void on_usr1(int number)
+{
+	char *const none[] = { "dump-target", NULL };
+	sigset_t this;
+
+	/* It stays blocked over an execve. */
+	sigemptyset(&this);
+	sigaddset(&this, number);
+	sigprocmask(SIG_UNBLOCK, &this, NULL);
+	execv("/proc/self/exe", none);
+	_exit(1);
 }
 
 /* --- calls that a debugger shows; none is a tail call --- */
@@ -170,16 +226,22 @@ int main(int argc, char **argv)
 
 	put_patterns();
 	map_short_file();
+	cut_heap();
 	for (i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "sparse"))
 			map_sparse();
 		else if (!strcmp(argv[i], "many"))
 			map_many();
+		else if (!strcmp(argv[i], "hole"))
+			map_hole();
+		else if (!strcmp(argv[i], "stray"))
+			map_stray();
 		else if (!strcmp(argv[i], "busy"))
 			busy = 1;
 		else
-			errx(2, "%s: not one of busy, sparse, many", argv[i]);
+			errx(2, "%s: not one of busy, hole, many, sparse, stray", argv[i]);
 	}
+	signal(SIGUSR1, on_usr1);
 	if (pthread_create(&thread, NULL, thread_starts, NULL))
 		errx(1, "pthread_create");
 	usleep(100000);

@@ -572,6 +572,37 @@ TEST_F_TIMEOUT(preload, serves_signal_handlers, 120)
 	EXPECT_EQ(0, wrong);
 }
 
+static void *cancelled(void *done)
+{
+	pthread_cancel(pthread_self());
+	read_once(0);
+	*(bool *)done = true;
+	pthread_testcancel();
+	*(bool *)done = false;
+	return NULL;
+}
+
+TEST_F(preload, is_no_cancellation_point)
+{
+	pthread_t thread;
+	bool done = false;
+	void *result;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(-1, device_fd());
+		ASSERT_EQ(0, pthread_create(&thread, NULL, cancelled, &done));
+		ASSERT_EQ(0, pthread_join(thread, &result));
+		EXPECT_TRUE(done);
+		EXPECT_EQ(PTHREAD_CANCELED, result);
+		close(device_fd());
+		/* Without the device, too: that is said on stderr */
+		if (!i)
+			replace_dev(_metadata, 0, 0);
+	}
+	EXPECT_EQ(has_syscalls() ? 0 : 1, wrong);
+}
+
 /* A kernel without the two system calls, known by its errno */
 static void forbid_syscalls(struct __test_metadata *_metadata)
 {

@@ -125,7 +125,7 @@ static void add_mapping(struct dump *dump, const struct walk *walk, const struct
 		add_segment(dump, map, map->start, map->end, true);
 		return;
 	}
-	for (at = map->start; at < map->end; at = end) {
+	for (at = map->start; at < map->end && !interrupted; at = end) {
 		start = at;
 		end = map->end;
 		if (!walk_present(walk, 0, &start, &end))
@@ -233,11 +233,11 @@ static void dump_segment(struct dump *dump, const struct walk *walk, struct segm
 		error = walk_read(walk, at, seg->end, chunk, &length);
 		if (error) {
 			skip(dump, seg->map, at, at + length, error);
-			continue;
+		} else {
+			write_sparse(dump, chunk, length, seg->file_offset + at - seg->start);
+			seg->file_size = at + length - seg->start;
 		}
-		write_sparse(dump, chunk, length, seg->file_offset + at - seg->start);
-		seg->file_size = at + length - seg->start;
-		progress_update(seg->file_offset + seg->file_size);
+		progress_update(seg->file_offset + at + length - seg->start);
 	}
 }
 
@@ -249,6 +249,14 @@ static void dump_memory(struct dump *dump, const struct walk *walk)
 
 	if (!chunk)
 		fail(ENOMEM, "%d bytes", WALK_CHUNK);
+	/*
+	 * First, as it takes no room: what is too large for the file system shows
+	 * now, not after hours. The file may end with a hole, too.
+	 */
+	if (ftruncate(dump->file, dump->file_end))
+		fail(0, "write %s: %s bytes with holes: %s%s", dump->args->output,
+		     human_size(dump->file_end), strerror(errno),
+		     dump->args->flags & PVMREAD_RESIDENT ? "" : "; try --resident");
 	progress_start("dump", dump->file_end);
 	for (i = 0; i < dump->count && !interrupted; i++)
 		dump_segment(dump, walk, &dump->segments[i], chunk);
@@ -256,9 +264,6 @@ static void dump_memory(struct dump *dump, const struct walk *walk)
 	free(chunk);
 	if (interrupted)
 		die_of_signal();
-	/* It may end with zeros, or with what could not be read. */
-	if (ftruncate(dump->file, dump->file_end))
-		fail(errno, "write %s", dump->args->output);
 }
 
 /* --- headers --- */
@@ -379,22 +384,24 @@ static void dump_target(struct dump *dump)
 	threads_load(&threads, target, dump->args->verbose);
 	notes = notes_make(target, &maps, &threads, &notes_length);
 	walk_start(&walk, target, dump->args->flags & PVMREAD_RESIDENT);
-	for (map = maps.maps; map < maps.maps + maps.count; map++)
+	for (map = maps.maps; map < maps.maps + maps.count && !interrupted; map++)
 		/* [vsyscall] is in no process's half of the addresses. */
 		if (map->end <= INT64_MAX)
 			add_mapping(dump, &walk, map);
+	if (interrupted)
+		die_of_signal();
 
 	dump->file = output_open(dump->args->output);
 	lay_out(dump, headers_size(dump->count + 1) + notes_length);
 	dump_memory(dump, &walk);
 	threads_check(&threads, target);
+	walk_end(&walk);
 	write_at(dump, notes, notes_length, headers_size(dump->count + 1));
 	write_headers(dump, notes_length);
 	if (interrupted)
 		die_of_signal();
 	output_commit();
 
-	walk_end(&walk);
 	free(notes);
 	free(threads.threads);
 	free(dump->segments);
@@ -434,8 +441,6 @@ int cmd_dump(int argc, char **argv)
 	target_open(&target, args.pid, args.flags);
 	check_machine(&target);
 	catch_signals();
-	/* A file that may not grow (ulimit -f) is an error like a full disk. */
-	signal(SIGXFSZ, SIG_IGN);
 	dump_target(&dump);
 	if (dump.not_resident)
 		warn_about(0, "%s: %" PRIu64 " bytes were not resident and are not in the core",

@@ -28,17 +28,25 @@
 #error "pvmread dump knows the registers of x86-64 only"
 #endif
 
+/* More than is needed of any file of /proc. */
+#define PROC_MAX	65536
 /* The words above the stack pointer among which the frame record is looked for. */
 #define STACK_WORDS	8192
 /* The value that user space has in these segment registers, always. */
 #define USER_CS		0x33
 #define USER_SS		0x2b
 
-/* read_proc() - a file below /proc/PID, whole, with a NUL behind it; NULL: errno */
+/**
+ * read_proc() - a file below /proc/PID, with a NUL behind it
+ *
+ * %PROC_MAX bytes of it at most: a process can make its cmdline as long as it
+ * likes.
+ *
+ * Return: the bytes, for free(), or NULL with errno.
+ */
 static char *read_proc(const struct target *target, const char *name, size_t *length)
 {
-	char path[96], *bytes = NULL, *larger;
-	size_t size = 0;
+	char path[96], *bytes;
 	ssize_t got;
 	int fd;
 
@@ -47,15 +55,11 @@ static char *read_proc(const struct target *target, const char *name, size_t *le
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return NULL;
+	bytes = malloc(PROC_MAX + 1);
+	if (!bytes)
+		fail(ENOMEM, "%s", path);
 	do {
-		if (size - *length < 2) {
-			size += 4096;
-			larger = realloc(bytes, size);
-			if (!larger)
-				fail(ENOMEM, "%s", path);
-			bytes = larger;
-		}
-		got = read(fd, bytes + *length, size - *length - 1);
+		got = read(fd, bytes + *length, PROC_MAX - *length);
 		*length += MAX(got, 0);
 	} while (got > 0);
 	if (got < 0) {
@@ -144,14 +148,17 @@ static void add_thread(struct threads *threads, const struct target *target, pid
 
 	thread->tid = tid;
 	read_syscall(target, thread);
-	if (!verbose)
-		return;
 	snprintf(path, sizeof(path), "task/%d/comm", tid);
 	name = read_proc(target, path, &length);
-	if (name)
-		name[strcspn(name, "\n")] = '\0';
-	fprintf(stderr, "thread %d (%s): %s\n", tid, name ? printable(name) : "?",
-		*thread->syscall ? thread->syscall : "registers unknown");
+	if (!name) {
+		/* It has ended since its directory was listed. */
+		threads->count--;
+		return;
+	}
+	name[strcspn(name, "\n")] = '\0';
+	if (verbose)
+		fprintf(stderr, "thread %d (%s): %s\n", tid, printable(name),
+			*thread->syscall ? thread->syscall : "registers unknown");
 	free(name);
 }
 

@@ -24,6 +24,8 @@
 
 /* The longest match that is found whole wherever it lies. */
 #define MATCH_MAX	65536
+/* So many lookbehinds inside each other see what they look for wherever it lies. */
+#define LOOKBEHIND_DEPTH 4
 #define CONTEXT_MAX	4096
 /* Of the bytes of a match, as many are shown. */
 #define SHOWN_MAX	256
@@ -60,6 +62,8 @@ struct arguments {
  * @length: bytes in it
  * @next: where in it the search goes on
  * @found: matches so far
+ * @map: the mapping that the last match was in
+ * @base: what an offset in it counts from
  */
 struct scan {
 	const struct arguments *args;
@@ -74,6 +78,8 @@ struct scan {
 	size_t length;
 	size_t next;
 	uint64_t found;
+	const struct mapping *map;
+	uint64_t base;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -185,6 +191,9 @@ static void compile(struct scan *scan)
 		options |= PCRE2_DOTALL;
 	else if (!args->regex)
 		options |= PCRE2_LITERAL;
+	/* An expression that asks for UTF itself would stop at the first byte that is none. */
+	if (args->regex)
+		options |= args->utf ? PCRE2_NEVER_BACKSLASH_C : PCRE2_NEVER_UTF;
 	if (args->ignore_case)
 		options |= PCRE2_CASELESS;
 	if (args->utf)
@@ -199,9 +208,10 @@ static void compile(struct scan *scan)
 	/* Where it is not to be had (no writable code), it goes without. */
 	rc = pcre2_jit_compile(scan->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
 	pcre2_pattern_info(scan->code, PCRE2_INFO_MAXLOOKBEHIND, &behind);
-	scan->back = MAX(args->context, (uint64_t)behind * (args->utf ? 4 : 1));
-	/* One byte at least, so that ^ does not match where the window begins. */
-	scan->back = MAX(scan->back, args->utf ? 4 : 1);
+	/* It is the longest one's; they can be nested, and end with a \b. */
+	scan->back = MAX(args->context, (uint64_t)behind * LOOKBEHIND_DEPTH * (args->utf ? 4 : 1));
+	/* So that ^ does not match where the window begins: a character, or CR and LF. */
+	scan->back = MAX(scan->back, 4);
 
 	scan->match = pcre2_match_data_create(1, NULL);
 	scan->context = pcre2_match_context_create(NULL);
@@ -228,13 +238,29 @@ static void release(struct scan *scan)
 /* base_of() - the address that "NAME+OFFSET" counts from, as parse_address() has it */
 static uint64_t base_of(const struct maps *maps, const struct mapping *map)
 {
-	const struct mapping *first;
+	const struct mapping *first = map;
 
+	if (!map->inode) {
+		/* [heap] may be in pieces, as where a part of it has other permissions. */
+		while (*map->name && first > maps->maps && first[-1].end == first->start &&
+		       !strcmp(first[-1].name, map->name))
+			first--;
+		return first->start;
+	}
 	for (first = maps->maps; first < map; first++)
-		if (map->inode && first->inode == map->inode &&
-		    first->dev_major == map->dev_major && first->dev_minor == map->dev_minor)
+		if (first->inode == map->inode && first->dev_major == map->dev_major &&
+		    first->dev_minor == map->dev_minor)
 			break;
 	return first->start;
+}
+
+/* enter_mapping() - the one of @addr; most matches are where the last one was */
+static void enter_mapping(struct scan *scan, uint64_t addr)
+{
+	if (scan->map && addr >= scan->map->start && addr < scan->map->end)
+		return;
+	scan->map = maps_find(scan->maps, addr);
+	scan->base = base_of(scan->maps, scan->map);
 }
 
 static struct json_object *checked(struct json_object *object)
@@ -248,14 +274,15 @@ static void print_json(uint64_t addr, const unsigned char *bytes, size_t length,
 		       const struct mapping *map, uint64_t offset)
 {
 	struct json_object *object = checked(json_object_new_object());
-	char hex[2 * SHOWN_MAX + 1];
+	char hex[2 * SHOWN_MAX + 1], *name = utf8(map->name);
 	size_t i;
 
 	for (i = 0; i < MIN(length, SHOWN_MAX); i++)
 		sprintf(hex + 2 * i, "%02x", bytes[i]);
 	json_object_object_add(object, "address", checked(json_object_new_uint64(addr)));
 	json_object_object_add(object, "length", checked(json_object_new_uint64(length)));
-	json_object_object_add(object, "name", checked(json_object_new_string(map->name)));
+	json_object_object_add(object, "name", checked(json_object_new_string(name)));
+	free(name);
 	json_object_object_add(object, "offset", checked(json_object_new_uint64(offset)));
 	json_object_object_add(object, "bytes", checked(json_object_new_string_len(hex, 2 * i)));
 	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
@@ -267,24 +294,27 @@ static void print_json(uint64_t addr, const unsigned char *bytes, size_t length,
 static void report(struct scan *scan, size_t start, size_t end)
 {
 	const struct arguments *args = scan->args;
-	const struct mapping *map = maps_find(scan->maps, scan->addr + start);
+	const uint64_t addr = scan->addr + start;
 	size_t from, to;
-	uint64_t offset;
 
 	scan->found++;
 	if (args->count)
 		return;
-	offset = scan->addr + start - base_of(scan->maps, map);
+	enter_mapping(scan, addr);
 	progress_clear();
 	if (args->json) {
-		print_json(scan->addr + start, scan->buf + start, end - start, map, offset);
-		return;
+		print_json(addr, scan->buf + start, end - start, scan->map, addr - scan->base);
+	} else {
+		printf("0x%" PRIx64 " %s+0x%" PRIx64 " %zu bytes\n", addr,
+		       *scan->map->name ? printable(scan->map->name) : "[anonymous]",
+		       addr - scan->base, end - start);
+		from = start - MIN(start, args->context);
+		to = MIN(MIN(end, start + SHOWN_MAX) + args->context, scan->length);
+		hexdump(stdout, scan->addr + from, scan->buf + from, to - from, NULL);
 	}
-	printf("0x%" PRIx64 " %s+0x%" PRIx64 " %zu bytes\n", scan->addr + start,
-	       *map->name ? printable(map->name) : "[anonymous]", offset, end - start);
-	from = start - MIN(start, args->context);
-	to = MIN(MIN(end, start + SHOWN_MAX) + args->context, scan->length);
-	hexdump(stdout, scan->addr + from, scan->buf + from, to - from, NULL);
+	/* Nobody reads on, or the disk is full: the rest may be hundreds of GiB. */
+	if (ferror(stdout))
+		fail(errno, "standard output");
 }
 
 /* --- the search --- */
@@ -324,13 +354,18 @@ static int find(const struct scan *scan, size_t length, uint32_t options)
  * search() - report what is in the window
  * @more: there are bytes behind it
  *
- * Leaves scan->next where the search goes on when they are there.
+ * Leaves scan->next where the search goes on when they are there: at the start of
+ * a match that may go on behind the window, or whose context does. Only one that
+ * began too far back for that is taken as if the memory ended here.
  */
 static void search(struct scan *scan, bool more)
 {
 	const PCRE2_SIZE *at = pcre2_get_ovector_pointer(scan->match);
 	const size_t length = more && scan->args->utf ? whole_characters(scan) : scan->length;
-	const size_t context = scan->args->context;
+	const size_t keep = MATCH_MAX + scan->args->context;
+	/* Who begins from here on can wait. */
+	const size_t late = !more ? SIZE_MAX : scan->length - MIN(scan->length, keep - 1);
+	size_t begin;
 	int rc;
 
 	while (scan->next < length && scan->found < scan->args->max && !interrupted) {
@@ -339,20 +374,24 @@ static void search(struct scan *scan, bool more)
 			scan->next = length;
 			break;
 		}
-		/* It may go on behind the window, or its context does. */
-		if (more && (rc == PCRE2_ERROR_PARTIAL || at[1] + context > scan->length) &&
-		    scan->length - at[0] < MATCH_MAX + context) {
-			scan->next = at[0];
-			break;
-		}
-		if (rc == PCRE2_ERROR_PARTIAL) {
-			/* Too long: what there is of it here, if that does. */
-			scan->next = at[0];
-			rc = find(scan, length, PCRE2_ANCHORED);
-			if (rc < 0) {
-				scan->next++;
+		/* Not at[0], which \K moves away from it. */
+		begin = pcre2_get_startchar(scan->match);
+		if (rc == PCRE2_ERROR_PARTIAL && begin < late) {
+			/*
+			 * Not anchored: PCRE2 knows at which of the next bytes there
+			 * is no use in trying, and each may cost as long.
+			 */
+			scan->next = begin;
+			rc = find(scan, length, 0);
+			begin = pcre2_get_startchar(scan->match);
+			if (rc < 0 || begin >= late) {
+				scan->next = late;
 				continue;
 			}
+		}
+		if (begin >= late && (rc < 0 || at[1] + scan->args->context > scan->length)) {
+			scan->next = begin;
+			break;
 		}
 		report(scan, at[0], at[1]);
 		scan->next = MAX(at[1], scan->next + 1);

@@ -278,14 +278,22 @@ void maps_free(struct maps *maps)
 	*maps = (struct maps){};
 }
 
+static int compare_mapping(const void *key, const void *element)
+{
+	const uint64_t addr = *(const uint64_t *)key;
+	const struct mapping *map = element;
+
+	if (addr < map->start)
+		return -1;
+	return addr >= map->end;
+}
+
 const struct mapping *maps_find(const struct maps *maps, uint64_t addr)
 {
-	size_t i;
-
-	for (i = 0; i < maps->count; i++)
-		if (addr >= maps->maps[i].start && addr < maps->maps[i].end)
-			return &maps->maps[i];
-	return NULL;
+	if (!maps->count)
+		return NULL;
+	/* The kernel lists them by address. */
+	return bsearch(&addr, maps->maps, maps->count, sizeof(*maps->maps), compare_mapping);
 }
 
 /* why_not() - what the mappings tell about a byte that gave EIO */

@@ -53,6 +53,11 @@ void walk_start(struct walk *walk, const struct target *target, bool resident)
 
 void walk_end(struct walk *walk)
 {
+	char nothing;
+
+	if (pvmread_read(walk->target->fd, 0, &nothing, 0) < 0)
+		fail(0, "%s: %s", walk->target->name,
+		     target_reason(walk->target, 0, errno, 0));
 	if (walk->pagemap >= 0)
 		close(walk->pagemap);
 	walk->pagemap = -1;

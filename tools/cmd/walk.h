@@ -26,6 +26,14 @@ struct walk {
  * @resident: the target was opened with PVMREAD_RESIDENT
  */
 void walk_start(struct walk *walk, const struct target *target, bool resident);
+
+/**
+ * walk_end() - the last that is done with the target, or fail()
+ *
+ * fail()s if the target is gone: of what has ended nothing is resident, so that
+ * its end may have looked like holes. Otherwise all that was learnt since
+ * target_open(), from /proc/PID too, is of one program.
+ */
 void walk_end(struct walk *walk);
 
 /**

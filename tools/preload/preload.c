@@ -122,18 +122,22 @@ static bool is_stderr(int fd)
 	       st.st_dev == stderr_dev && st.st_ino == stderr_ino;
 }
 
-/* Write to stderr, without a SIGPIPE that the program has not earned. */
+/*
+ * Write to stderr, without a SIGPIPE that the program has not earned, and without
+ * being the place where a thread is cancelled: the system calls are none.
+ */
 static void say(const struct text *text)
 {
 	static const struct timespec now;
 	sigset_t sigpipe, pending, old;
-	int fd = stderr_copy;
+	int fd = stderr_copy, cancel;
 
 	if (!is_stderr(fd))
 		fd = STDERR_FILENO;
 	if (!is_stderr(fd))
 		return;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	sigemptyset(&sigpipe);
 	sigaddset(&sigpipe, SIGPIPE);
 	sigpending(&pending);
@@ -142,6 +146,7 @@ static void say(const struct text *text)
 	    !sigismember(&pending, SIGPIPE))
 		sigtimedwait(&sigpipe, NULL, &now);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_setcancelstate(cancel, NULL);
 }
 
 /* --- the device --- */
@@ -194,26 +199,36 @@ static int open_device(void)
 	return high;
 }
 
+/* Open the device in place of what @fd was. Return: as device() */
+static int reopen_device(int fd)
+{
+	int opened = open_device();
+
+	while (opened >= 0 && !atomic_compare_exchange_strong(&device_fd, &fd, opened)) {
+		/* Another thread was quicker, or a signal handler. */
+		if (is_device(fd)) {
+			close(opened);
+			return fd;
+		}
+	}
+	return opened;
+}
+
 /*
  * Return: a file of the device, or -1 with errno. What has its number but is
  * not it is the program's, and is let be.
  */
 static int device(void)
 {
-	int fd, opened;
+	int fd = atomic_load(&device_fd), cancel;
 
-	for (;;) {
-		fd = atomic_load(&device_fd);
-		if (is_device(fd))
-			return fd;
-		opened = open_device();
-		if (opened < 0)
-			return -1;
-		if (atomic_compare_exchange_strong(&device_fd, &fd, opened))
-			return opened;
-		/* Another thread was quicker, or a signal handler. */
-		close(opened);
-	}
+	if (is_device(fd))
+		return fd;
+	/* The system calls are no place where a thread is cancelled, open(2) is. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	fd = reopen_device(fd);
+	pthread_setcancelstate(cancel, NULL);
+	return fd;
 }
 
 /* Say once why there is no device. */
