@@ -204,7 +204,7 @@ stop
 
 # --- trouble ---
 
-start dump-target sparse
+start dump-target stuck
 mkdir "$work/dir" "$work/small"
 echo old >"$work/dir/core"
 for signal in TERM HUP INT; do

@@ -3,13 +3,14 @@
  * A process whose calls, strings and mappings are known, for the tests of
  * "pvmread scan" and "pvmread dump".
  *
- *   dump-target [busy] [hole] [many] [sparse] [stray]
+ *   dump-target [busy] [hole] [many] [sparse] [stray] [stuck]
  *
  * The main thread waits three calls deep, with "busy" it works instead; a second
  * one waits, too. "hole" maps three pages, the second of which cannot be had;
  * "many" more pages that do not lie together than a 16-bit number counts; "sparse"
- * 4 GiB and touches two pages of them; "stray" bytes that are no UTF-8. Prints
- * "ready" when all is in place. At SIGUSR1 it executes itself, without arguments.
+ * 4 GiB and touches two pages of them; "stray" bytes that are no UTF-8; "stuck" a
+ * page that is waited for as long as the process lives. Prints "ready" when all is
+ * in place. At SIGUSR1 it executes itself, without arguments.
  */
 #include <err.h>
 #include <linux/userfaultfd.h>
@@ -115,10 +116,13 @@ static void map_sparse(void)
 	put(SPARSE + 4096 * MIB - 4 * KIB, "mbtu!upvdife");
 }
 
-/* The second of three pages of one mapping is SIGBUS for whoever touches it. */
-static void map_hole(void)
+/*
+ * Three pages of one mapping, the second of which nobody serves: whoever touches it
+ * waits, or with UFFD_FEATURE_SIGBUS is refused.
+ */
+static void map_unserved(unsigned long long features)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_SIGBUS };
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
 	struct uffdio_register range = {
 		.range = { BASE + 7 * MIB, 12 * KIB },
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
@@ -233,13 +237,15 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "many"))
 			map_many();
 		else if (!strcmp(argv[i], "hole"))
-			map_hole();
+			map_unserved(UFFD_FEATURE_SIGBUS);
 		else if (!strcmp(argv[i], "stray"))
 			map_stray();
+		else if (!strcmp(argv[i], "stuck"))
+			map_unserved(0);
 		else if (!strcmp(argv[i], "busy"))
 			busy = 1;
 		else
-			errx(2, "%s: not one of busy, hole, many, sparse, stray", argv[i]);
+			errx(2, "%s: not one of busy, hole, many, sparse, stray, stuck", argv[i]);
 	}
 	signal(SIGUSR1, on_usr1);
 	if (pthread_create(&thread, NULL, thread_starts, NULL))
