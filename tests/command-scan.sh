@@ -128,7 +128,7 @@ kill -KILL "$target"
 wait "$target" 2>/dev/null
 t "a process that was killed" fails 'no such process' "$target" x
 
-start sparse
+start stuck
 pvmread scan "$target" -e 'never[0-9]' >"$out" 2>"$err" &
 scan=$!
 sleep 1
@@ -165,6 +165,10 @@ wait "$target" 2>/dev/null
 
 start sparse
 t "4 GiB with little in them" finds 1 -R 'last touched'
+kill -KILL "$target"
+wait "$target" 2>/dev/null
+
+start stuck
 pvmread scan "$target" -e 'never[0-9]' >"$out" 2>"$err" &
 scan=$!
 sleep 1
