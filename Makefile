@@ -71,7 +71,7 @@ endif
 demo: ## boot a guest kernel and read one process from another in it
 	@scripts/demo
 
-check: ## every check there is: builds, style, KUnit, guests; about 18 minutes the first time
+check: ## every check there is: builds, style, KUnit, guests; about 20 minutes the first time
 	@scripts/check
 
 bench: ## measure every way to read a process: build/bench.json, .md and .svg
