@@ -1572,7 +1572,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(abi, serves_threads_that_share_it, 120)
+TEST_F(abi, serves_threads_that_share_it)
 {
 	struct worker worker[THREADS];
 	int i;

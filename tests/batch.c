@@ -34,7 +34,7 @@
 
 #include <kselftest_harness.h>
 
-#include "pvmread_test.h"
+#include "process.h"
 
 #define PAGE		4096UL
 /* Free in every process here: above the program and its heap, below all else. */
@@ -57,11 +57,6 @@
 /* A result that nobody has written. */
 #define NO_DONE		0xa5a5a5a5a5a5a5a5ULL
 #define NO_ERROR	0xa5a5a5a5U
-
-/* A killed process must be gone by then. */
-#define LEAVE_MS	1000
-#define PATIENCE_MS	20000
-#define LIFETIME_S	600
 
 /*
  * Memory is described by a string, one character for each page:
@@ -175,14 +170,6 @@ static __printf(1, 2) void say(const char *fmt, ...)
 	va_end(ap);
 	printf("\n");
 	fflush(stdout);
-}
-
-static long now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 /* --- Numbers --- */
@@ -430,19 +417,6 @@ static unsigned char *image_at(const struct side *s, uint64_t addr)
 }
 
 /* --- The world --- */
-
-static int attach(int dev, pid_t pid, uint32_t flags, uint64_t start, uint64_t length)
-{
-	struct pvmread_attach arg = {
-		.size = sizeof(arg),
-		.flags = flags,
-		.pid = pid,
-		.start = start,
-		.length = length,
-	};
-
-	return ioctl(dev, PVMREAD_IOC_ATTACH, &arg);
-}
 
 static bool attach_range(struct world *w, uint64_t start, uint64_t length)
 {
@@ -945,7 +919,7 @@ static void make_small(struct plan *p, size_t count, size_t remote_pages)
 		p->seg[i] = piece(RBASE + i * 24 % (remote_pages * PAGE - 8), LBASE + i * 8, 8, 0);
 }
 
-TEST_F_TIMEOUT(batch, any_number_of_segments_up_to_the_most, 120)
+TEST_F(batch, any_number_of_segments_up_to_the_most)
 {
 	static const size_t counts[] = { 0, 1, 2, 15, 16, 17, 31, 32, 33, 1000, MAX_BATCH };
 	size_t i, j;
@@ -1107,7 +1081,7 @@ TEST_F(batch, file_attached_for_reading_is_not_written)
 }
 
 /* One bad segment among 40, at each place, of each kind. */
-TEST_F_TIMEOUT(batch, failing_segment_is_told_and_the_others_go_on_unless_stop, 120)
+TEST_F(batch, failing_segment_is_told_and_the_others_go_on_unless_stop)
 {
 	static const struct {
 		struct pvmread_segment seg;
@@ -1143,7 +1117,7 @@ TEST_F_TIMEOUT(batch, failing_segment_is_told_and_the_others_go_on_unless_stop, 
 	EXPECT_TRUE(same_target(&world, true));
 }
 
-TEST_F_TIMEOUT(batch, order_of_addresses_does_not_matter, 120)
+TEST_F(batch, order_of_addresses_does_not_matter)
 {
 	enum { SAME, UP, DOWN, NEIGHBOURS, SHUFFLED, PING_PONG, CROSSING, ORDERS };
 	const size_t count = 1000;
@@ -1194,7 +1168,7 @@ TEST_F_TIMEOUT(batch, order_of_addresses_does_not_matter, 120)
 	EXPECT_TRUE(same_target(&world, true));
 }
 
-TEST_F_TIMEOUT(batch, segment_of_any_length_is_moved_whole_or_to_the_hole, 120)
+TEST_F(batch, segment_of_any_length_is_moved_whole_or_to_the_hole)
 {
 	const size_t pages = 1300, hole = 1200;
 	static const size_t lengths[] = {
@@ -1313,7 +1287,7 @@ static bool try_rows(struct world *w, struct plan *p, const struct row *row, siz
 	return agree(w, p);
 }
 
-TEST_F_TIMEOUT(batch, odd_addresses_and_lengths_answer_for_their_segment_alone, 120)
+TEST_F(batch, odd_addresses_and_lengths_answer_for_their_segment_alone)
 {
 	ASSERT_TRUE(open_world(&world, "www.ww-e", "www.ww", 10));
 	for (plan.file = PLAIN; plan.file < FILES; plan.file++) {
@@ -1394,7 +1368,7 @@ TEST_F(batch, unknown_segment_flag_fails_that_segment_alone)
 	EXPECT_TRUE(same_target(&world, true));
 }
 
-TEST_F_TIMEOUT(batch, nothing_outside_of_the_attached_range_is_reached, 120)
+TEST_F(batch, nothing_outside_of_the_attached_range_is_reached)
 {
 	static const struct {
 		uint64_t from, len;
@@ -1471,7 +1445,7 @@ static bool map_chunks(void *at)
 	return true;
 }
 
-TEST_F_TIMEOUT(batch, segment_longer_than_a_read_is_cut_there, 120)
+TEST_F(batch, segment_longer_than_a_read_is_cut_there)
 {
 	struct pvmread_segment seg[2] = {
 		{ .remote = XBASE, .local = YBASE, .length = 1ULL << 63 },
@@ -1520,7 +1494,7 @@ static bool open_strings(struct world *w)
 	return true;
 }
 
-TEST_F_TIMEOUT(batch, string_ends_with_its_nul, 120)
+TEST_F(batch, string_ends_with_its_nul)
 {
 	/* Where the NUL is, -1 for nowhere; the segment; what it must answer. */
 	static const struct {
@@ -1707,7 +1681,7 @@ static bool try_cut_array(struct world *w, struct plan *p, size_t good, size_t r
 	return same_arena(w) && same_target(w, true);
 }
 
-TEST_F_TIMEOUT(batch, array_that_ends_early_counts_what_was_done, 120)
+TEST_F(batch, array_that_ends_early_counts_what_was_done)
 {
 	static const size_t rest[] = { 0, 1, 8, 28, 32, 39 };
 	static const size_t behind[] = { 1, 5, 40 };
@@ -1730,7 +1704,7 @@ TEST_F_TIMEOUT(batch, array_that_ends_early_counts_what_was_done, 120)
 }
 
 /* An array whose tail can be read, but not written. */
-TEST_F_TIMEOUT(batch, array_that_cannot_be_answered_moves_nothing_for_that_element, 120)
+TEST_F(batch, array_that_cannot_be_answered_moves_nothing_for_that_element)
 {
 	static const size_t rest[] = { 0, 8, 28, 32, 36 };
 	struct pvmread_segment seg;
@@ -2102,7 +2076,7 @@ static void *rewrite(void *unused)
 	return unused;
 }
 
-TEST_F_TIMEOUT(batch, array_that_is_rewritten_all_the_time_harms_nobody_else, 120)
+TEST_F(batch, array_that_is_rewritten_all_the_time_harms_nobody_else)
 {
 	struct pvmread_segment *array = (void *)VBASE;
 	long end = now_ms() + 1500;
@@ -2166,22 +2140,7 @@ static int take_fd(pid_t pid, int number)
 	return fd;
 }
 
-/* Return: how long it took a child to end, or -1. */
-static long reap(pid_t pid, int limit, int *status)
-{
-	struct pollfd pfd = { .events = POLLIN };
-	long begin = now_ms();
-	bool ended;
-
-	pfd.fd = syscall(SYS_pidfd_open, pid, 0);
-	ended = pfd.fd >= 0 && poll(&pfd, 1, limit) == 1;
-	close(pfd.fd);
-	if (!ended || waitpid(pid, status, 0) != pid)
-		return -1;
-	return now_ms() - begin;
-}
-
-TEST_F_TIMEOUT(batch, reader_killed_in_the_middle_leaves, 120)
+TEST_F(batch, reader_killed_in_the_middle_leaves)
 {
 	static const size_t at[] = { 0, 1, 15, 16, 20, 39 };
 	unsigned long long c;
@@ -2231,7 +2190,7 @@ TEST_F_TIMEOUT(batch, reader_killed_in_the_middle_leaves, 120)
 		usleep(100000);
 		EXPECT_EQ(0, legacy->ended);
 		ASSERT_EQ(0, kill(reader, SIGKILL));
-		ms = reap(reader, LEAVE_MS, &status);
+		ms = reap_in(reader, LEAVE_MS, &status);
 		ASSERT_LE(0, ms) {
 			TH_LOG("the reader is still there after %d ms", LEAVE_MS);
 		}

@@ -30,7 +30,7 @@
 
 #include <kselftest_harness.h>
 
-#include "pvmread_test.h"
+#include "process.h"
 
 #define PAGE		4096UL
 /*
@@ -44,11 +44,6 @@
 #define LOCAL_PAGES	6UL
 #define FILE_PAGES	64UL
 #define ANON_PAGES	4UL
-
-/* A killed process must be gone by then. */
-#define LEAVE_MS	1000
-#define PATIENCE_MS	10000
-#define LIFETIME_S	28
 
 #define MODULE_NAME	"pvmread"
 #define MODULE_FILE	"/pvmread.ko"
@@ -97,13 +92,6 @@ static __attribute__((noreturn)) void broken(const char *what)
 	_exit(2);
 }
 
-static void die_with_parent(void)
-{
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
-		broken("PR_SET_PDEATHSIG");
-	alarm(LIFETIME_S);
-}
-
 static int get(int *flag)
 {
 	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
@@ -123,31 +111,6 @@ static void wait_for(int *flag)
 static ssize_t send_request(const struct request *req)
 {
 	return door == IOCTL ? send_ioctl(dev, req, NULL) : send_syscall(req);
-}
-
-static long now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* Return: how long a child took to end, or -1 if it did not in @limit ms. */
-static long reap(pid_t pid, int limit, int *status)
-{
-	struct pollfd pfd = { .events = POLLIN };
-	long begin = now_ms();
-	bool ended;
-
-	pfd.fd = syscall(SYS_pidfd_open, pid, 0);
-	ended = pfd.fd >= 0 && poll(&pfd, 1, limit) == 1;
-	close(pfd.fd);
-	if (!ended)
-		return -1;
-	if (waitpid(pid, status, 0) != pid)
-		return -1;
-	return now_ms() - begin;
 }
 
 /* --- What can be seen from outside --- */
@@ -615,7 +578,7 @@ static void kill_target(struct __test_metadata *_metadata, pid_t pid)
 	int status;
 
 	ASSERT_EQ(0, kill(pid, SIGKILL));
-	ASSERT_LE(0, reap(pid, PATIENCE_MS, &status));
+	ASSERT_LE(0, reap_in(pid, PATIENCE_MS, &status));
 	ASSERT_TRUE(WIFSIGNALED(status));
 	ASSERT_EQ(-1, kill(pid, 0));
 	ASSERT_EQ(ESRCH, errno);
@@ -629,7 +592,7 @@ static void kill_reader(struct __test_metadata *_metadata, pid_t pid)
 	/* It is still in its request, and has not just finished it. */
 	ASSERT_EQ(0, get(&board->done));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
-	ms = reap(pid, LEAVE_MS, &status);
+	ms = reap_in(pid, LEAVE_MS, &status);
 	ASSERT_LE(0, ms) {
 		TH_LOG("the reader is still there after %d ms", LEAVE_MS);
 	}
@@ -641,7 +604,7 @@ static void expect_old_bytes(struct __test_metadata *_metadata, pid_t reader)
 {
 	int status = -1;
 
-	ASSERT_LE(0, reap(reader, PATIENCE_MS, &status));
+	ASSERT_LE(0, reap_in(reader, PATIENCE_MS, &status));
 	ASSERT_EQ(0, status) {
 		TH_LOG("%s", board->trouble);
 	}
@@ -744,7 +707,7 @@ TEST_F(lifetime, signal_that_does_not_kill_waits_for_the_targets_page_fault)
 	EXPECT_EQ(0, board->signals);
 	fill(page, PAGE, late_byte);
 	ASSERT_EQ(0, serve(self->of.uffd, REMOTE_LATE, page));
-	ASSERT_LE(0, reap(self->of.reader, PATIENCE_MS, &status));
+	ASSERT_LE(0, reap_in(self->of.reader, PATIENCE_MS, &status));
 	ASSERT_EQ(0, status);
 	EXPECT_EQ((ssize_t)PAGE, board->ret);
 	EXPECT_EQ(-1, board->wrong);
@@ -815,7 +778,7 @@ TEST_F(lifetime, reader_killed_in_a_long_transfer_leaves)
 		TH_LOG("%zd, %s, %s", board->ret, strerror(board->err),
 		       board->trouble);
 	}
-	ms = reap(self->of.reader, LEAVE_MS, &status);
+	ms = reap_in(self->of.reader, LEAVE_MS, &status);
 	after = marks();
 	TH_LOG("killed after %zu of %lu MiB, left after %ld ms and %zu MiB",
 	       before * (CHUNK >> 20), CHUNKS * (CHUNK >> 20), ms,
@@ -963,7 +926,7 @@ TEST_F(handover, file_inherited_over_fork_serves_the_child)
 	mine = 1;
 	pid = start_and_wait(use_inherited);
 	assert_started(_metadata, pid);
-	ASSERT_LE(0, reap(pid, PATIENCE_MS, &status));
+	ASSERT_LE(0, reap_in(pid, PATIENCE_MS, &status));
 	EXPECT_EQ(0, status);
 	/* And the opener still. */
 	EXPECT_EQ(1, read_mine(getpid()));
@@ -1065,7 +1028,7 @@ TEST_F(handover, file_passed_over_a_socket_has_the_receivers_rights)
 	pid = start_and_wait(use_received);
 	assert_started(_metadata, pid);
 	ASSERT_EQ(0, send_fd(self->sock[0], dev));
-	ASSERT_LE(0, reap(pid, PATIENCE_MS, &status));
+	ASSERT_LE(0, reap_in(pid, PATIENCE_MS, &status));
 	EXPECT_EQ(0, status) {
 		TH_LOG("%s", board->trouble);
 	}
@@ -1197,7 +1160,7 @@ TEST_F(module, stays_while_a_request_is_on_its_way)
 	EXPECT_EQ(EWOULDBLOCK, errno);
 	EXPECT_EQ(0, get(&board->done));
 	ASSERT_EQ(0, serve(uffd, LOCAL, zeros));
-	ASSERT_LE(0, reap(reader, PATIENCE_MS, &status));
+	ASSERT_LE(0, reap_in(reader, PATIENCE_MS, &status));
 	EXPECT_EQ(0, status);
 	EXPECT_EQ((ssize_t)PAGE, board->ret);
 	EXPECT_EQ(-1, board->wrong);

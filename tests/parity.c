@@ -1860,7 +1860,7 @@ static const struct row lengths[] = {
 #endif
 };
 
-TEST_F_TIMEOUT(parity, counts_and_lengths_are_judged_alike, 120)
+TEST_F(parity, counts_and_lengths_are_judged_alike)
 {
 	ASSERT_TRUE(try_rows(&world, short_map, short_map, lengths, ARRAY_SIZE(lengths)));
 }
@@ -1940,7 +1940,7 @@ static const struct row numbers[] = {
 	  BOTH(-EFAULT) },
 };
 
-TEST_F_TIMEOUT(parity, hostile_addresses_and_lengths_are_judged_alike, 120)
+TEST_F(parity, hostile_addresses_and_lengths_are_judged_alike)
 {
 	ASSERT_TRUE(try_rows(&world, short_map, short_map, numbers, ARRAY_SIZE(numbers)));
 }
@@ -2019,7 +2019,7 @@ static const struct row arrays[] = {
 	  { SEGS(R(0, 8, 10), R(1, 0, 9)), .repeat = 900 }, BOTH(8550) },
 };
 
-TEST_F_TIMEOUT(parity, iovec_arrays_are_read_alike, 120)
+TEST_F(parity, iovec_arrays_are_read_alike)
 {
 	ASSERT_TRUE(try_rows(&world, short_map, short_map, arrays, ARRAY_SIZE(arrays)));
 }
@@ -2069,7 +2069,7 @@ static const struct row pages[] = {
 	  { SEGS(R(3, 3, 40 * PAGE)) }, BOTH(16 * 341) },
 };
 
-TEST_F_TIMEOUT(parity, page_boundaries_and_pin_batches_do_not_show, 300)
+TEST_F(parity, page_boundaries_and_pin_batches_do_not_show)
 {
 	char map[1040 + 1] = "";
 
@@ -2094,7 +2094,7 @@ static const struct row far_holes[] = {
 	  BOTH(1016 * PAGE) },
 };
 
-TEST_F_TIMEOUT(parity, holes_end_a_transfer_alike_when_it_is_pinned_in_batches, 300)
+TEST_F(parity, holes_end_a_transfer_alike_when_it_is_pinned_in_batches)
 {
 	char lmap[1043 + 1] = "", rmap[1041 + 1] = "";
 
@@ -2179,7 +2179,7 @@ static const struct row holes[] = {
 	  { SEGS(R(1, 0, 300), R(1, 50, 200), R(4, 0, 1)), .repeat = 30 }, BOTH(500) },
 };
 
-TEST_F_TIMEOUT(parity, holes_and_permissions_end_a_transfer_alike, 120)
+TEST_F(parity, holes_and_permissions_end_a_transfer_alike)
 {
 	ASSERT_TRUE(try_rows(&world, hole_local, hole_remote, holes, ARRAY_SIZE(holes)));
 }
@@ -2223,7 +2223,7 @@ static const struct row files[] = {
 	  { SEGS(L(9, 5, PAGE)) }, { SEGS(R(30, 0, PAGE)) }, EACH(PAGE - 5, PAGE) },
 };
 
-TEST_F_TIMEOUT(parity, every_kind_of_mapping_is_reached_alike, 120)
+TEST_F(parity, every_kind_of_mapping_is_reached_alike)
 {
 	ASSERT_TRUE(try_rows(&world, file_local, file_remote, files, ARRAY_SIZE(files)));
 }
@@ -2288,7 +2288,7 @@ static bool nothing_special(void)
 	return true;
 }
 
-TEST_F_TIMEOUT(parity, targets_are_found_alike_and_a_process_may_name_itself, 120)
+TEST_F(parity, targets_are_found_alike_and_a_process_may_name_itself)
 {
 	struct row gone[] = {
 		{ "a process that is gone", { SEGS(L(0, 8, 100)) }, { SEGS(R(1, 16, 100)) },
@@ -2414,7 +2414,7 @@ static const struct row huge_rows[] = {
 	  BOTH(HUGE_PAGE) },
 };
 
-TEST_F_TIMEOUT(parity, huge_pages_are_reached_alike, 120)
+TEST_F(parity, huge_pages_are_reached_alike)
 {
 	long had = number_in(NR_HUGEPAGES);
 	int got;
@@ -2438,7 +2438,7 @@ static const struct row secret_rows[] = {
 	  { SEGS(L(0, 8, 50)) }, { SEGS(R(0, 0, 20), AT(XBASE + 100, 50)) }, BOTH(20) },
 };
 
-TEST_F_TIMEOUT(parity, secret_memory_is_refused_alike, 120)
+TEST_F(parity, secret_memory_is_refused_alike)
 {
 	int got = try_special(&world, map_secret, XBASE, 2 * PAGE, secret_rows, 2);
 
@@ -2485,7 +2485,7 @@ static const struct row stack_rows[] = {
 	  { SEGS(L(0, 8, 50)) }, { SEGS(AT(STACK - 300 * PAGE, 50)) }, BOTH(-EFAULT) },
 };
 
-TEST_F_TIMEOUT(parity, a_stack_does_not_grow, 120)
+TEST_F(parity, a_stack_does_not_grow)
 {
 	struct world *w = &world;
 	struct range range[TARGETS];
@@ -2523,7 +2523,7 @@ TEST_F_TIMEOUT(parity, a_stack_does_not_grow, 120)
 	close_world(w);
 }
 
-TEST_F_TIMEOUT(parity, mappings_that_the_kernel_makes_are_reached_alike, 120)
+TEST_F(parity, mappings_that_the_kernel_makes_are_reached_alike)
 {
 	static const char * const names[] = { "[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]" };
 	struct world *w = &world;
@@ -2564,7 +2564,7 @@ static double now(void)
  * 2 GiB, through memory of which 2 MiB exist. The other doors cut each piece of a
  * request by itself, or are this one with a flag.
  */
-TEST_F_TIMEOUT(parity, more_than_a_request_may_move_is_cut_alike, 900)
+TEST_F_TIMEOUT(parity, more_than_a_request_may_move_is_cut_alike, 1200)
 {
 	static const size_t piece = 512 * PAGE;
 	char map[512 + 1] = "";

@@ -19,6 +19,21 @@
 #include <linux/pvmread.h>
 #include <linux/userfaultfd.h>
 
+/*
+ * How long things may take. An emulated CPU that has every access checked, on a
+ * machine with more to do, is hundreds of times slower than one that is not.
+ */
+#ifdef TEST_TIMEOUT_DEFAULT
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	600
+#endif
+/* A killed process must be gone by then: a second, but for emulation. */
+#define LEAVE_MS	5000
+/* What must happen at some time has not, if not by then. */
+#define PATIENCE_MS	60000
+/* Of processes that a test starts: none outlives the test for long. */
+#define LIFETIME_S	900
+
 /**
  * struct request - what process_vm_readv(2) and process_vm_writev(2) take
  * @pid: the target

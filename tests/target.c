@@ -36,7 +36,7 @@
 
 #include <kselftest_harness.h>
 
-#include "pvmread_test.h"
+#include "process.h"
 
 #define PAGE		4096UL
 /*
@@ -73,11 +73,6 @@
 #define ALICE		1001
 #define BOB		1002
 
-/* A killed process must be gone by then; more than a second for emulation. */
-#define LEAVE_MS	2000
-#define PATIENCE_MS	20000
-#define LIFETIME_S	120
-
 #define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
 #define MODULE_NAME	"pvmread"
 #define MODULE_FILE	"/pvmread.ko"
@@ -112,14 +107,6 @@ static __attribute__((noreturn)) void broken(const char *what)
 	snprintf(board->trouble, sizeof(board->trouble), "%s: %s", what,
 		 strerror(errno));
 	_exit(2);
-}
-
-/* Again after each change of credentials: that clears the first. */
-static void die_with_parent(void)
-{
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
-		broken("PR_SET_PDEATHSIG");
-	alarm(LIFETIME_S);
 }
 
 /* --- Contents --- */
@@ -328,33 +315,6 @@ static void assert_started(struct __test_metadata *_metadata, pid_t pid)
 	}
 }
 
-static long now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static int open_pidfd(pid_t pid)
-{
-	return syscall(SYS_pidfd_open, pid, 0);
-}
-
-/* Return: how a child ended, as waitpid(2) says it, or -1 if not in @limit ms. */
-static int reap(pid_t pid, int limit)
-{
-	struct pollfd pfd = { .fd = open_pidfd(pid), .events = POLLIN };
-	int status = -1;
-
-	if (pfd.fd < 0)
-		return -1;
-	if (poll(&pfd, 1, limit) != 1 || waitpid(pid, &status, 0) != pid)
-		status = -1;
-	close(pfd.fd);
-	return status;
-}
-
 /* Does a process end that need not be a child? Nothing reaps it here. */
 static bool ends(pid_t pid)
 {
@@ -526,19 +486,6 @@ static void be_late_target(void)
 }
 
 /* --- Target files --- */
-
-static int attach(int fd, pid_t pid, unsigned int flags, uint64_t start, uint64_t length)
-{
-	struct pvmread_attach arg = {
-		.size = sizeof(arg),
-		.flags = flags,
-		.pid = pid,
-		.start = start,
-		.length = length,
-	};
-
-	return ioctl(fd, PVMREAD_IOC_ATTACH, &arg);
-}
 
 static int attach_all(pid_t pid, unsigned int flags)
 {
@@ -1668,7 +1615,7 @@ static const struct span spans[] = {
 	{ LLONG_MAX - 2 * PAGE, PAGE, -EIO, -EIO },
 };
 
-TEST_F_TIMEOUT(target, moves_the_bytes_that_are_there_through_every_door, 120)
+TEST_F(target, moves_the_bytes_that_are_there_through_every_door)
 {
 	int fd = attach_all(self->pid, PVMREAD_WRITE);
 
@@ -1693,7 +1640,7 @@ static const struct span above_llong_max[] = {
 	{ LLONG_MAX - 5, 100, -EIO, -EIO },
 };
 
-TEST_F_TIMEOUT(target, finds_nothing_above_llong_max, 60)
+TEST_F(target, finds_nothing_above_llong_max)
 {
 	int fd = attach_all(self->pid, PVMREAD_WRITE);
 	const struct door *door;
@@ -1740,7 +1687,7 @@ static ssize_t write_much(const struct door *door, int fd)
 	return done;
 }
 
-TEST_F_TIMEOUT(target, moves_more_than_it_has_at_a_time_through_every_door, 120)
+TEST_F(target, moves_more_than_it_has_at_a_time_through_every_door)
 {
 	unsigned char *old, *new, *seen;
 	const struct door *door;
@@ -1930,7 +1877,7 @@ static const struct {
 	{ F(2, 17), 1 }, { F(0, 1), 4 * PAGE - 2 },
 };
 
-TEST_F_TIMEOUT(target, reaches_its_range_and_not_a_byte_more_through_every_door, 120)
+TEST_F(target, reaches_its_range_and_not_a_byte_more_through_every_door)
 {
 	size_t i;
 
@@ -1967,7 +1914,7 @@ TEST_F_TIMEOUT(target, reaches_its_range_and_not_a_byte_more_through_every_door,
 }
 
 /* The target's own holes are in it, too. */
-TEST_F_TIMEOUT(target, finds_the_holes_in_its_range, 60)
+TEST_F(target, finds_the_holes_in_its_range)
 {
 	static const struct span holes[] = {
 		{ F(3, 50), PAGE, PAGE - 50, PAGE - 50 },
@@ -2186,7 +2133,7 @@ TEST_F(late, does_not_wait_if_told_so_once_or_for_ever)
  * Two of three pages are waited for, the first is there: io_uring, which tries
  * without waiting first, must not be content with what that has given.
  */
-TEST_F_TIMEOUT(late, read_through_every_door_waits_and_is_whole, 120)
+TEST_F(late, read_through_every_door_waits_and_is_whole)
 {
 	const struct door *door;
 	size_t page = 0;
@@ -2211,7 +2158,7 @@ TEST_F_TIMEOUT(late, read_through_every_door_waits_and_is_whole, 120)
 	EXPECT_EQ(0, waited_for(self->uffd, 0));
 }
 
-TEST_F_TIMEOUT(late, write_through_every_door_waits_and_is_whole, 120)
+TEST_F(late, write_through_every_door_waits_and_is_whole)
 {
 	unsigned char seen[3 * PAGE];
 	const struct door *door;
@@ -2489,7 +2436,7 @@ static const struct {
 	{ "exits after it closed the ring", true, true },
 };
 
-TEST_F_TIMEOUT(late, process_with_an_io_uring_read_of_a_page_that_never_comes_can_go, 60)
+TEST_F(late, process_with_an_io_uring_read_of_a_page_that_never_comes_can_go)
 {
 	size_t i;
 
@@ -2758,7 +2705,7 @@ static bool window_is_image(pid_t pid)
 	       differs(seen, sizeof(seen), F(0, 0), IMAGE) == sizeof(seen);
 }
 
-TEST_F_TIMEOUT(target, answers_esrch_when_the_target_has_execed, 120)
+TEST_F(target, answers_esrch_when_the_target_has_execed)
 {
 	int round;
 
@@ -3725,7 +3672,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(target, serves_threads_that_share_it_and_counts_for_all, 120)
+TEST_F(target, serves_threads_that_share_it_and_counts_for_all)
 {
 	unsigned long long r = 0, w = 0, f = 0;
 	struct worker worker[THREADS];

@@ -22,7 +22,6 @@
 #define TRACING		"/sys/kernel/tracing/"
 #define EVENTS		TRACING "events/pvmread/"
 #define NOBODY		65534
-#define LIFETIME_S	60
 
 /**
  * write_file() - what a shell does with "echo TEXT >PATH"

@@ -63,10 +63,6 @@
 #define AT_ONCE_MS	250
 #define AT_ONCE_TCG_MS	3000
 #define WAITING_MS	300
-/* A killed process must be gone by then. */
-#define LEAVE_MS	1000
-#define PATIENCE_MS	20000
-#define LIFETIME_S	120
 
 #define PRESENT		0x8000000000000000ULL
 #define PFN_MASK	((1ULL << 55) - 1)
@@ -1441,7 +1437,7 @@ static void build_pages(void)
 	fill(page, 4 * PAGE, early_byte);
 }
 
-TEST_F_TIMEOUT(target, lock_that_comes_and_goes_gives_data_or_eagain, 60)
+TEST_F(target, lock_that_comes_and_goes_gives_data_or_eagain)
 {
 	const struct door *door;
 	size_t data = 0, again = 0, i;
@@ -1565,7 +1561,7 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 	return done;
 }
 
-TEST_F_TIMEOUT(target, what_a_dead_target_leaves_is_not_waited_for, 60)
+TEST_F(target, what_a_dead_target_leaves_is_not_waited_for)
 {
 	uint32_t flags;
 	size_t i;
@@ -1643,7 +1639,7 @@ static long exit_soon(unsigned long us)
 	_exit(0);
 }
 
-TEST_F_TIMEOUT(target, target_that_exits_meanwhile_is_read_or_gone, 120)
+TEST_F(target, target_that_exits_meanwhile_is_read_or_gone)
 {
 	pthread_t thread[ARRAY_SIZE(chasers)];
 	unsigned int data = 0, again = 0;
@@ -1882,7 +1878,7 @@ static void expect_as_mapped(struct __test_metadata *_metadata, uintptr_t at, si
 	EXPECT_EQ(0, memcmp(entry, after, pages * 8));
 }
 
-TEST_F_TIMEOUT(target, resident_reads_what_is_mapped_of_a_file_and_maps_no_more, 120)
+TEST_F(target, resident_reads_what_is_mapped_of_a_file_and_maps_no_more)
 {
 	const struct door *readv = &doors[0];
 	struct answer a;
@@ -1908,7 +1904,7 @@ TEST_F_TIMEOUT(target, resident_reads_what_is_mapped_of_a_file_and_maps_no_more,
 	close(big_file);
 }
 
-TEST_F_TIMEOUT(target, resident_reads_what_is_mapped_of_anonymous_memory_and_maps_no_more, 60)
+TEST_F(target, resident_reads_what_is_mapped_of_anonymous_memory_and_maps_no_more)
 {
 	const struct door *readv = &doors[0];
 	struct answer a;
@@ -2288,7 +2284,7 @@ static void build_mergeable(void)
 		broken("MADV_MERGEABLE");
 }
 
-TEST_F_TIMEOUT(target, resident_read_leaves_a_page_merged, 60)
+TEST_F(target, resident_read_leaves_a_page_merged)
 {
 	long had_run = number_in(KSM "run");
 	long had_sleep = number_in(KSM "sleep_millisecs");
@@ -2405,7 +2401,7 @@ static long fork_sleeper(unsigned long unused)
 		pause();
 }
 
-TEST_F_TIMEOUT(target, resident_read_leaves_a_huge_page_as_it_is, 60)
+TEST_F(target, resident_read_leaves_a_huge_page_as_it_is)
 {
 	uint64_t entry;
 	long sleeper;
@@ -2426,7 +2422,7 @@ TEST_F_TIMEOUT(target, resident_read_leaves_a_huge_page_as_it_is, 60)
 	kill(sleeper, SIGKILL);
 }
 
-TEST_F_TIMEOUT(target, resident_read_of_hugetlbfs_brings_nothing_in, 60)
+TEST_F(target, resident_read_of_hugetlbfs_brings_nothing_in)
 {
 	long had = number_in(NR_HUGEPAGES);
 

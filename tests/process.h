@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the guest tests share beside the requests: processes that end by
+ * themselves, target files, and numbers that the kernel shows.
+ */
+#ifndef PVMREAD_PROCESS_H
+#define PVMREAD_PROCESS_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "pvmread_test.h"
+
+/* The test may not use every one of these. */
+#define MAYBE_UNUSED	__attribute__((unused))
+
+static MAYBE_UNUSED long now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Again after each change of credentials: that clears the first. */
+static MAYBE_UNUSED void die_with_parent(void)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		abort();
+	alarm(LIFETIME_S);
+}
+
+static MAYBE_UNUSED int open_pidfd(pid_t pid)
+{
+	return syscall(SYS_pidfd_open, pid, 0);
+}
+
+/**
+ * reap_in() - wait for a child, but not for ever
+ * @pid: the child
+ * @limit: how long at most, in milliseconds
+ * @status: how it ended, as waitpid(2) says it
+ *
+ * Return: how long that took, in milliseconds, or -1 if it has not ended.
+ */
+static MAYBE_UNUSED long reap_in(pid_t pid, int limit, int *status)
+{
+	struct pollfd pfd = { .fd = open_pidfd(pid), .events = POLLIN };
+	long begin = now_ms();
+	bool ended;
+
+	ended = pfd.fd >= 0 && poll(&pfd, 1, limit) == 1;
+	close(pfd.fd);
+	if (!ended || waitpid(pid, status, 0) != pid)
+		return -1;
+	return now_ms() - begin;
+}
+
+/* Return: how a child ended, or -1 if not in @limit milliseconds. */
+static MAYBE_UNUSED int reap(pid_t pid, int limit)
+{
+	int status;
+
+	return reap_in(pid, limit, &status) < 0 ? -1 : status;
+}
+
+/* Return: the fd of a target file, or -1 with errno set. */
+static MAYBE_UNUSED int attach(int dev, pid_t pid, unsigned int flags,
+			       uint64_t start, uint64_t length)
+{
+	struct pvmread_attach arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.pid = pid,
+		.start = start,
+		.length = length,
+	};
+
+	return ioctl(dev, PVMREAD_IOC_ATTACH, &arg);
+}
+
+/**
+ * proc_number() - a number behind a name, as /proc shows them
+ * @path: /proc/vmstat, /proc/meminfo, /proc/PID/status ...
+ * @name: the first word of the line, with its colon if it has one
+ *
+ * Return: the number, or -1 if there is no such file or line.
+ */
+static MAYBE_UNUSED long proc_number(const char *path, const char *name)
+{
+	char line[256], word[64];
+	long value, found = -1;
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return -1;
+	while (found < 0 && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63s %ld", word, &value) == 2 && !strcmp(word, name))
+			found = value;
+	fclose(f);
+	return found;
+}
+
+/* Return: 0, or -1 with errno set; as a shell's "echo TEXT >PATH". */
+static MAYBE_UNUSED int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int ret = -1;
+
+	if (fd < 0)
+		return -1;
+	if (write(fd, text, strlen(text)) == (ssize_t)strlen(text))
+		ret = 0;
+	close(fd);
+	return ret;
+}
+
+#endif /* PVMREAD_PROCESS_H */
