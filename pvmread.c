@@ -555,9 +555,11 @@ static long pvmread_gup(struct pvmread_engine *eng, unsigned long nr,
  * lock and for swap, page_mkwrite() for a journal. So of a file only that is
  * asked for which its page cache holds. Called with mmap_lock held.
  */
-static bool pvmread_fault_waits(const struct pvmread_engine *eng)
+static bool pvmread_fault_waits(struct pvmread_engine *eng, int *locked)
 {
-	struct vm_area_struct *vma = vma_lookup(eng->mm, eng->first);
+	/* As GUP: an address of the target's may have a tag. */
+	unsigned long addr = untagged_addr_remote(eng->mm, eng->first);
+	struct vm_area_struct *vma = vma_lookup(eng->mm, addr);
 	bool write = eng->flags & PVMREAD_WRITE, ready;
 	struct address_space *mapping;
 	struct folio *folio;
@@ -568,8 +570,15 @@ static bool pvmread_fault_waits(const struct pvmread_engine *eng)
 	    vma->vm_flags & (VM_IO | VM_PFNMAP) ||
 	    !(vma->vm_flags & (write ? VM_WRITE : VM_READ)))
 		return false;
+	/* A private page that is there is to be copied; no file is asked. */
+	if (!(vma->vm_flags & VM_SHARED) &&
+	    get_user_pages_remote(eng->mm, eng->first, 1, FOLL_NOFAULT,
+				  eng->pages, locked) == 1) {
+		put_page(eng->pages[0]);
+		return false;
+	}
 	mapping = vma->vm_file->f_mapping;
-	index = linear_page_index(vma, eng->first);
+	index = linear_page_index(vma, addr);
 	if (S_ISREG(mapping->host->i_mode) &&
 	    index >= DIV_ROUND_UP(i_size_read(mapping->host), PAGE_SIZE))
 		return false;
@@ -580,7 +589,9 @@ static bool pvmread_fault_waits(const struct pvmread_engine *eng)
 	folio = filemap_get_folio(mapping, index);
 	if (IS_ERR(folio))
 		return true;
-	ready = folio_test_uptodate(folio) && !folio_test_locked(folio);
+	/* One that is marked would have the handler read what is behind it. */
+	ready = folio_test_uptodate(folio) && !folio_test_locked(folio) &&
+		(!folio_test_readahead(folio) || vma->vm_flags & VM_RAND_READ);
 	folio_put(folio);
 	return !ready;
 }
@@ -621,7 +632,7 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 	pinned = pvmread_gup(eng, nr, eng->gup_flags, &locked);
 	if (pinned < 0 && nowait && !(eng->flags & PVMREAD_RESIDENT)) {
 		/* Not there yet. 0 is what GUP, too, says to FOLL_NOWAIT. */
-		pinned = pvmread_fault_waits(eng) ? 0 :
+		pinned = pvmread_fault_waits(eng, &locked) ? 0 :
 			 pvmread_gup(eng, 1, (eng->gup_flags & ~FOLL_NOFAULT) |
 					     FOLL_NOWAIT, &locked);
 	}

@@ -1963,6 +1963,114 @@ TEST_F(target, nowait_faults_in_what_needs_no_waiting)
 	    a.moved ? "zeros" : strerror(a.reason));
 }
 
+/* --- What NOWAIT needs no file for, and what it must not start --- */
+
+/*
+ * Each door's page is private, written, and shared copy-on-write with a child;
+ * the file that it once came from has no page there any more.
+ */
+static void build_copies_of_nothing(void)
+{
+	size_t i, j;
+	char *page;
+
+	page = (char *)map(FILE_AT, DOORS * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, big_file, 0);
+	for (i = 0; i < DOORS; i++)
+		for (j = 0; j < PAGE; j++)
+			page[i * PAGE + j] = early_byte(i * PAGE + j);
+	if (fallocate(big_file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, DOORS * PAGE))
+		broken("punching a hole");
+	switch (fork()) {
+	case -1:
+		broken("fork");
+	case 0:
+		die_with_parent();
+		pause();
+	}
+}
+
+TEST_F(target, nowait_copies_a_private_page_whose_file_has_none)
+{
+	struct answer a;
+	size_t i;
+
+	ASSERT_TRUE(make_big_file());
+	assert_started(_metadata, start_target(build_copies_of_nothing));
+	for (i = 0; i < DOORS; i++) {
+		uintptr_t at = FILE_AT + i * PAGE;
+
+		fill(LOCAL, PAGE, own_byte);
+		a = ask(&doors[i], &target, PVMREAD_NOWAIT, at, LOCAL, PAGE);
+		EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_NOWAIT, at, PAGE, 0));
+		if (doors[i].write) {
+			ASSERT_TRUE(peek(at, LOCAL, PAGE));
+			EXPECT_TRUE(is_filled(LOCAL, PAGE, own_byte, 0));
+		} else {
+			EXPECT_TRUE(is_filled(LOCAL, PAGE, early_byte, i * PAGE));
+		}
+	}
+	close(big_file);
+}
+
+static void build_fs_mapping(void)
+{
+	map(FILE_AT, FS_PAGES * PAGE, PROT_READ, MAP_SHARED, fs_fd, 0);
+}
+
+/* How many pages of the file are in the page cache, from the first one on? */
+static size_t cached_pages(const void *mapping)
+{
+	unsigned char there[FS_PAGES];
+	size_t i = 0;
+
+	if (mincore((void *)mapping, FS_PAGES * PAGE, there))
+		return 0;
+	while (i < FS_PAGES && there[i] & 1)
+		i++;
+	return i;
+}
+
+/* The kernel marks a page of what it has read: who takes that has it read on. */
+TEST_F(target, nowait_does_not_read_on)
+{
+	size_t i, n, had = 0;
+	struct answer a;
+	void *mapping;
+	int asked;
+
+	if (!have_fuse())
+		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
+	assert_started(_metadata, start_file_system());
+	fs_fd = open_fs_file(0);
+	ASSERT_LE(0, fs_fd);
+	mapping = mmap(NULL, FS_PAGES * PAGE, PROT_READ, MAP_SHARED, fs_fd, 0);
+	ASSERT_NE(MAP_FAILED, mapping);
+	assert_started(_metadata, start_target(build_fs_mapping));
+	let_file_system_answer(FS_ALWAYS);
+	ASSERT_EQ(1, pread(fs_fd, LOCAL, 1, 0));
+	let_file_system_answer(FS_ONCE);
+	n = cached_pages(mapping);
+	asked = get(&board->fs_reads);
+	say("%zu of %lu pages are cached, after %d requests", n, FS_PAGES, asked);
+	/* Or there is no mark, or nothing left to read. */
+	ASSERT_LT(1, n);
+	ASSERT_GT(FS_PAGES, n);
+
+	for (i = 0; i < n; i++) {
+		a = ask(&doors[0], &target, PVMREAD_NOWAIT, FILE_AT + i * PAGE, LOCAL, PAGE);
+		if (a.reason == EAGAIN)
+			continue;
+		EXPECT_TRUE(is_answer(&a, &doors[0], PVMREAD_NOWAIT, FILE_AT + i * PAGE, PAGE, 0));
+		EXPECT_TRUE(is_filled(LOCAL, PAGE, fs_byte, i * PAGE));
+		had++;
+	}
+	EXPECT_LT(0, had);
+	/* Long enough for a server to be scheduled. */
+	usleep(100000);
+	EXPECT_EQ(asked, get(&board->fs_reads));
+	munmap(mapping, FS_PAGES * PAGE);
+}
+
 /* --- Shared memory stays shared --- */
 
 /* The same page in both page tables? */

@@ -46,11 +46,12 @@
  * what it allows: it is a capability.
  *
  * The file does not keep the target's memory, and nor does a request whose
- * caller is slow to take its bytes (it keeps 256 pages at most). When the
- * target has exited or has called execve(2), every read, write and BATCH answers
- * ESRCH, and nothing of a new image is ever shown. While another process shares
- * the memory, as after vfork(2), or somebody else is looking into it, as
- * process_vm_readv(2) does, it is there, and so is the target.
+ * caller is slow to take its bytes (it keeps 256 pages at most, or the huge
+ * pages that these are part of). When the target has exited or has called
+ * execve(2), every read, write and BATCH answers ESRCH, and nothing of a new
+ * image is ever shown. While another process shares the memory, as after
+ * vfork(2), or somebody else is looking into it, as process_vm_readv(2) does, it
+ * is there, and so is the target.
  *
  * A read takes pages as they are: one that is shared copy-on-write stays
  * shared. A write gives the target a copy of its own first, and marks what it
@@ -134,16 +135,21 @@ enum pvmread_feature {
  *	waited for, as for a userfaultfd or a disk, ends the transfer with EAGAIN,
  *	and so does a lock on the target's mappings that is taken. What can be had
  *	at once is: what is mapped; of a file, and of what mmap(2) has shared,
- *	what the page cache holds; of private anonymous memory, what is in memory
- *	or was never touched. Two waits remain, neither for a page: READV, WRITEV
- *	and ATTACH wait while the target is inside execve(2), and a write may
- *	wait to mark a page of a shared file dirty
+ *	what the page cache holds, but for a page at which the kernel would read
+ *	on; of private anonymous memory, what is in memory or was never touched.
+ *	Waits for the kernel itself remain: READV, WRITEV and ATTACH wait while
+ *	the target is inside execve(2), a write may wait to mark a page of a
+ *	shared file dirty, and a page that is not mapped for its migration, for
+ *	memory to be reclaimed, for a compressed swap device, or for a file
+ *	system that asks its peers of cached pages, too (gfs2 and orangefs)
  * @PVMREAD_RESIDENT: move only pages that the target has mapped already, with
  *	the permission needed. Another one ends the transfer with EIO, as a hole
- *	does. No fault handler is ever entered: the target's resident set stays
- *	as it is, and a READV leaves it sharing what it shares, while one
- *	without the flag, like the syscall, gives the target a copy of its own
- *	of a page that is shared copy-on-write (with a forked process, say)
+ *	does; so does one that the kernel is moving just then (migration), which
+ *	is there when asked for again. No fault handler is ever entered: the
+ *	target's resident set stays as it is, and a READV leaves it sharing what
+ *	it shares, while one without the flag, like the syscall, gives the target
+ *	a copy of its own of a page that is shared copy-on-write (with a forked
+ *	process, say)
  * @PVMREAD_WRITE: ATTACH: the file can be written, too. BATCH: the segments
  *	are moved to the target
  * @PVMREAD_STOP: BATCH: end with the first segment that is not moved whole
