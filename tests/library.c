@@ -29,7 +29,7 @@
 
 #include <kselftest_harness.h>
 
-#include <linux/pvmread.h>
+#include "pvmread_test.h"
 
 /*
  * The library itself, with a kernel that moves at most this many bytes in one
@@ -637,7 +637,7 @@ static struct pvmread_segment *many(uint64_t *values)
 	return segs;
 }
 
-TEST_F_TIMEOUT(library, moves_more_segments_than_the_module_takes_at_once, 120)
+TEST_F(library, moves_more_segments_than_the_module_takes_at_once)
 {
 	uint64_t *values = calloc(MANY, sizeof(*values));
 	struct pvmread_segment *segs = many(values);
@@ -668,7 +668,7 @@ TEST_F_TIMEOUT(library, moves_more_segments_than_the_module_takes_at_once, 120)
 		EXPECT_EQ(MANY - 100 + i, ((uint64_t *)far)[i]);
 }
 
-TEST_F_TIMEOUT(library, stops_where_it_is_told_to, 120)
+TEST_F(library, stops_where_it_is_told_to)
 {
 	static const ssize_t at[] = {
 		0, 1, 24999, 25000, 49999, 50000, 65535, 65536, 99999, 131071, 131072, MANY - 1,
@@ -693,7 +693,7 @@ TEST_F_TIMEOUT(library, stops_where_it_is_told_to, 120)
 	}
 }
 
-TEST_F_TIMEOUT(library, says_how_far_a_batch_came, 120)
+TEST_F(library, says_how_far_a_batch_came)
 {
 	uint64_t *values = calloc(MANY, sizeof(*values));
 	struct pvmread_segment *segs = many(values);
@@ -763,7 +763,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(library, serves_threads, 120)
+TEST_F(library, serves_threads)
 {
 	struct worker worker[THREADS];
 	size_t i;
