@@ -536,7 +536,7 @@ TEST_F(preload, serves_threads)
 		stop = true;
 		ASSERT_EQ(0, pthread_join(other, NULL));
 	}
-	EXPECT_EQ(0, wrong);
+	EXPECT_EQ(0, atomic_load(&wrong));
 	EXPECT_TRUE(works(self->me));
 	/* Whoever was too late has closed its own. */
 	close(device_fd());
@@ -569,7 +569,7 @@ TEST_F(preload, serves_signal_handlers)
 		}
 		wrong += !works(self->me);
 	}
-	EXPECT_EQ(0, wrong);
+	EXPECT_EQ(0, atomic_load(&wrong));
 }
 
 static void *cancelled(void *done)
@@ -600,7 +600,7 @@ TEST_F(preload, is_no_cancellation_point)
 		if (!i)
 			replace_dev(_metadata, 0, 0);
 	}
-	EXPECT_EQ(has_syscalls() ? 0 : 1, wrong);
+	EXPECT_EQ(has_syscalls() ? 0 : 1, atomic_load(&wrong));
 }
 
 /* A kernel without the two system calls, known by its errno; false if it has no seccomp */

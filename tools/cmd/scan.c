@@ -141,7 +141,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!args->pattern)
 			argp_error(state, "it takes PID and PATTERN");
-		if (!*args->pattern)
+		else if (!*args->pattern)
 			argp_error(state, "the pattern is empty");
 		if (args->hex && args->regex)
 			argp_error(state, "--hex and --regex exclude each other");
