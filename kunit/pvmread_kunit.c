@@ -2340,7 +2340,8 @@ static void only_a_pin_holds_the_users_of_the_mm(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, stage->users, held ? 1 : 2);
 			expect_let_go(test, "move");
 			out = piece(p, eng, 0, PG(STAGE_PAGES) - 1, 8);
-			expect_let_go(test, "move");
+			expect_outcome(test, out, PG(STAGE_PAGES) - 1, 8, 0, "another");
+			expect_let_go(test, "another");
 			kunit_release_action(test, release_engine, eng);
 			expect_let_go(test, "released");
 		}
@@ -3188,6 +3189,10 @@ static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("", mmput), 0UL);
 	/* A module's, this one's neighbour. */
 	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("pvmread_find_symbol", mmput), 0UL);
+	/* Nor is one found from there, or from where there is none. */
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("pvmread_find_symbol",
+						  pvmread_find_symbol), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mmput", (void *)PAGE_SIZE), 0UL);
 }
 
 static void a_symbol_is_found_on_either_side(struct kunit *test)
@@ -3239,6 +3244,26 @@ static void a_symbol_is_found_on_either_side(struct kunit *test)
 				      "%s is %s", wanted[i].name, symbol);
 	}
 }
+
+#if defined(CONFIG_FAULT_INJECTION) && defined(CONFIG_FAILSLAB)
+static void a_search_without_memory_finds_nothing(struct kunit *test)
+{
+	unsigned long address;
+
+	current->fail_nth = 1;
+	address = pvmread_find_symbol("mmput", mmput);
+	current->fail_nth = 0;
+	if (address)
+		kunit_skip(test, "failslab spares GFP_KERNEL: write N to its ignore-gfp-wait");
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mmput", mmput),
+			(unsigned long)mmput);
+}
+#else
+static void a_search_without_memory_finds_nothing(struct kunit *test)
+{
+	kunit_skip(test, "the kernel has no CONFIG_FAILSLAB");
+}
+#endif
 
 /* --- the suite ----------------------------------------------------------- */
 
@@ -3332,6 +3357,7 @@ static struct kunit_case pvmread_cases[] = {
 	KUNIT_CASE(every_failure_on_the_way_gives_all_back),
 	KUNIT_CASE(a_symbol_is_found_by_its_whole_name_only),
 	KUNIT_CASE(a_symbol_is_found_on_either_side),
+	KUNIT_CASE(a_search_without_memory_finds_nothing),
 	{}
 };
 
