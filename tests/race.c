@@ -1,0 +1,1669 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Races: requests against a target that exits, execs, forks and moves its memory
+ * about, all at once and for a while.
+ *
+ * A race has a target, which changes what it can in rounds, a crew that reads
+ * and writes it (race_crew.h), and a neighbour that uses up pages as fast as they
+ * are given back. What the crew finds must be what the target had at that address
+ * at some time: memory is stamped (race_stamp.h). A round that takes part in
+ * nothing proves nothing, so a race goes on until there were enough of them.
+ *
+ * RACE_SECONDS says how long a race takes at least, SEED which lots are drawn;
+ * what the scheduler does with them nobody can say.
+ *
+ * After a race every process must be gone, every pin released, every page of the
+ * target's file free of references and no memory lost.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <kselftest_harness.h>
+
+#include "race_crew.h"
+
+#define SECONDS		2
+/* A race that meets with a slow machine may take longer by so much. */
+#define EXTRA_S		900
+#define TIMEOUT_S	(4 * 3600)
+/* Owners are not used twice, and some are not for targets. */
+#define MOST_ROUNDS	50000
+#define OWNER_SECRET	60000
+#define OWNER_NEIGHBOUR	64500
+/* What a target may have more or less of than before. */
+#define TOLERANCE_KB	128
+/* And all: the huge zero page, stack traces for checkers, batches of each CPU. */
+#define TOLERANCE_ALL_KB 6144
+
+#define HUGE_PAGES	512UL
+#define ELSEWHERE	0x70000000UL
+
+#define MODULE_NAME	"pvmread"
+#define MODULE_FILE	"/pvmread.ko"
+#define MODULE_REFS	"/sys/module/pvmread/refcnt"
+#define MODULE_READONLY	"/sys/module/pvmread/parameters/readonly"
+#define KSM		"/sys/kernel/mm/ksm/"
+#define THP		"/sys/kernel/mm/transparent_hugepage/"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
+static int board_fd = -1, memfd = -1;
+static int seconds = SECONDS;
+static pid_t target, crew, neighbour;
+static uint32_t owner;
+
+/* --- What a race leaves --- */
+
+struct trace {
+	long pins;
+	long used_kb;
+	long refs;
+};
+
+static bool is_on(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	int c = f ? fgetc(f) : EOF;
+
+	if (f)
+		fclose(f);
+	return c == 'Y';
+}
+
+static long file_number(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	long value;
+
+	if (!f)
+		return -1;
+	if (fscanf(f, "%ld", &value) != 1)
+		value = -1;
+	fclose(f);
+	return value;
+}
+
+/* Pages on the lists of each CPU, which are not counted as free. */
+static long listed_kb(void)
+{
+	FILE *f = fopen("/proc/zoneinfo", "re");
+	long pages = 0, value;
+	char line[256];
+
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, " count: %ld", &value) == 1)
+			pages += value;
+	fclose(f);
+	return pages * (PAGE / 1024);
+}
+
+/*
+ * Memory that is neither free, nor a cache's, nor the kernel's own: that of the
+ * processes, of which only we are left, and pages whose last reference was
+ * forgotten. What the kernel allocates for itself is looked after by kmemleak.
+ */
+static long used_kb(void)
+{
+	static const char *const others[] = {
+		"MemFree:", "Buffers:", "Cached:", "SwapCached:", "Slab:", "KernelStack:",
+		"VmallocUsed:", "Percpu:",
+	};
+	long kb = proc_number("/proc/meminfo", "MemTotal:") - listed_kb();
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		long value = proc_number("/proc/meminfo", others[i]);
+
+		kb -= value > 0 ? value : 0;
+	}
+	return kb;
+}
+
+static struct trace trace(void)
+{
+	/* Each CPU has some of the counts until it is asked for them. */
+	file_number("/proc/sys/vm/stat_refresh");
+	return (struct trace) {
+		.pins = proc_number("/proc/vmstat", "nr_foll_pin_acquired") -
+			proc_number("/proc/vmstat", "nr_foll_pin_released"),
+		.used_kb = used_kb(),
+		.refs = file_number(MODULE_REFS),
+	};
+}
+
+/* Kill every child of ours. Return: the state of the last one, 0 if there is none. */
+static char kill_children(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	char state, last = 0;
+	char path[300];
+
+	while (proc && (entry = readdir(proc))) {
+		int pid, parent;
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+		if (atoi(entry->d_name) <= 0)
+			continue;
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		/* A name of ours has neither a space nor a parenthesis. */
+		if (fscanf(f, "%d (%*[^)]) %c %d", &pid, &state, &parent) == 3 &&
+		    parent == getpid()) {
+			kill(pid, SIGKILL);
+			last = state;
+		}
+		fclose(f);
+	}
+	if (proc)
+		closedir(proc);
+	return last;
+}
+
+/*
+ * Whoever is left: children of the target's, for whom we are the reaper. A
+ * process that does not end sleeps where no signal can wake it.
+ */
+static bool all_have_ended(void)
+{
+	long end = now_ms() + PATIENCE_MS;
+	char state;
+
+	for (;;) {
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		if (waitpid(-1, NULL, WNOHANG) < 0)
+			return true;
+		state = kill_children();
+		if (now_ms() > end)
+			break;
+		usleep(20000);
+	}
+	complain("a process does not end, state %c", state);
+	return false;
+}
+
+static void *window(unsigned int page)
+{
+	return (void *)(WINDOW + page * PAGE);
+}
+
+/* What was written to private mappings of a file is not in the file. */
+static void expect_clean_file(struct __test_metadata *_metadata)
+{
+	unsigned int first = plan->anon + plan->shared;
+	struct rule rule = rule_for(1, OWNERS);
+	unsigned char page[PAGE];
+	unsigned int i;
+	uint32_t found;
+
+	rule.quiet = 0;
+	for (i = first; i < window_pages(); i++) {
+		ASSERT_EQ((ssize_t)PAGE, pread(memfd, page, PAGE, (i - plan->anon) * PAGE));
+		EXPECT_EQ(-1, inspect(page, (uintptr_t)window(i), PAGE, &rule, &found));
+	}
+}
+
+/* What a worker of the kernel's has yet to do is done soon. */
+static void expect_no_trace(struct __test_metadata *_metadata, const struct trace *before)
+{
+	long end = now_ms() + PATIENCE_MS / 2;
+	struct trace now;
+
+	for (;;) {
+		now = trace();
+		if (now.pins == before->pins && now.refs == before->refs &&
+		    now.used_kb - before->used_kb < TOLERANCE_ALL_KB)
+			break;
+		if (now_ms() > end)
+			break;
+		usleep(100000);
+	}
+	EXPECT_EQ(before->pins, now.pins);
+	EXPECT_EQ(before->refs, now.refs);
+	EXPECT_GT(TOLERANCE_ALL_KB, now.used_kb - before->used_kb);
+	ksft_print_msg("memory in use: %+ld KiB\n", now.used_kb - before->used_kb);
+
+	/* Refused as long as somebody has a reference to one of its pages. */
+	if (memfd >= 0 && plan->shared) {
+		while (fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE) && now_ms() < end)
+			usleep(100000);
+		EXPECT_TRUE(fcntl(memfd, F_GET_SEALS) & F_SEAL_WRITE);
+	}
+}
+
+/* --- The target --- */
+
+static void map_pages(unsigned int first, unsigned int nr)
+{
+	const struct {
+		unsigned int pages;
+		int flags;
+	} parts[] = {
+		{ plan->anon, MAP_PRIVATE | MAP_ANONYMOUS },
+		{ plan->shared, MAP_SHARED },
+		{ plan->private, MAP_PRIVATE },
+	};
+	unsigned int begin = 0, end = first + nr, i;
+
+	for (i = 0; i < ARRAY_SIZE(parts); begin += parts[i++].pages) {
+		unsigned int from = first > begin ? first : begin;
+		unsigned int to = begin + parts[i].pages;
+
+		if (to > end)
+			to = end;
+		if (from >= to)
+			continue;
+		if (mmap(window(from), (to - from) * PAGE, PROT_READ | PROT_WRITE,
+			 parts[i].flags | MAP_FIXED, i ? memfd : -1,
+			 i ? (from - plan->anon) * PAGE : 0) == MAP_FAILED)
+			broken("mmap");
+	}
+	if (plan->huge)
+		madvise(window(first), nr * PAGE, MADV_HUGEPAGE);
+	if (plan->mergeable && madvise(window(first), nr * PAGE, MADV_MERGEABLE))
+		broken("MADV_MERGEABLE");
+}
+
+static void fill_pages(unsigned int first, unsigned int nr, unsigned char mark)
+{
+	for (; nr; first++, nr--)
+		draw(window(first), (uintptr_t)window(first), PAGE,
+		     plan->period ?: window_pages(), owner, mark);
+}
+
+/* The target's own mark, another one with each round. */
+static unsigned char mark_of(unsigned int round)
+{
+	return 1 + round % (MARK_LOUD - 1);
+}
+
+static void introduce(unsigned int subject)
+{
+	set(&board->subject[subject], (uint64_t)getpid() << 32 | owner);
+}
+
+/* The window is full: whoever waits for that goes on. */
+static void present(void)
+{
+	set(&board->filled, owner);
+	syscall(SYS_futex, &board->filled, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static void be_target(void)
+{
+	long kb, more;
+	unsigned int i;
+
+	be_child();
+	introduce(0);
+	if (plan->prepare)
+		plan->prepare();
+	map_pages(0, window_pages());
+	fill_pages(0, window_pages(), 0);
+	present();
+	kb = proc_number("/proc/self/smaps_rollup", "Rss:");
+	for (i = 0; get(&board->stop) < STOP_ALL; i++) {
+		if (plan->churn) {
+			plan->churn(i);
+			count(&board->rounds);
+		} else {
+			usleep(1000);
+			fill_pages(draw_lot(window_pages()), 1, mark_of(i));
+		}
+	}
+	map_pages(0, window_pages());
+	fill_pages(0, window_pages(), 0);
+	more = proc_number("/proc/self/smaps_rollup", "Rss:") - kb;
+	if (more > TOLERANCE_KB || more < -TOLERANCE_KB)
+		complain("the target's resident set has changed by %ld KiB", more);
+}
+
+#define NEIGHBOUR_PAGES	16U
+
+static void be_neighbour(void)
+{
+	size_t len = NEIGHBOUR_PAGES * PAGE, at;
+
+	be_child();
+	while (!get(&board->stop)) {
+		void *p = mmap(window(0), len, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+		if (p == MAP_FAILED)
+			broken("mmap");
+		for (at = WINDOW; at < WINDOW + len; at += PAGE)
+			draw((void *)at, at, PAGE, NEIGHBOUR_PAGES, OWNER_NEIGHBOUR, 0);
+		munmap(p, len);
+		pass_time(4000);
+	}
+}
+
+/* --- A target that execs --- */
+
+#define IMAGE_PAGES	32U
+
+/* What an image must know, which the race's plan said before it. */
+static const struct plan plan_of_image = { .anon = IMAGE_PAGES };
+
+/* How an image is called: the board, the owner, two files to go on with. */
+enum { ARG_IMAGE = 1, ARG_BOARD, ARG_OWNER, ARG_FILE, ARG_SETUID, ARGS };
+
+#define NO_SETUID	"-"
+
+static __attribute__((noreturn)) void exec_image(char **argv, const char *file, uint32_t next)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", next);
+	argv[ARG_OWNER] = text;
+	execv(file, argv);
+	broken(file);
+}
+
+static char **image_argv;
+
+static void *exec_from_thread(void *unused)
+{
+	(void)unused;
+	exec_image(image_argv, image_argv[ARG_FILE], owner + 1);
+}
+
+/* Its memory belongs to root: nobody of the crew may see it, or write there. */
+static __attribute__((noreturn)) void be_secret_image(char **argv)
+{
+	uint32_t next = owner + 1, found;
+	uid_t uid = getuid();
+	struct rule rule;
+
+	owner = OWNER_SECRET + owner % 4000;
+	map_pages(0, IMAGE_PAGES);
+	fill_pages(0, IMAGE_PAGES, 0);
+	pass_time(3000);
+	rule = rule_for(owner, owner);
+	rule.quiet = 0;
+	if (inspect(window(0), WINDOW, IMAGE_PAGES * PAGE, &rule, &found) >= 0)
+		complain("the memory of a setuid program was written");
+	count(&board->goals);
+	if (setresuid(uid, uid, uid))
+		broken("setresuid");
+	exec_image(argv, argv[ARG_FILE], next);
+}
+
+static __attribute__((noreturn)) void be_image(int argc, char **argv)
+{
+	pthread_t thread;
+
+	if (argc != ARGS)
+		_exit(2);
+	plan = &plan_of_image;
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED,
+		     atoi(argv[ARG_BOARD]), 0);
+	if (board == MAP_FAILED)
+		_exit(2);
+	owner = atoi(argv[ARG_OWNER]);
+	seed = owner;
+	limit_s = LIFETIME_S;
+	be_child();
+	if (geteuid() != getuid())
+		be_secret_image(argv);
+
+	introduce(0);
+	/* Where Yama lets ancestors alone attach. */
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+	map_pages(0, IMAGE_PAGES);
+	fill_pages(0, IMAGE_PAGES, 0);
+	present();
+	pass_time(4000);
+	count(&board->rounds);
+	if (get(&board->stop))
+		_exit(0);
+	if (strcmp(argv[ARG_SETUID], NO_SETUID))
+		exec_image(argv, argv[ARG_SETUID], owner);
+	image_argv = argv;
+	/* A thread that is not the leader takes its place. */
+	if (owner % 3 == 0 && !pthread_create(&thread, NULL, exec_from_thread, NULL))
+		for (;;)
+			pause();
+	exec_image(argv, argv[ARG_FILE], owner + 1);
+}
+
+#define FILE_OF_IMAGE	"/tmp/race-image"
+#define SETUID_FILE	"/tmp/race-setuid"
+
+/* A copy of this program that everybody may run. */
+static void copy_program(const char *path, mode_t mode)
+{
+	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	struct stat st;
+
+	if (from < 0 || to < 0 || fstat(from, &st) ||
+	    sendfile(to, from, NULL, st.st_size) != st.st_size || fchmod(to, mode))
+		broken(path);
+	close(to);
+	close(from);
+}
+
+static void begin_image(void)
+{
+	char number[16];
+	char *argv[ARGS + 1] = { "race" };
+
+	argv[ARG_IMAGE] = "--image";
+	argv[ARG_BOARD] = number;
+	argv[ARG_FILE] = FILE_OF_IMAGE;
+	argv[ARG_SETUID] = plan->uid ? SETUID_FILE : NO_SETUID;
+	be_child();
+	snprintf(number, sizeof(number), "%d", board_fd);
+	if (plan->uid)
+		become(plan->uid);
+	exec_image(argv, FILE_OF_IMAGE, owner);
+}
+
+/* --- The tester --- */
+
+static pid_t start(void (*be)(void))
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		be();
+		_exit(0);
+	}
+	if (pid < 0)
+		complain("fork: %s", strerror(errno));
+	return pid;
+}
+
+static void await_window(void)
+{
+	const struct timespec tenth = { .tv_nsec = 100000000 };
+	long end = now_ms() + PATIENCE_MS;
+	uint32_t filled;
+
+	while ((filled = get(&board->filled)) < owner && !get(&board->complaints)) {
+		if (now_ms() > end)
+			complain("the target does not come up");
+		syscall(SYS_futex, &board->filled, FUTEX_WAIT, filled, &tenth, NULL, 0);
+	}
+}
+
+static void start_target(void)
+{
+	owner++;
+	target = start(be_target);
+	await_window();
+}
+
+static void start_image(void)
+{
+	owner++;
+	target = start(begin_image);
+	await_window();
+}
+
+static void end_with(pid_t *pid, int want, const char *name)
+{
+	int status = reap(*pid, PATIENCE_MS);
+
+	*pid = 0;
+	if (status != want)
+		complain("the %s ended with status %#x", name, status);
+}
+
+static unsigned long moved(bool write)
+{
+	return get(&board->moved[0][write]) + get(&board->moved[1][write]);
+}
+
+static bool is_enough(void)
+{
+	return get(&board->rounds) >= plan->rounds && get(&board->goals) >= plan->goals &&
+	       moved(false) && (!plan->writes || moved(true));
+}
+
+/* Go on until the time is up and there was enough, as long as something happens. */
+static void run_race(void)
+{
+	long begin = now_ms(), news = begin, now;
+	unsigned int most = plan->most ?: MOST_ROUNDS, last = 0;
+	long least = 1000L * (plan->least_s > seconds ? plan->least_s : seconds);
+
+	while (!get(&board->complaints) && get(&board->rounds) < most) {
+		unsigned int progress = get(&board->rounds) + get(&board->goals);
+
+		now = now_ms();
+		if (now - begin >= least && is_enough())
+			break;
+		if (progress != last)
+			news = now;
+		last = progress;
+		if (now - begin >= least && now - news > PATIENCE_MS)
+			complain("nothing happens any more");
+		if (plan->step)
+			plan->step();
+		else
+			usleep(2000);
+	}
+	set(&board->stop, STOP_CREW);
+}
+
+static void tell_figures(long ms)
+{
+	char text[300] = "";
+	size_t len = 0;
+	int i;
+
+	for (i = 1; i < (int)ARRAY_SIZE(board->answers) && len < sizeof(text) - 40; i++)
+		if (board->answers[i])
+			len += snprintf(text + len, sizeof(text) - len, ", %s %lu",
+					strerrorname_np(i), board->answers[i]);
+	ksft_print_msg("%ld ms, %u rounds, %u goals, %lu reads, %lu writes%s\n", ms, board->rounds,
+		       board->goals, moved(false), moved(true), text);
+}
+
+static void end_race(struct __test_metadata *_metadata, const struct trace *before, long begin)
+{
+	EXPECT_TRUE(all_have_ended());
+	EXPECT_TRUE(is_enough());
+	EXPECT_EQ(0, board->complaints) {
+		TH_LOG("%s", board->complaint);
+	}
+	tell_figures(now_ms() - begin);
+	expect_no_trace(_metadata, before);
+}
+
+static void race(struct __test_metadata *_metadata, const struct plan *p)
+{
+	struct trace before = trace();
+	long begin = now_ms();
+
+	plan = p;
+	if (plan->shared || plan->private) {
+		memfd = memfd_create("race", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		ASSERT_LE(0, memfd);
+		ASSERT_EQ(0, ftruncate(memfd, (plan->shared + plan->private) * PAGE));
+	}
+	if (!plan->image)
+		start_target();
+	else
+		start_image();
+	crew = start(plan->crew ?: be_crew);
+	neighbour = start(be_neighbour);
+	run_race();
+	end_with(&crew, 0, "crew");
+	end_with(&neighbour, 0, "neighbour");
+	set(&board->stop, STOP_ALL);
+	end_with(&target, 0, "target");
+	if (plan->finish)
+		plan->finish();
+	end_race(_metadata, &before, begin);
+	if (plan->private)
+		expect_clean_file(_metadata);
+}
+
+static void prepare_board(struct __test_metadata *_metadata)
+{
+	signal(SIGALRM, SIG_DFL);
+	alarm(limit_s);
+	/* So that those whose parent was killed are not forgotten. */
+	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
+	board_fd = memfd_create("board", 0);
+	ASSERT_LE(0, board_fd);
+	ASSERT_EQ(0, ftruncate(board_fd, sizeof(*board)));
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED, board_fd, 0);
+	ASSERT_NE(MAP_FAILED, board);
+}
+
+FIXTURE(race) {
+};
+
+FIXTURE_SETUP(race)
+{
+	if (access(MODULE_READONLY, R_OK) == 0 && is_on(MODULE_READONLY))
+		SKIP(return, "the module was loaded with readonly=1");
+	prepare_board(_metadata);
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev);
+}
+
+FIXTURE_TEARDOWN(race)
+{
+}
+
+/* --- The target's memory moves about --- */
+
+/* Some pages of the window. */
+static unsigned int lot_of_pages(unsigned int *first)
+{
+	*first = draw_lot(window_pages());
+	return 1 + draw_lot(window_pages() - *first);
+}
+
+static void churn_munmap(unsigned int round)
+{
+	unsigned int first, nr = lot_of_pages(&first);
+
+	if (munmap(window(first), nr * PAGE))
+		broken("munmap");
+	sched_yield();
+	map_pages(first, nr);
+	sched_yield();
+	fill_pages(first, nr, mark_of(round));
+}
+
+/* Whole, or page by page: what was moved before may be in several mappings. */
+static void move_pages(uintptr_t from, uintptr_t to, unsigned int nr, int flags)
+{
+	unsigned int i;
+
+	flags |= MREMAP_MAYMOVE | MREMAP_FIXED;
+	if (mremap((void *)from, nr * PAGE, nr * PAGE, flags, (void *)to) != MAP_FAILED)
+		return;
+	for (i = 0; i < nr * PAGE; i += PAGE)
+		if (mremap((void *)(from + i), PAGE, PAGE, flags, (void *)(to + i)) == MAP_FAILED)
+			broken("mremap");
+}
+
+/* The first half of a window to the second, whose places are the same. */
+static void churn_mremap(unsigned int round)
+{
+	unsigned int half = plan->period, first = draw_lot(half);
+	unsigned int nr = 1 + draw_lot(half - first);
+	uintptr_t here = WINDOW + first * PAGE, there = here + half * PAGE;
+
+	switch (round % 3) {
+	case 0:
+		move_pages(here, there, nr, 0);
+		sched_yield();
+		map_pages(first, nr);
+		break;
+	case 1:
+		/* Leaves an empty mapping where the pages were. */
+		move_pages(there, here, nr, MREMAP_DONTUNMAP);
+		first += half;
+		break;
+	default:
+		move_pages(here, ELSEWHERE, nr, 0);
+		sched_yield();
+		move_pages(ELSEWHERE, here, nr, 0);
+	}
+	fill_pages(first, nr, mark_of(round));
+}
+
+static void churn_mprotect(unsigned int round)
+{
+	static const int prots[] = { PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE };
+	unsigned int first, nr = lot_of_pages(&first), i;
+
+	for (i = 0; i < ARRAY_SIZE(prots); i++) {
+		if (mprotect(window(first), nr * PAGE, prots[i]))
+			broken("mprotect");
+		sched_yield();
+	}
+	fill_pages(first, nr, mark_of(round));
+}
+
+static void churn_madvise(unsigned int round)
+{
+	unsigned int first, nr = lot_of_pages(&first);
+
+	if (madvise(window(first), nr * PAGE, MADV_DONTNEED))
+		broken("MADV_DONTNEED");
+	/* Not of the file: what was unmapped there is still in its pages. */
+	sched_yield();
+	fill_pages(first, nr / 2, mark_of(round));
+}
+
+/* Its pages go from every mapping, those of their own that were copied, too. */
+static void churn_truncate(unsigned int round)
+{
+	unsigned int pages = plan->shared + plan->private, from = draw_lot(pages), i;
+	unsigned char page[PAGE];
+
+	if (round % 2 ? ftruncate(memfd, from * PAGE + draw_lot(PAGE)) :
+			fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from * PAGE,
+				  (1 + draw_lot(pages - from)) * PAGE))
+		broken("ftruncate");
+	sched_yield();
+	if (ftruncate(memfd, pages * PAGE))
+		broken("ftruncate");
+	/* Not through the mapping: of what is read there the file is the source. */
+	for (i = from; i < pages; i++) {
+		draw(page, (uintptr_t)window(plan->anon + i), PAGE, window_pages(), owner,
+		     mark_of(round));
+		if (pwrite(memfd, page, PAGE, i * PAGE) != (ssize_t)PAGE)
+			broken("pwrite");
+	}
+	fill_pages(0, window_pages(), mark_of(round));
+}
+
+/* A page or two of a window of huge pages go, and it's made whole again. */
+static void churn_huge(unsigned int round)
+{
+	unsigned int first = draw_lot(window_pages()), nr = 1 + draw_lot(3);
+
+	if (nr > window_pages() - first)
+		nr = window_pages() - first;
+	switch (round % 4) {
+	case 0:
+		map_pages(first, nr);
+		break;
+	case 1:
+		if (madvise(window(first), nr * PAGE, MADV_DONTNEED))
+			broken("MADV_DONTNEED");
+		break;
+	case 2:
+		if (mprotect(window(first), nr * PAGE, PROT_NONE) ||
+		    mprotect(window(first), nr * PAGE, PROT_READ | PROT_WRITE))
+			broken("mprotect");
+		break;
+	default:
+		map_pages(0, window_pages());
+	}
+	sched_yield();
+	fill_pages(0, window_pages(), mark_of(round));
+	/* EAGAIN: somebody has one of the pages right now. */
+	if (madvise(window(0), window_pages() * PAGE, MADV_COLLAPSE) &&
+	    errno != EAGAIN && errno != EBUSY && errno != ENOMEM)
+		broken("MADV_COLLAPSE");
+	if (proc_number("/proc/self/smaps_rollup", "AnonHugePages:") > 0)
+		count(&board->goals);
+}
+
+TEST_F_TIMEOUT(race, target_unmaps_and_maps_what_is_read, TIMEOUT_S)
+{
+	race(_metadata, &(struct plan){
+		.churn = churn_munmap, .rounds = 20, .writes = 96,
+		.anon = 64, .shared = 32, .private = 32,
+	});
+}
+
+TEST_F_TIMEOUT(race, target_moves_what_is_read_to_other_addresses, TIMEOUT_S)
+{
+	race(_metadata, &(struct plan){
+		.churn = churn_mremap, .rounds = 20, .writes = 96,
+		.anon = 128, .period = 64,
+	});
+}
+
+TEST_F_TIMEOUT(race, target_takes_permissions_and_gives_them_back, TIMEOUT_S)
+{
+	race(_metadata, &(struct plan){
+		.churn = churn_mprotect, .rounds = 20, .writes = 96,
+		.anon = 64, .shared = 32, .private = 32,
+	});
+}
+
+TEST_F_TIMEOUT(race, target_gives_pages_back_with_madvise, TIMEOUT_S)
+{
+	race(_metadata, &(struct plan){
+		.churn = churn_madvise, .rounds = 20, .writes = 96,
+		.anon = 64, .shared = 32, .private = 32,
+	});
+}
+
+TEST_F_TIMEOUT(race, target_truncates_the_file_that_is_read, TIMEOUT_S)
+{
+	race(_metadata, &(struct plan){
+		.churn = churn_truncate, .rounds = 20, .writes = 96,
+		.anon = 8, .shared = 48, .private = 48,
+	});
+}
+
+/* --- The kernel moves it --- */
+
+static const struct setting {
+	const char *path;
+	const char *value;
+} fast_khugepaged[] = {
+	{ THP "khugepaged/scan_sleep_millisecs", "20" },
+	{ THP "khugepaged/alloc_sleep_millisecs", "20" },
+}, fast_ksm[] = {
+	{ KSM "sleep_millisecs", "2" },
+	{ KSM "pages_to_scan", "1000" },
+	{ KSM "run", "1" },
+};
+
+/* Write settings; what was there before is kept in @old if it is not NULL. */
+static bool change(const struct setting *settings, unsigned int nr, long *old)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		old[i] = file_number(settings[i].path);
+		if (write_file(settings[i].path, settings[i].value))
+			return false;
+	}
+	return true;
+}
+
+static void restore(const struct setting *settings, unsigned int nr, const long *old)
+{
+	char text[24];
+
+	while (nr--) {
+		snprintf(text, sizeof(text), "%ld", old[nr]);
+		write_file(settings[nr].path, text);
+	}
+}
+
+/* Every huge page of the target's, whoever has it. */
+static void step_split(void)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "%d,%#lx,%#lx,0", target, WINDOW,
+		 WINDOW + window_pages() * PAGE);
+	write_file("/sys/kernel/debug/split_huge_pages", text);
+	pass_time(20000);
+}
+
+TEST_F_TIMEOUT(race, huge_pages_are_split_and_collapsed, TIMEOUT_S)
+{
+	long old[ARRAY_SIZE(fast_khugepaged)];
+
+	if (access(THP "enabled", F_OK))
+		SKIP(return, "not in this kernel: transparent huge pages");
+	ASSERT_TRUE(change(fast_khugepaged, ARRAY_SIZE(fast_khugepaged), old));
+	race(_metadata, &(struct plan){
+		.churn = churn_huge, .step = step_split, .rounds = 8, .goals = 2, .writes = 96,
+		.anon = 2 * HUGE_PAGES, .longest = 320, .huge = true,
+	});
+	restore(fast_khugepaged, ARRAY_SIZE(fast_khugepaged), old);
+}
+
+/*
+ * The second half of the window is as the first, and is never written but by
+ * the target, nor is the memory of its twin: no write into the first half may show
+ * there, though they are the same pages as long as nobody writes.
+ */
+static void be_twin(void)
+{
+	struct rule rule = rule_for(owner, owner);
+	uint32_t found;
+	ssize_t at;
+
+	be_child();
+	map_pages(0, window_pages());
+	fill_pages(0, window_pages(), mark_of(0));
+	rule.quiet = 0;
+	while (!get(&board->stop)) {
+		at = inspect(window(0), WINDOW, window_pages() * PAGE, &rule, &found);
+		if (at >= 0)
+			complain("a write into a merged page shows in another process, %#zx", at);
+		pass_time(3000);
+	}
+}
+
+static void have_twin(void)
+{
+	if (!fork()) {
+		be_twin();
+		_exit(0);
+	}
+}
+
+static void churn_ksm(unsigned int round)
+{
+	unsigned int first = draw_lot(plan->period), nr = 1 + draw_lot(plan->period - first);
+
+	/* At times all of it, so that merging begins anew. */
+	if (round % 64 == 0)
+		fill_pages(plan->quiet, plan->period, mark_of(0));
+	fill_pages(first, nr, mark_of(0));
+	if (file_number(KSM "pages_sharing") > 0)
+		count(&board->goals);
+	pass_time(4000);
+}
+
+TEST_F_TIMEOUT(race, equal_pages_are_merged_and_split_by_writes, TIMEOUT_S)
+{
+	long old[ARRAY_SIZE(fast_ksm)];
+
+	if (access(KSM "run", F_OK))
+		SKIP(return, "not in this kernel: KSM");
+	ASSERT_TRUE(change(fast_ksm, ARRAY_SIZE(fast_ksm), old));
+	race(_metadata, &(struct plan){
+		.prepare = have_twin, .churn = churn_ksm, .rounds = 20, .goals = 10, .writes = 8,
+		.anon = 64, .period = 32, .quiet = 32, .mergeable = true,
+	});
+	/* What is still merged is taken apart. */
+	write_file(KSM "run", "2");
+	restore(fast_ksm, ARRAY_SIZE(fast_ksm), old);
+}
+
+#define MOVED_PAGES	64U
+
+static void step_move_pages(void)
+{
+	void *pages[MOVED_PAGES];
+	int nodes[MOVED_PAGES], where[MOVED_PAGES];
+	static int node;
+	unsigned int i;
+
+	node = !node;
+	for (i = 0; i < MOVED_PAGES; i++) {
+		pages[i] = window(i);
+		nodes[i] = node;
+		where[i] = -1;
+	}
+	syscall(SYS_move_pages, target, MOVED_PAGES, pages, nodes, where, 1 << 2 /* ALL */);
+	if (syscall(SYS_move_pages, target, MOVED_PAGES, pages, NULL, where, 0))
+		complain("move_pages: %s", strerror(errno));
+	/* Most of them were on the other node. */
+	for (i = 0; i < MOVED_PAGES; i++)
+		if (where[i] == node)
+			count(&board->goals);
+}
+
+TEST_F_TIMEOUT(race, pages_are_moved_between_nodes, TIMEOUT_S)
+{
+	if (access("/sys/devices/system/node/node1", F_OK))
+		SKIP(return, "not in this kernel: a second NUMA node");
+	race(_metadata, &(struct plan){
+		.step = step_move_pages, .goals = 10 * MOVED_PAGES, .writes = 96,
+		.anon = 48, .shared = 8, .private = 8,
+	});
+}
+
+static void step_compact(void)
+{
+	if (write_file("/proc/sys/vm/compact_memory", "1"))
+		complain("compact_memory: %s", strerror(errno));
+	count(&board->goals);
+	pass_time(10000);
+}
+
+TEST_F_TIMEOUT(race, memory_is_compacted, TIMEOUT_S)
+{
+	if (access("/proc/sys/vm/compact_memory", F_OK))
+		SKIP(return, "not in this kernel: compaction");
+	race(_metadata, &(struct plan){
+		.churn = churn_madvise, .step = step_compact, .rounds = 20, .goals = 3,
+		.writes = 96, .anon = 192, .shared = 32, .private = 32,
+	});
+}
+
+/* --- It forks --- */
+
+/* A child may differ from what it had at first by what was written to it. */
+static ssize_t differs(const uint64_t *first, uint32_t own)
+{
+	size_t words = window_pages() * PAGE / 8, i;
+
+	for (i = 0; i < words; i++) {
+		uint64_t word = ((volatile uint64_t *)WINDOW)[i];
+		uint64_t written = stamp(own, i * 8 / PAGE % window_pages(), 0);
+		int byte;
+
+		if (word == first[i])
+			continue;
+		if (!own || ((word ^ first[i]) & 0xff && (word & 0xff) < MARK_CHILD))
+			return i * 8;
+		/* A write may begin in the middle of a word. */
+		for (byte = 1; byte < 8; byte++) {
+			unsigned char has = word >> 8 * byte;
+
+			if (has != (unsigned char)(first[i] >> 8 * byte) &&
+			    has != (unsigned char)(written >> 8 * byte))
+				return i * 8;
+		}
+	}
+	return -1;
+}
+
+#define WRITES_SEEN	6
+
+/*
+ * A child of the target's, which has all of its pages at first. @own is the owner
+ * of what the crew writes into it, or 0: then nobody writes, and it stays as it is.
+ */
+static void be_forked(uint32_t own)
+{
+	long end = now_ms() + PATIENCE_MS / 6;
+	size_t len = window_pages() * PAGE;
+	unsigned long parents, mine;
+	uint64_t *first, me;
+	ssize_t at;
+
+	be_child();
+	first = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (first == MAP_FAILED)
+		broken("mmap");
+	memcpy(first, window(0), len);
+	parents = get(&board->moved[0][true]);
+	mine = get(&board->moved[1][true]);
+	if (own) {
+		owner = own;
+		introduce(1);
+	}
+	me = get(&board->subject[1]);
+	while (get(&board->moved[0][true]) < parents + WRITES_SEEN ||
+	       (own && get(&board->moved[1][true]) < mine + WRITES_SEEN)) {
+		if (get(&board->stop) || get(&board->complaints) || now_ms() > end)
+			break;
+		usleep(500);
+	}
+	if (get(&board->moved[0][true]) >= parents + WRITES_SEEN)
+		count(&board->goals);
+	if (own)
+		__atomic_compare_exchange_n(&board->subject[1], &me, 0, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_SEQ_CST);
+	at = differs(first, own);
+	if (at >= 0)
+		complain("a write into another process shows in a forked child: %#llx became %#llx",
+			 (unsigned long long)first[at / 8],
+			 (unsigned long long)*(uint64_t *)(WINDOW + at));
+}
+
+static pid_t fork_child(uint32_t own)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		be_forked(own);
+		_exit(0);
+	}
+	return pid;
+}
+
+static bool has_ended(pid_t child)
+{
+	int status;
+
+	if (child <= 0 || !waitpid(child, &status, WNOHANG))
+		return false;
+	if (status)
+		complain("a forked child ended with status %#x", status);
+	return true;
+}
+
+/* The parent writes, too: whoever writes first gets the copy. */
+static void churn_fork(unsigned int round)
+{
+	/* Numbers that differ from the parent's in one byte. */
+	pid_t silent = fork_child(0), written = fork_child(2 + round % 250);
+	struct rule rule = rule_for(owner, owner);
+	uint32_t found;
+	ssize_t at;
+
+	while (silent > 0 || written > 0) {
+		fill_pages(draw_lot(window_pages()), 1, mark_of(round));
+		at = inspect(window(0), WINDOW, window_pages() * PAGE, &rule, &found);
+		if (at >= 0)
+			complain("a write into a forked child shows in its parent, %#zx", at);
+		if (has_ended(silent))
+			silent = 0;
+		if (has_ended(written))
+			written = 0;
+		pass_time(1000);
+	}
+	if (plan->huge)
+		madvise(window(0), window_pages() * PAGE, MADV_COLLAPSE);
+}
+
+TEST_F_TIMEOUT(race, no_write_shows_in_parent_or_sibling, TIMEOUT_S)
+{
+	race(_metadata, &(struct plan){
+		.churn = churn_fork, .rounds = 10, .goals = 10, .writes = 128,
+		.anon = 32, .private = 16, .parent = 1, .mortal = true,
+	});
+}
+
+TEST_F_TIMEOUT(race, no_write_shows_in_parent_or_sibling_that_shares_huge_pages, TIMEOUT_S)
+{
+	if (access(THP "enabled", F_OK))
+		SKIP(return, "not in this kernel: transparent huge pages");
+	race(_metadata, &(struct plan){
+		.churn = churn_fork, .rounds = 4, .goals = 4, .writes = 128,
+		.anon = 2 * HUGE_PAGES, .huge = true, .parent = 1, .mortal = true,
+	});
+}
+
+/* --- It ends --- */
+
+static void *end_from_thread(void *unused)
+{
+	(void)unused;
+	_exit(0);
+}
+
+/* Half of the time while another thread of it is busy. */
+static void churn_exit(unsigned int round)
+{
+	unsigned long reads = moved(false);
+	pthread_t thread;
+
+	(void)round;
+	while (moved(false) < reads + 4 && !get(&board->stop)) {
+		fill_pages(draw_lot(window_pages()), 1, 1);
+		usleep(100);
+	}
+	pass_time(3000);
+	if (owner % 2 && !pthread_create(&thread, NULL, end_from_thread, NULL))
+		for (;;)
+			fill_pages(draw_lot(window_pages()), 1, 2);
+	_exit(0);
+}
+
+static void step_replace(void)
+{
+	end_with(&target, 0, "target");
+	count(&board->rounds);
+	start_target();
+}
+
+TEST_F_TIMEOUT(race, target_exits, TIMEOUT_S)
+{
+	race(_metadata, &(struct plan){
+		.churn = churn_exit, .step = step_replace, .rounds = 10, .writes = 96,
+		.anon = 256, .mortal = true,
+	});
+}
+
+static void step_kill(void)
+{
+	unsigned long reads = moved(false);
+	long end = now_ms() + PATIENCE_MS;
+
+	/* In the midst of things. */
+	while (moved(false) < reads + 4 && now_ms() < end)
+		usleep(200);
+	pass_time(4000);
+	kill(target, SIGKILL);
+	end_with(&target, SIGKILL, "killed target");
+	count(&board->rounds);
+	start_target();
+}
+
+TEST_F_TIMEOUT(race, target_is_killed, TIMEOUT_S)
+{
+	race(_metadata, &(struct plan){
+		.step = step_kill, .rounds = 10, .writes = 96, .anon = 256, .mortal = true,
+	});
+}
+
+/* The crew, while its requests are on their way; another one takes over. */
+static void step_kill_crew(void)
+{
+	unsigned long reads = moved(false);
+	long end = now_ms() + PATIENCE_MS;
+
+	while (moved(false) < reads + 4 && now_ms() < end)
+		usleep(500);
+	pass_time(5000);
+	kill(crew, SIGKILL);
+	end_with(&crew, SIGKILL, "killed crew");
+	count(&board->goals);
+	crew = start(be_crew);
+}
+
+TEST_F_TIMEOUT(race, readers_and_writers_are_killed, TIMEOUT_S)
+{
+	race(_metadata, &(struct plan){
+		.churn = churn_munmap, .step = step_kill_crew, .rounds = 10, .goals = 10,
+		.writes = 96, .anon = 512, .shared = 128, .private = 128, .longest = 320,
+	});
+}
+
+/* --- It execs --- */
+
+TEST_F_TIMEOUT(race, target_execs, TIMEOUT_S)
+{
+	copy_program(FILE_OF_IMAGE, 0755);
+	race(_metadata, &(struct plan){
+		.rounds = 6, .writes = 96, .anon = IMAGE_PAGES, .image = true, .mortal = true,
+	});
+	unlink(FILE_OF_IMAGE);
+}
+
+TEST_F_TIMEOUT(race, target_execs_a_setuid_program_which_nobody_may_read, TIMEOUT_S)
+{
+	copy_program(FILE_OF_IMAGE, 0755);
+	copy_program(SETUID_FILE, 04755);
+	race(_metadata, &(struct plan){
+		.rounds = 4, .goals = 4, .writes = 96, .anon = IMAGE_PAGES, .image = true,
+		.mortal = true, .uid = USER, .refused = true,
+	});
+	unlink(FILE_OF_IMAGE);
+	unlink(SETUID_FILE);
+}
+
+/* --- Its number is given to another --- */
+
+#define KEPT	4
+
+static struct handle kept[2 * KEPT];
+
+/* The number again that the last target had. */
+static void start_namesake(pid_t pid)
+{
+	struct clone_args args = {
+		.exit_signal = SIGCHLD,
+		.set_tid = (uintptr_t)&pid,
+		.set_tid_size = 1,
+	};
+
+	owner++;
+	target = syscall(SYS_clone3, &args, sizeof(args));
+	if (!target) {
+		be_target();
+		_exit(0);
+	}
+	if (target != pid)
+		complain("clone3: %s", strerror(errno));
+	await_window();
+}
+
+static uint32_t owner_by(int fd, pid_t pid, unsigned int flags)
+{
+	struct iovec remote = { (void *)WINDOW, 8 };
+	uint64_t word = 0;
+	struct iovec local = { &word, 8 };
+	struct pvmread_rw rw = {
+		.size = sizeof(rw),
+		.flags = flags,
+		.pid = pid,
+		.local = (uintptr_t)&local,
+		.local_count = 1,
+		.remote = (uintptr_t)&remote,
+		.remote_count = 1,
+	};
+	ssize_t ret;
+
+	errno = 0;
+	if (fd >= 0)
+		ret = pread(fd, &word, 8, WINDOW);
+	else
+		ret = ioctl(dev, PVMREAD_IOC_READV, &rw) ? -1 : (ssize_t)rw.transferred;
+	return ret == 8 ? stamp_owner(word) : 0;
+}
+
+/*
+ * An old target file shows the old memory as long as a request of the crew's
+ * keeps that, and then nothing.
+ */
+static void expect_gone(const struct handle *file, bool wait)
+{
+	long end = now_ms() + PATIENCE_MS;
+	uint32_t found;
+
+	do {
+		found = owner_by(file->fd, 0, 0);
+		if (!found && errno == ESRCH)
+			return;
+		if (found != file->first)
+			break;
+		if (wait)
+			usleep(200);
+	} while (wait && now_ms() < end);
+	if (wait || found != file->first)
+		complain("a target file of %u: owner %u, %s", file->first, found, strerror(errno));
+}
+
+static void step_reuse(void)
+{
+	unsigned int round = get(&board->rounds), i;
+	struct handle *file = &kept[2 * (round % KEPT)], *pidfd = file + 1;
+	pid_t pid = target;
+
+	if (round >= KEPT) {
+		expect_gone(file, true);
+		close(file->fd);
+		close(pidfd->fd);
+	}
+	file->first = owner;
+	file->fd = attach(dev, pid, 0, 0, 0);
+	pidfd->fd = open_pidfd(pid);
+	if (owner_by(file->fd, 0, 0) != owner ||
+	    owner_by(-1, pidfd->fd, PVMREAD_PIDFD) != owner)
+		complain("the process itself cannot be read: %s", strerror(errno));
+
+	kill(pid, SIGKILL);
+	end_with(&target, SIGKILL, "killed target");
+	start_namesake(pid);
+	count(&board->rounds);
+	if (owner_by(-1, target, 0) != owner)
+		complain("the newcomer cannot be read: %s", strerror(errno));
+	for (i = 0; i < KEPT && i <= round; i++) {
+		uint32_t found = owner_by(-1, kept[2 * i + 1].fd, PVMREAD_PIDFD);
+
+		if (found || errno != ESRCH)
+			complain("an old pidfd: owner %u, %s", found, strerror(errno));
+		expect_gone(&kept[2 * i], false);
+	}
+}
+
+static void close_kept(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		close(kept[i].fd);
+}
+
+/* A thousand times, but where that takes more than half a minute. */
+TEST_F_TIMEOUT(race, number_is_reused_again_and_again, TIMEOUT_S)
+{
+	race(_metadata, &(struct plan){
+		.step = step_reuse, .finish = close_kept, .rounds = 50, .most = 1000,
+		.least_s = 30, .writes = 96, .anon = 8, .calm = 4000, .mortal = true,
+		.renumbered = true,
+	});
+}
+
+/* --- Its files are handed on --- */
+
+#define PEERS		4
+#define PASSED		6
+
+static int sockets[PEERS][2];
+
+static int receive_fd(int sock)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} ctl;
+	char c;
+	struct iovec vec = { &c, 1 };
+	struct msghdr msg = {
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = &ctl,
+		.msg_controllen = sizeof(ctl),
+	};
+	int fd;
+
+	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1 ||
+	    msg.msg_controllen < CMSG_LEN(sizeof(int)))
+		return -1;
+	memcpy(&fd, CMSG_DATA(&ctl.head), sizeof(fd));
+	return fd;
+}
+
+static int send_fd(int sock, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} ctl = {};
+	struct iovec vec = { "f", 1 };
+	struct msghdr msg = {
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = &ctl,
+		.msg_controllen = sizeof(ctl),
+	};
+
+	ctl.head.cmsg_len = CMSG_LEN(sizeof(int));
+	ctl.head.cmsg_level = SOL_SOCKET;
+	ctl.head.cmsg_type = SCM_RIGHTS;
+	memcpy(CMSG_DATA(&ctl.head), &fd, sizeof(fd));
+	return sendmsg(sock, &msg, MSG_DONTWAIT) == 1 ? 0 : -1;
+}
+
+/* Until it is told that the file is no longer there. */
+static void read_passed(int fd, unsigned int times)
+{
+	struct rule rule = rule_for(owner, owner);
+	unsigned char buf[3 * PAGE];
+	uint32_t found;
+	ssize_t ret;
+
+	while (times--) {
+		uintptr_t addr = WINDOW + draw_lot(window_pages() * PAGE);
+
+		ret = pread(fd, buf, 1 + draw_lot(sizeof(buf)), addr);
+		if (ret < 0 && errno == EBADF)
+			return;
+		if (ret < 0 ? errno != EIO : inspect(buf, addr, ret, &rule, &found) >= 0)
+			complain("a file that was passed on: %s",
+				 ret < 0 ? strerror(errno) : "wrong bytes");
+		if (ret > 0)
+			count(&board->moved[0][false]);
+	}
+}
+
+static void *read_in_thread(void *fd)
+{
+	read_passed(*(int *)fd, 16);
+	return NULL;
+}
+
+/* On its way for ever: in the queue of a socket that is in its own queue. */
+static void lose(int fd)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair))
+		broken("socketpair");
+	if (send_fd(pair[0], fd) || send_fd(pair[0], pair[1]))
+		broken("losing a file");
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* A thread reads, a child closes its own, and the file goes on meanwhile. */
+static void hand_on(int fd, int to)
+{
+	int status, copy = fd;
+	pthread_t thread;
+	pid_t child;
+
+	if (pthread_create(&thread, NULL, read_in_thread, &copy))
+		broken("pthread_create");
+	child = fork();
+	if (!child) {
+		read_passed(fd, 1);
+		close(fd);
+		_exit(0);
+	}
+	if (!draw_lot(8)) {
+		lose(fd);
+		close(fd);
+		pthread_join(thread, NULL);
+		fd = attach(dev, subject_pid(get(&board->subject[0])), 0, 0, 0);
+		if (fd < 0)
+			broken("ATTACH");
+		send_fd(to, fd);
+		close(fd);
+	} else {
+		send_fd(to, fd);
+		close(fd);
+		pthread_join(thread, NULL);
+	}
+	if (waitpid(child, &status, 0) != child || status)
+		complain("a child that closes its file ended with %#x", status);
+	count(&board->goals);
+}
+
+static void be_peer(unsigned int nr)
+{
+	struct pollfd pfd = { .fd = sockets[nr][0], .events = POLLIN };
+	int fd;
+
+	be_child();
+	while (!get(&board->stop)) {
+		if (poll(&pfd, 1, 50) != 1)
+			continue;
+		fd = receive_fd(pfd.fd);
+		if (fd < 0)
+			broken("receiving a file");
+		hand_on(fd, sockets[(nr + 1) % PEERS][1]);
+	}
+}
+
+/* What is on its way when they end is never received. */
+static void be_peers(void)
+{
+	int status, i;
+
+	be_child();
+	for (i = 0; i < PEERS; i++)
+		if (socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets[i]))
+			broken("socketpair");
+	for (i = 0; i < PASSED; i++) {
+		int fd = attach(dev, subject_pid(get(&board->subject[0])), 0, 0, 0);
+
+		if (fd < 0 || send_fd(sockets[i % PEERS][1], fd))
+			broken("the first files");
+		close(fd);
+	}
+	for (i = 0; i < PEERS; i++)
+		if (!fork()) {
+			be_peer(i);
+			_exit(0);
+		}
+	while (wait(&status) > 0)
+		if (status)
+			complain("a peer ended with status %#x", status);
+}
+
+TEST_F_TIMEOUT(race, target_files_are_passed_on_and_closed_by_children, TIMEOUT_S)
+{
+	race(_metadata, &(struct plan){
+		.crew = be_peers, .churn = churn_munmap, .rounds = 20, .goals = 20,
+		.anon = 64, .shared = 16,
+	});
+}
+
+/* --- The module comes and goes --- */
+
+static bool was_readonly;
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, MODULE_NAME, O_NONBLOCK);
+}
+
+static int load(void)
+{
+	int fd = open(MODULE_FILE, O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -1;
+	ret = syscall(SYS_finit_module, fd, was_readonly ? "readonly=1" : "", 0);
+	close(fd);
+	return ret;
+}
+
+FIXTURE(module) {
+};
+
+FIXTURE_SETUP(module)
+{
+	if (access(MODULE_FILE, R_OK))
+		SKIP(return, "no %s to load again", MODULE_FILE);
+	was_readonly = is_on(MODULE_READONLY);
+	prepare_board(_metadata);
+}
+
+FIXTURE_TEARDOWN(module)
+{
+	/* The programs after this one need it. */
+	if (access(PVMREAD_DEVICE, F_OK))
+		load();
+}
+
+/* The device may not be there, but if it is, it serves. */
+static void be_user(void)
+{
+	const uint64_t word = stamp(OWNER_NEIGHBOUR, 0, 1);
+	struct pvmread_info info = { .size = sizeof(info) };
+	uint64_t got;
+	int file;
+
+	be_child();
+	for (; !get(&board->stop); pass_time(10000)) {
+		dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+		if (dev < 0) {
+			count(&board->answers[errno & 255]);
+			if (errno != ENOENT && errno != ENXIO && errno != ENODEV)
+				complain("open: %s", strerror(errno));
+			continue;
+		}
+		if (ioctl(dev, PVMREAD_IOC_INFO, &info) || info.version != PVMREAD_ABI_VERSION)
+			complain("INFO: %s", strerror(errno));
+		file = attach(dev, getpid(), 0, 0, 0);
+		if (file < 0)
+			complain("ATTACH: %s", strerror(errno));
+		/* From here on it's the target file that keeps the module. */
+		close(dev);
+		got = 0;
+		if (pread(file, &got, sizeof(got), (uintptr_t)&word) != sizeof(got) ||
+		    got != word)
+			complain("pread: %s", strerror(errno));
+		close(file);
+		count(&board->moved[0][false]);
+	}
+}
+
+static void step_reload(void)
+{
+	if (!unload()) {
+		pass_time(3000);
+		if (load())
+			complain("finit_module: %s", strerror(errno));
+		count(&board->rounds);
+	} else if (errno == EWOULDBLOCK) {
+		count(&board->answers[EWOULDBLOCK]);
+	} else {
+		complain("delete_module: %s", strerror(errno));
+	}
+	pass_time(3000);
+}
+
+TEST_F_TIMEOUT(module, is_unloaded_and_loaded_while_others_use_it, TIMEOUT_S)
+{
+	struct plan reloads = { .step = step_reload, .rounds = 10 };
+	struct trace before = trace();
+	long begin = now_ms();
+	pid_t users[THREADS];
+	int i;
+
+	plan = &reloads;
+	for (i = 0; i < THREADS; i++)
+		users[i] = start(be_user);
+	run_race();
+	for (i = 0; i < THREADS; i++)
+		end_with(&users[i], 0, "user of the device");
+	end_race(_metadata, &before, begin);
+	EXPECT_EQ(was_readonly, is_on(MODULE_READONLY));
+}
+
+int main(int argc, char **argv)
+{
+	const char *text = getenv("RACE_SECONDS");
+
+	if (argc > ARG_IMAGE && !strcmp(argv[ARG_IMAGE], "--image"))
+		be_image(argc, argv);
+	if (text && atoi(text) > 0)
+		seconds = atoi(text);
+	limit_s = seconds + EXTRA_S;
+	text = getenv("SEED");
+	seed = text ? strtoull(text, NULL, 0) : (uint64_t)now_ms() ^ (uint64_t)getpid() << 32;
+	printf("# seed %#llx, %d s a race\n", (unsigned long long)seed, seconds);
+	fflush(stdout);
+	return test_harness_run(argc, argv);
+}
