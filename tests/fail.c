@@ -1,0 +1,2191 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fail: every allocation and every copy from or to user space fails once, on
+ * purpose.
+ *
+ * The kernel's fault injection makes the n-th such call of a thread fail, for
+ * n = 1, 2, 3 ... until a request meets no failure; or, of one kind alone, all
+ * from the n-th on. Which kind it was the kernel counts in "times". Whatever
+ * happens, a request answers what the header says of such a failure, has moved
+ * what it says it has and nothing else, leaves nothing behind, and is served in
+ * full the next time.
+ *
+ * What a request allocates depends on what the target's memory is like: see
+ * enum state. What io_uring gives to a worker fails in another thread, so its
+ * requests here are such as it need not give away.
+ */
+#define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+#include <linux/fuse.h>
+#include <linux/io_uring.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+
+#include <kselftest_harness.h>
+
+#include "process.h"
+
+#define PAGE		4096UL
+/*
+ * Free in every process here, 32-bit ones and those of User mode Linux too, and
+ * each in page tables of its own.
+ */
+#define REMOTE		0x60000000UL
+#define LOCAL		0xa0000000UL
+#define REGION		(18 * PAGE)
+/* Where in its region a request begins, on either side. */
+#define HEAD		50UL
+#define START		(REMOTE + HEAD)
+/* Bytes of a request: in one page; in three; in more than the stack has pointers for. */
+#define SMALL		100UL
+#define MEDIUM		(2 * PAGE + 1000)
+#define LARGE		(16 * PAGE + 1000)
+/* More than the pages that a kernel may have at a time for it. */
+#define PIPEFUL		(8 * PAGE)
+/* Elements of an array: more than its copy has on the stack; three chunks. */
+#define MANY		9
+#define SEGMENTS	25
+/* A NUL in every so many bytes. */
+#define STRING		200UL
+
+#define REFCNT		"/sys/module/pvmread/refcnt"
+#define KMEMLEAK	"/sys/kernel/debug/kmemleak"
+/* More calls than any request here makes, more bytes than its objects have. */
+#define MOST		1000000UL
+#define ROUNDS		10
+/* How many failures there are, where all are to fail. */
+#define IN_A_ROW	64
+#define TIMES		"1000000"
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT	8
+#endif
+
+/* --- What fails --- */
+
+enum kind { SLAB, PAGES, USERCOPY, KINDS };
+
+#define BIT(nr)		(1U << (nr))
+#define MEMORY		(BIT(SLAB) | BIT(PAGES))
+
+static const char * const attribute[KINDS] = { "failslab", "fail_page_alloc", "fail_usercopy" };
+
+/**
+ * struct setting - a file of the fault injection
+ * @kind: of which kind's
+ * @name: its name
+ * @value: what the test wants there
+ * @before: what was there
+ */
+static struct setting {
+	enum kind kind;
+	const char *name;
+	const char *value;
+	char before[24];
+} settings[] = {
+	{ SLAB, "ignore-gfp-wait", "N", "" },
+	{ SLAB, "cache-filter", "N", "" },
+	{ SLAB, "probability", "0", "" },
+	{ SLAB, "interval", "1", "" },
+	{ SLAB, "task-filter", "Y", "" },
+	{ SLAB, "verbose", "0", "" },
+	{ SLAB, "space", "0", "" },
+	{ SLAB, "times", TIMES, "" },
+	{ PAGES, "ignore-gfp-wait", "N", "" },
+	{ PAGES, "ignore-gfp-highmem", "N", "" },
+	{ PAGES, "min-order", "0", "" },
+	{ PAGES, "probability", "0", "" },
+	{ PAGES, "interval", "1", "" },
+	{ PAGES, "task-filter", "Y", "" },
+	{ PAGES, "verbose", "0", "" },
+	{ PAGES, "space", "0", "" },
+	{ PAGES, "times", TIMES, "" },
+	{ USERCOPY, "probability", "0", "" },
+	{ USERCOPY, "interval", "1", "" },
+	{ USERCOPY, "task-filter", "Y", "" },
+	{ USERCOPY, "verbose", "0", "" },
+	{ USERCOPY, "space", "0", "" },
+	{ USERCOPY, "times", TIMES, "" },
+};
+
+/* Return: a file of this kind's, or -1. */
+static int open_attribute(enum kind kind, const char *name)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", attribute[kind], name);
+	return open(path, O_RDWR | O_CLOEXEC);
+}
+
+/* Return: true if all could be set as wanted, or back. */
+static bool apply_settings(bool back)
+{
+	struct setting *s;
+	bool good = true;
+	const char *text;
+	int fd;
+
+	for (s = settings; s < settings + ARRAY_SIZE(settings); s++) {
+		fd = open_attribute(s->kind, s->name);
+		if (fd < 0)
+			return false;
+		if (!back && read(fd, s->before, sizeof(s->before) - 1) <= 0)
+			good = false;
+		text = back ? s->before : s->value;
+		if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+			good = false;
+		close(fd);
+	}
+	return good;
+}
+
+static int nth_fd, make_it_fail_fd;
+
+static bool put_number(int fd, long value)
+{
+	char text[24];
+	int len = snprintf(text, sizeof(text), "%ld", value);
+
+	return write(fd, text, len) == len;
+}
+
+/* Return: what @fd shows, or -1. */
+static long get_number(int fd)
+{
+	char text[24] = "";
+
+	/* Some cannot be read from a position, others only so a second time. */
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0 &&
+	    (errno != ESPIPE || read(fd, text, sizeof(text) - 1) <= 0))
+		return -1;
+	return strtol(text, NULL, 0);
+}
+
+static bool set_attribute(enum kind kind, const char *name, long value)
+{
+	int fd = open_attribute(kind, name);
+	bool good = put_number(fd, value);
+
+	close(fd);
+	return good;
+}
+
+/* Return: how many failures of this kind are still allowed, or -1. */
+static long times(enum kind kind)
+{
+	int fd = open_attribute(kind, "times");
+	long n = get_number(fd);
+
+	close(fd);
+	return n;
+}
+
+/*
+ * The n-th call fails, whatever it is, if @only is KINDS. Otherwise those of the
+ * kind @only do from the n-th on: the n-th page, the n-th copy, and of objects
+ * those behind the first n bytes.
+ */
+static enum kind only;
+static long times_left[KINDS];
+
+static void look_at_times(void)
+{
+	int i;
+
+	for (i = 0; i < KINDS; i++)
+		times_left[i] = times(i);
+}
+
+/* From here to disarm() this thread makes no system call but the one in question. */
+static bool arm(unsigned long n)
+{
+	if (only == KINDS)
+		return put_number(nth_fd, n);
+	return set_attribute(only, "times", IN_A_ROW) && set_attribute(only, "space", n) &&
+	       put_number(make_it_fail_fd, 1);
+}
+
+/*
+ * To read and to switch off copies from and to user space, and so may meet the
+ * failure that the request did not.
+ *
+ * Return: how many failures the request has met, @met has a bit for each kind
+ * of them; or -1 if the injection does not work as expected.
+ */
+static int disarm(unsigned int *met)
+{
+	int i, tries = 0, count = 0;
+	long left;
+
+	*met = 0;
+	if (only != KINDS) {
+		while (!put_number(make_it_fail_fd, 0))
+			if (tries++ > IN_A_ROW)
+				return -1;
+		left = times(only);
+		if (left < 0)
+			return -1;
+		count = IN_A_ROW - left - (only == USERCOPY ? tries : 0);
+		if (count > 0)
+			*met = BIT(only);
+		return count;
+	}
+	left = get_number(nth_fd);
+	while (!put_number(nth_fd, 0))
+		if (tries++ > 1)
+			return -1;
+	if (left) {
+		look_at_times();
+		return 0;
+	}
+	for (i = 0; i < KINDS; i++) {
+		if (times(i) == times_left[i])
+			continue;
+		times_left[i]--;
+		*met |= BIT(i);
+		count++;
+	}
+	/* Each n is one failure. */
+	return count == 1 ? 1 : -1;
+}
+
+/* No object is smaller. */
+static unsigned long first_n(void)
+{
+	return only == SLAB ? 8 : 1;
+}
+
+static unsigned long next_n(unsigned long n)
+{
+	return only == SLAB ? 2 * n : n + 1;
+}
+
+/* --- Memory --- */
+
+/**
+ * enum state - what memory is like that a request is about
+ * @PRESENT: in the page tables, and nobody else's
+ * @ABSENT: anonymous, never touched: no page, no page tables, no anon_vma
+ * @CACHED: a private mapping of pages in the page cache, never touched
+ * @NOTHING: there is no mapping
+ */
+enum state { PRESENT, ABSENT, CACHED, NOTHING };
+
+/* Contents of a region: none of the other's bytes, but for NULs, is among them. */
+static unsigned char zeros[REGION], old_bytes[REGION], own_bytes[REGION];
+
+static __attribute__((constructor)) void fill_regions(void)
+{
+	size_t i;
+
+	for (i = 0; i < REGION; i++) {
+		old_bytes[i] = i % STRING == STRING - 1 ? 0 : 1 + (i * 7 + i / PAGE * 13) % 119;
+		own_bytes[i] = 128 + (i * 5 + i / PAGE * 11) % 119;
+	}
+}
+
+static int cached_fd;
+
+/* What the one region of this process was last made. */
+static enum state made = NOTHING;
+
+/* Have it as it shall be. What is not to be present loses its page tables. */
+static bool make_region(uintptr_t at, enum state state, const unsigned char *bytes)
+{
+	int flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE | (state == CACHED ? 0 : MAP_ANONYMOUS);
+	int fd = state == CACHED ? cached_fd : -1;
+	void *p = (void *)at;
+
+	if (state != PRESENT || made != PRESENT) {
+		if (made != NOTHING)
+			munmap(p, REGION);
+		if (mmap(p, REGION, PROT_READ | PROT_WRITE, flags, fd, 0) != p)
+			return false;
+	}
+	made = state;
+	if (state == PRESENT)
+		memcpy(p, bytes, REGION);
+	return true;
+}
+
+static int dev = -1;
+
+/* The process that requests are about, and its ends of two pipes. */
+static struct {
+	pid_t pid;
+	int pidfd;
+	int in;
+	int out;
+} target;
+
+static void be_target(int in, int out)
+{
+	char state;
+
+	die_with_parent();
+	made = NOTHING;
+	while (read(in, &state, 1) == 1) {
+		if (!make_region(REMOTE, state, old_bytes) || write(out, &state, 1) != 1)
+			break;
+	}
+	_exit(0);
+}
+
+static bool start_target(void)
+{
+	int in[2], out[2];
+
+	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
+		return false;
+	target.pid = fork();
+	if (!target.pid) {
+		close(in[1]);
+		close(out[0]);
+		be_target(in[0], out[1]);
+	}
+	close(in[0]);
+	close(out[1]);
+	target.in = in[1];
+	target.out = out[0];
+	target.pidfd = open_pidfd(target.pid);
+	return target.pid > 0 && target.pidfd >= 0;
+}
+
+static void stop_target(void)
+{
+	kill(target.pid, SIGKILL);
+	reap(target.pid, PATIENCE_MS);
+	close(target.pidfd);
+	close(target.in);
+	close(target.out);
+	target.pid = 0;
+}
+
+static bool reset_target(enum state state)
+{
+	struct pollfd pfd = { .fd = target.out, .events = POLLIN };
+	char c = state;
+
+	return write(target.in, &c, 1) == 1 && poll(&pfd, 1, PATIENCE_MS) == 1 &&
+	       read(target.out, &c, 1) == 1;
+}
+
+/* --- Requests --- */
+
+struct op;
+struct outcome;
+
+/**
+ * struct door - one way to ask
+ * @call: the system call, and nothing else
+ * @fits: does the answer fit the failures met?
+ * @begin: what the call needs each time; may be NULL
+ * @end: notes what it came to and gives back what it leaves; moves to LOCAL
+ *	what went elsewhere. May be NULL
+ */
+struct door {
+	void (*call)(const struct op *op, struct outcome *out);
+	bool (*fits)(const struct op *op, const struct outcome *out, unsigned int met);
+	bool (*begin)(const struct op *op);
+	void (*end)(const struct op *op, struct outcome *out);
+};
+
+/**
+ * struct op - what is asked
+ * @name: it
+ * @door: and how
+ * @write: it writes the target
+ * @flags: of the request, or what its file is attached with
+ * @remote: the target's memory
+ * @local: the caller's
+ * @len: how many bytes; 0 if it moves none
+ * @count: in how many pieces
+ * @least: how many failures of each kind it must meet: else we are blind
+ */
+struct op {
+	const char *name;
+	const struct door *door;
+	bool write;
+	uint32_t flags;
+	enum state remote;
+	enum state local;
+	size_t len;
+	unsigned int count;
+	unsigned int least[KINDS];
+};
+
+/**
+ * struct outcome - what became of it
+ * @ret: what the call returned
+ * @err: its errno, 0 if it did not fail
+ * @moved: how many bytes the call says it has moved, in all
+ * @done: and how many of each piece, where that is told
+ * @pieces: how many of @done
+ * @told: it is told
+ * @elsewhere: how many bytes arrived where they went, if that is not LOCAL
+ * @rw: the struct of READV and WRITEV
+ * @batch: the struct of BATCH
+ * @good: what else must be true is true
+ */
+struct outcome {
+	long ret;
+	int err;
+	size_t moved;
+	size_t done[SEGMENTS];
+	unsigned int pieces;
+	bool told;
+	long elsewhere;
+	struct pvmread_rw rw;
+	struct pvmread_batch batch;
+	bool good;
+};
+
+/* Not what any request answers. */
+#define CANARY		0x5ca1ab1eU
+
+/* The pieces of a request: short ones, and the last takes the rest. */
+static size_t piece_len(const struct op *op, unsigned int i)
+{
+	return i + 1 < op->count ? SMALL : op->len - i * SMALL;
+}
+
+static struct iovec local_iov[MANY], remote_iov[MANY];
+
+static void cut(const struct op *op, struct iovec *iov, uintptr_t at)
+{
+	unsigned int i;
+
+	for (i = 0; i < op->count; i++)
+		iov[i] = (struct iovec){ (void *)(at + i * SMALL), piece_len(op, i) };
+}
+
+/* Does it allocate something for itself, whatever memory is like? */
+static bool is_large(const struct op *op)
+{
+	return op->count > 8 || op->len > 15 * PAGE;
+}
+
+/* Is it a reason to end a transfer, with these failures? */
+static bool is_reason(const struct op *op, unsigned int reason, unsigned int met)
+{
+	switch (reason) {
+	case EFAULT:
+		return met & (op->local == PRESENT ? BIT(USERCOPY) : ~0U);
+	case ENOMEM:
+		return op->remote != PRESENT && met & MEMORY;
+	case EAGAIN:
+		/* The target may be busy for a moment. */
+		return op->flags & PVMREAD_NOWAIT;
+	default:
+		return false;
+	}
+}
+
+static struct pvmread_rw rw;
+
+static void call_rw(const struct op *op, struct outcome *out)
+{
+	out->ret = ioctl(dev, op->write ? PVMREAD_IOC_WRITEV : PVMREAD_IOC_READV, &rw);
+	out->err = out->ret ? errno : 0;
+}
+
+static bool begin_rw(const struct op *op)
+{
+	cut(op, local_iov, LOCAL + HEAD);
+	cut(op, remote_iov, START);
+	rw = (struct pvmread_rw){
+		.size = sizeof(rw),
+		.flags = op->flags,
+		.pid = op->flags & PVMREAD_PIDFD ? target.pidfd : target.pid,
+		.error = CANARY,
+		.local = (uintptr_t)local_iov,
+		.local_count = op->count,
+		.remote = (uintptr_t)remote_iov,
+		.remote_count = op->count,
+		.transferred = CANARY,
+		.stop_addr = CANARY,
+	};
+	return true;
+}
+
+static void end_rw(const struct op *op, struct outcome *out)
+{
+	(void)op;
+	out->rw = rw;
+	out->moved = rw.transferred == CANARY ? 0 : rw.transferred;
+}
+
+static bool fits_rw(const struct op *op, const struct outcome *out, unsigned int met)
+{
+	uint32_t error = out->rw.error;
+
+	/* Nobody has read the struct, so nobody has written it. */
+	if (error == CANARY || out->rw.transferred == CANARY || out->rw.stop_addr == CANARY)
+		return error == CANARY && out->rw.transferred == CANARY &&
+		       out->rw.stop_addr == CANARY && out->ret == -1 && out->err == EFAULT &&
+		       met & BIT(USERCOPY);
+	if (out->err == ENOMEM)
+		return is_large(op) && met & MEMORY && error == ENOMEM && !out->moved &&
+		       !out->rw.stop_addr;
+	if (out->rw.stop_addr != START + out->moved || !out->moved != !!out->ret)
+		return false;
+	if (out->ret && out->err != EFAULT)
+		return false;
+	return out->moved == op->len ? !error : is_reason(op, error, met);
+}
+
+static const struct door rw_door = { call_rw, fits_rw, begin_rw, end_rw };
+
+static int file = -1;
+
+/* Of a call that moves the file's position. */
+static bool begin_at_start(const struct op *op)
+{
+	cut(op, local_iov, LOCAL + HEAD);
+	return lseek(file, START, SEEK_SET) == (off_t)START;
+}
+
+static void end_at_position(const struct op *op, struct outcome *out)
+{
+	(void)op;
+	out->good = lseek(file, 0, SEEK_CUR) == (off_t)(START + out->moved);
+}
+
+static void note(struct outcome *out, long ret)
+{
+	out->ret = ret;
+	out->err = ret < 0 ? errno : 0;
+	out->moved = ret < 0 ? 0 : ret;
+}
+
+static void call_pread(const struct op *op, struct outcome *out)
+{
+	note(out, op->write ? pwrite(file, (void *)(LOCAL + HEAD), op->len, START) :
+			      pread(file, (void *)(LOCAL + HEAD), op->len, START));
+}
+
+static void call_read(const struct op *op, struct outcome *out)
+{
+	note(out, op->write ? write(file, (void *)(LOCAL + HEAD), op->len) :
+			      read(file, (void *)(LOCAL + HEAD), op->len));
+}
+
+static void call_readv(const struct op *op, struct outcome *out)
+{
+	note(out, op->write ? writev(file, local_iov, op->count) :
+			      readv(file, local_iov, op->count));
+}
+
+/* The flag is the call's, not the file's. */
+static void call_preadv2(const struct op *op, struct outcome *out)
+{
+	note(out, op->write ? pwritev2(file, local_iov, op->count, START, RWF_NOWAIT) :
+			      preadv2(file, local_iov, op->count, START, RWF_NOWAIT));
+}
+
+static bool fits_file(const struct op *op, const struct outcome *out, unsigned int met)
+{
+	if (!out->good)
+		return false;
+	if (out->ret == (long)op->len)
+		return true;
+	if (out->ret > 0)
+		return out->ret < (long)op->len && (met || op->flags & PVMREAD_NOWAIT);
+	return out->ret == -1 && (is_reason(op, out->err, met) ||
+				  (out->err == ENOMEM && is_large(op) && met & MEMORY));
+}
+
+static bool begin_vector(const struct op *op)
+{
+	cut(op, local_iov, LOCAL + HEAD);
+	return true;
+}
+
+static const struct door
+	pread_door = { call_pread, fits_file, NULL, NULL },
+	read_door = { call_read, fits_file, begin_at_start, end_at_position },
+	readv_door = { call_readv, fits_file, begin_at_start, end_at_position },
+	preadv2_door = { call_preadv2, fits_file, begin_vector, NULL };
+
+static struct pvmread_segment segs[SEGMENTS];
+static struct pvmread_batch batch;
+
+static void call_batch(const struct op *op, struct outcome *out)
+{
+	(void)op;
+	out->ret = ioctl(file, PVMREAD_IOC_BATCH, &batch);
+	out->err = out->ret ? errno : 0;
+}
+
+static bool begin_batch_of(const struct op *op, uint32_t flags, uint32_t segment_flags)
+{
+	unsigned int i;
+
+	for (i = 0; i < op->count; i++)
+		segs[i] = (struct pvmread_segment){
+			.remote = START + i * SMALL,
+			.local = LOCAL + HEAD + i * SMALL,
+			.length = piece_len(op, i),
+			.flags = segment_flags,
+			.error = CANARY,
+			.done = CANARY,
+		};
+	batch = (struct pvmread_batch){
+		.size = sizeof(batch),
+		.flags = flags | (op->write ? PVMREAD_WRITE : 0),
+		.segments = (uintptr_t)segs,
+		.count = op->count,
+		.completed = CANARY,
+	};
+	return true;
+}
+
+static bool begin_batch(const struct op *op)
+{
+	return begin_batch_of(op, 0, 0);
+}
+
+static bool begin_batch_stop(const struct op *op)
+{
+	return begin_batch_of(op, PVMREAD_STOP, 0);
+}
+
+static bool begin_batch_string(const struct op *op)
+{
+	return begin_batch_of(op, 0, PVMREAD_SEGMENT_STRING);
+}
+
+static void end_batch(const struct op *op, struct outcome *out)
+{
+	unsigned int i;
+
+	(void)op;
+	out->batch = batch;
+	out->told = true;
+	if (batch.completed == CANARY)
+		return;
+	for (i = 0; i < SEGMENTS && i < batch.completed; i++) {
+		out->done[i] = segs[i].done;
+		out->moved += segs[i].done;
+	}
+	out->pieces = i;
+}
+
+/* How many bytes segment @i has: a string ends with its NUL. */
+static size_t whole(const struct op *op, unsigned int i)
+{
+	size_t n, len = piece_len(op, i), at = HEAD + i * SMALL;
+
+	if (!(segs[i].flags & PVMREAD_SEGMENT_STRING))
+		return len;
+	for (n = 0; n < len; n++)
+		if (op->remote == ABSENT || !old_bytes[at + n])
+			return n + 1;
+	return len;
+}
+
+/* Has all moved that was asked for? */
+static bool is_whole(const struct op *op, const struct outcome *out)
+{
+	unsigned int i;
+
+	if (!out->told)
+		return !out->err && (!op->len || out->moved == op->len);
+	for (i = 0; i < out->pieces; i++)
+		if (segs[i].error)
+			return false;
+	return out->pieces == op->count;
+}
+
+static bool fits_batch(const struct op *op, const struct outcome *out, unsigned int met)
+{
+	unsigned int i, completed = out->batch.completed;
+
+	/* Nobody has read the struct. */
+	if (completed == CANARY)
+		return out->ret == -1 && out->err == EFAULT && met & BIT(USERCOPY);
+	if (completed > op->count)
+		return false;
+	for (i = 0; i < op->count; i++) {
+		/* No result is written of what did not move. */
+		if (i >= completed) {
+			if (segs[i].error != CANARY || segs[i].done != CANARY)
+				return false;
+			continue;
+		}
+		if (segs[i].done == whole(op, i) && !segs[i].error)
+			continue;
+		if (segs[i].done >= whole(op, i) || !is_reason(op, segs[i].error, met))
+			return false;
+		if (batch.flags & PVMREAD_STOP && i + 1 < completed)
+			return false;
+	}
+	if (out->ret)
+		return out->ret == -1 && out->err == EFAULT && met & BIT(USERCOPY) &&
+		       completed < op->count;
+	return completed == op->count ||
+	       (batch.flags & PVMREAD_STOP && completed && segs[completed - 1].error);
+}
+
+static const struct door
+	batch_door = { call_batch, fits_batch, begin_batch, end_batch },
+	stop_door = { call_batch, fits_batch, begin_batch_stop, end_batch },
+	string_door = { call_batch, fits_batch, begin_batch_string, end_batch };
+
+static int pipes[2];
+static int elsewhere;
+
+static void call_splice(const struct op *op, struct outcome *out)
+{
+	note(out, op->write ? splice(pipes[0], NULL, file, NULL, op->len, 0) :
+			      splice(file, NULL, pipes[1], NULL, op->len, 0));
+}
+
+static bool begin_splice(const struct op *op)
+{
+	if (!begin_at_start(op) || pipe2(pipes, O_CLOEXEC | O_NONBLOCK))
+		return false;
+	return !op->write ||
+	       write(pipes[1], (void *)(LOCAL + HEAD), op->len) == (ssize_t)op->len;
+}
+
+static void end_splice(const struct op *op, struct outcome *out)
+{
+	end_at_position(op, out);
+	if (op->write) {
+		/* What was not moved is still there. */
+		unsigned char rest[LARGE];
+		ssize_t n = read(pipes[0], rest, sizeof(rest));
+
+		if (n < 0)
+			n = 0;
+		if (n != (ssize_t)(op->len - out->moved) ||
+		    memcmp(rest, (void *)(LOCAL + HEAD + out->moved), n))
+			out->good = false;
+	} else {
+		out->elsewhere = read(pipes[0], (void *)(LOCAL + HEAD), op->len);
+		if (out->elsewhere < 0)
+			out->elsewhere = 0;
+	}
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+static void call_sendfile(const struct op *op, struct outcome *out)
+{
+	note(out, sendfile(elsewhere, file, NULL, op->len));
+}
+
+static bool begin_sendfile(const struct op *op)
+{
+	elsewhere = memfd_create("elsewhere", MFD_CLOEXEC);
+	return elsewhere >= 0 && begin_at_start(op);
+}
+
+static void end_sendfile(const struct op *op, struct outcome *out)
+{
+	end_at_position(op, out);
+	out->elsewhere = pread(elsewhere, (void *)(LOCAL + HEAD), op->len, 0);
+	close(elsewhere);
+}
+
+/* Their bytes go through memory of the kernel's own, whatever their number. */
+static bool fits_splice(const struct op *op, const struct outcome *out, unsigned int met)
+{
+	if (!out->good || (!op->write && out->elsewhere != (long)out->moved))
+		return false;
+	if (out->ret > 0)
+		return out->ret == (long)op->len || (out->ret < (long)op->len && met);
+	return out->ret == -1 && out->err == ENOMEM && met & MEMORY;
+}
+
+static const struct door
+	splice_door = { call_splice, fits_splice, begin_splice, end_splice },
+	sendfile_door = { call_sendfile, fits_splice, begin_sendfile, end_sendfile };
+
+/* --- A ring for one request --- */
+
+static struct {
+	int fd;
+	unsigned char *rings;
+	size_t size;
+	struct io_uring_sqe *sqe;
+	struct io_uring_params p;
+} ring;
+
+static bool begin_ring_of(const struct op *op, int opcode)
+{
+	struct iovec iov = { (void *)LOCAL, REGION };
+	unsigned int *array, *tail;
+
+	memset(&ring, 0, sizeof(ring));
+	ring.fd = syscall(SYS_io_uring_setup, 1, &ring.p);
+	if (ring.fd < 0)
+		return false;
+	ring.size = ring.p.cq_off.cqes + ring.p.cq_entries * sizeof(struct io_uring_cqe);
+	if (ring.size < ring.p.sq_off.array + ring.p.sq_entries * sizeof(*array))
+		ring.size = ring.p.sq_off.array + ring.p.sq_entries * sizeof(*array);
+	ring.rings = mmap(NULL, ring.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+			  ring.fd, IORING_OFF_SQ_RING);
+	ring.sqe = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring.fd,
+			IORING_OFF_SQES);
+	if (ring.rings == MAP_FAILED || ring.sqe == MAP_FAILED ||
+	    !(ring.p.features & IORING_FEAT_SINGLE_MMAP))
+		return false;
+	if ((opcode == IORING_OP_READ_FIXED || opcode == IORING_OP_WRITE_FIXED) &&
+	    syscall(SYS_io_uring_register, ring.fd, IORING_REGISTER_BUFFERS, &iov, 1))
+		return false;
+	*ring.sqe = (struct io_uring_sqe){
+		.opcode = opcode,
+		.fd = file,
+		.addr = LOCAL + HEAD,
+		.len = op->len,
+		.off = START,
+	};
+	array = (void *)(ring.rings + ring.p.sq_off.array);
+	array[0] = 0;
+	tail = (void *)(ring.rings + ring.p.sq_off.tail);
+	__atomic_store_n(tail, 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+static bool begin_ring(const struct op *op)
+{
+	return begin_ring_of(op, op->write ? IORING_OP_WRITE : IORING_OP_READ);
+}
+
+static bool begin_ring_fixed(const struct op *op)
+{
+	return begin_ring_of(op, op->write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED);
+}
+
+static void call_ring(const struct op *op, struct outcome *out)
+{
+	(void)op;
+	out->ret = syscall(SYS_io_uring_enter, ring.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+	out->err = out->ret < 0 ? errno : 0;
+}
+
+static void end_ring(const struct op *op, struct outcome *out)
+{
+	unsigned int *tail = (void *)(ring.rings + ring.p.cq_off.tail);
+	struct io_uring_cqe *cqe = (void *)(ring.rings + ring.p.cq_off.cqes);
+	unsigned int got = __atomic_load_n(tail, __ATOMIC_ACQUIRE);
+
+	(void)op;
+	out->good = got == (out->ret == 1);
+	if (got) {
+		out->err = cqe->res < 0 ? -cqe->res : 0;
+		out->ret = cqe->res < 0 ? -1 : cqe->res;
+		out->moved = cqe->res < 0 ? 0 : cqe->res;
+	} else if (out->err == EAGAIN) {
+		/* So io_uring_enter(2) puts that it has no memory for a request. */
+		out->err = ENOMEM;
+	}
+	munmap(ring.rings, ring.size);
+	munmap(ring.sqe, PAGE);
+	close(ring.fd);
+}
+
+static bool fits_ring(const struct op *op, const struct outcome *out, unsigned int met)
+{
+	if (out->good && out->ret == -1 && out->err == ENOMEM && met & MEMORY)
+		return true;
+	return fits_file(op, out, met);
+}
+
+static const struct door
+	ring_door = { call_ring, fits_ring, begin_ring, end_ring },
+	fixed_door = { call_ring, fits_ring, begin_ring_fixed, end_ring };
+
+/* --- Requests that move nothing --- */
+
+static struct pvmread_info info;
+
+static bool begin_info(const struct op *op)
+{
+	(void)op;
+	info = (struct pvmread_info){ .size = sizeof(info), .version = CANARY };
+	return true;
+}
+
+static void call_info(const struct op *op, struct outcome *out)
+{
+	(void)op;
+	note(out, ioctl(dev, PVMREAD_IOC_INFO, &info));
+}
+
+static bool fits_info(const struct op *op, const struct outcome *out, unsigned int met)
+{
+	(void)op;
+	if (out->ret)
+		return out->err == EFAULT && met & BIT(USERCOPY) && info.version == CANARY;
+	return !met && info.version == PVMREAD_ABI_VERSION && info.max_batch;
+}
+
+/* Memory or the copy of the argument: what a call can say that makes a file. */
+static bool fits_new_file(const struct op *op, const struct outcome *out, unsigned int met)
+{
+	(void)op;
+	if (out->ret >= 0)
+		return out->good;
+	return (out->err == EFAULT && met & BIT(USERCOPY)) ||
+	       (out->err == ENOMEM && met & MEMORY);
+}
+
+static struct pvmread_attach attach_arg;
+
+static bool begin_attach(const struct op *op)
+{
+	attach_arg = (struct pvmread_attach){
+		.size = sizeof(attach_arg),
+		.flags = op->flags | PVMREAD_WRITE,
+		.pid = op->flags & PVMREAD_PIDFD ? target.pidfd : target.pid,
+	};
+	return true;
+}
+
+static void call_attach(const struct op *op, struct outcome *out)
+{
+	(void)op;
+	out->ret = ioctl(dev, PVMREAD_IOC_ATTACH, &attach_arg);
+	out->err = out->ret < 0 ? errno : 0;
+}
+
+static void end_attach(const struct op *op, struct outcome *out)
+{
+	unsigned char c = 0;
+
+	(void)op;
+	if (out->ret < 0)
+		return;
+	out->good = pread(out->ret, &c, 1, START) == 1 && c == old_bytes[HEAD] &&
+		    !close(out->ret);
+}
+
+static void call_open(const struct op *op, struct outcome *out)
+{
+	(void)op;
+	out->ret = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	out->err = out->ret < 0 ? errno : 0;
+}
+
+static void end_open(const struct op *op, struct outcome *out)
+{
+	if (out->ret < 0)
+		return;
+	begin_info(op);
+	out->good = !ioctl(out->ret, PVMREAD_IOC_INFO, &info) && !close(out->ret);
+}
+
+static int fdinfo, closing;
+static char text[500];
+
+static bool begin_close_device(const struct op *op)
+{
+	(void)op;
+	closing = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	return closing >= 0;
+}
+
+static bool begin_close_file(const struct op *op)
+{
+	closing = attach(dev, target.pid, op->flags, 0, 0);
+	return closing >= 0;
+}
+
+static void call_close(const struct op *op, struct outcome *out)
+{
+	(void)op;
+	note(out, close(closing));
+}
+
+/* Memory may be short, a file is closed. */
+static bool fits_close(const struct op *op, const struct outcome *out, unsigned int met)
+{
+	(void)op;
+	(void)met;
+	return !out->ret && fcntl(closing, F_GETFD) == -1;
+}
+
+static bool begin_fdinfo(const struct op *op)
+{
+	char path[40];
+
+	(void)op;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", file);
+	fdinfo = open(path, O_RDONLY | O_CLOEXEC);
+	memset(text, 0, sizeof(text));
+	return fdinfo >= 0;
+}
+
+static void call_fdinfo(const struct op *op, struct outcome *out)
+{
+	(void)op;
+	out->ret = read(fdinfo, text, sizeof(text) - 1);
+	out->err = out->ret < 0 ? errno : 0;
+}
+
+static void end_fdinfo(const struct op *op, struct outcome *out)
+{
+	char *p = strstr(text, "pid:\t");
+
+	(void)op;
+	out->good = p && atoi(p + 5) == target.pid && strstr(p, "\nfaults:\t");
+	close(fdinfo);
+}
+
+static const struct door
+	info_door = { call_info, fits_info, begin_info, NULL },
+	attach_door = { call_attach, fits_new_file, begin_attach, end_attach },
+	open_door = { call_open, fits_new_file, NULL, end_open },
+	close_device_door = { call_close, fits_close, begin_close_device, NULL },
+	close_file_door = { call_close, fits_close, begin_close_file, NULL },
+	fdinfo_door = { call_fdinfo, fits_new_file, begin_fdinfo, end_fdinfo };
+
+/* --- The sweep --- */
+
+/* What must not change; see struct op. */
+static int next_fd;
+static long refcnt_before, pins_before;
+static unsigned char expected[REGION], found[REGION];
+
+/* Of all the pages pinned since the kernel began, how many still are. */
+static long pins(void)
+{
+	char unused[16];
+	int fd = open("/proc/sys/vm/stat_refresh", O_RDONLY | O_CLOEXEC);
+
+	/* Each CPU has some of the count until it is asked for them. */
+	(void)!read(fd, unused, sizeof(unused));
+	close(fd);
+	return proc_number("/proc/vmstat", "nr_foll_pin_acquired") -
+	       proc_number("/proc/vmstat", "nr_foll_pin_released");
+}
+
+static int refcnt_fd;
+
+static long refcnt(void)
+{
+	return get_number(refcnt_fd);
+}
+
+static int lowest_fd(void)
+{
+	int fd = dup(STDIN_FILENO);
+
+	close(fd);
+	return fd;
+}
+
+/* A ring gives back in a worker. */
+static bool is_as_before(const char **what)
+{
+	long end = now_ms() + PATIENCE_MS;
+
+	*what = "a file descriptor is left";
+	if (lowest_fd() != next_fd)
+		return false;
+	*what = "a reference to the module is left";
+	while (refcnt() != refcnt_before) {
+		if (now_ms() > end)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
+static const unsigned char *contents(enum state state, const unsigned char *bytes)
+{
+	return state == ABSENT ? zeros : bytes;
+}
+
+/* What moved is there, and nothing else has changed. */
+static bool bytes_are_right(const struct op *op, const struct outcome *out)
+{
+	const unsigned char *remote = contents(op->remote, old_bytes);
+	const unsigned char *local = contents(op->local, own_bytes);
+	/* With a page behind it. */
+	size_t at, n, span = HEAD + op->len + PAGE < REGION ? HEAD + op->len + PAGE : REGION;
+	struct iovec to = { found, span }, from = { (void *)REMOTE, span };
+	unsigned int i;
+
+	if (!op->len)
+		return true;
+	memcpy(expected, op->write ? remote : local, span);
+	for (i = 0; i < (out->told ? out->pieces : 1); i++) {
+		at = HEAD + i * SMALL;
+		n = out->told ? out->done[i] : out->moved;
+		if (n > span - at)
+			return false;
+		memcpy(expected + at, (op->write ? local : remote) + at, n);
+	}
+	if (!op->write)
+		return !memcmp((void *)LOCAL, expected, span);
+	/* Over another path. */
+	return process_vm_readv(target.pid, &to, 1, &from, 1, 0) == (ssize_t)span &&
+	       !memcmp(found, expected, span);
+}
+
+/* Return: the number of failures met, or -1 with *@trouble set. */
+static int one_call(const struct op *op, unsigned long n, struct outcome *out, unsigned int *met,
+		    const char **trouble)
+{
+	int count = 0;
+
+	*out = (struct outcome){ .good = true };
+	*met = 0;
+	*trouble = "nothing to begin with";
+	if (!make_region(LOCAL, op->local, own_bytes) || (op->door->begin && !op->door->begin(op)))
+		return -1;
+	if (n && !arm(n))
+		return -1;
+	op->door->call(op, out);
+	if (n)
+		count = disarm(met);
+	if (op->door->end)
+		op->door->end(op, out);
+	*trouble = "the injection";
+	if (count < 0)
+		return -1;
+	*trouble = "the answer";
+	if (!op->door->fits(op, out, *met))
+		return -1;
+	*trouble = "the bytes";
+	if (!bytes_are_right(op, out))
+		return -1;
+	if (!is_as_before(trouble))
+		return -1;
+	return count;
+}
+
+/* The next request is served in full; a target may be busy for a moment. */
+static bool is_served(const struct op *op, struct outcome *out, const char **trouble)
+{
+	long end = now_ms() + PATIENCE_MS;
+	unsigned int met;
+
+	for (;;) {
+		if (one_call(op, 0, out, &met, trouble) < 0)
+			return false;
+		*trouble = "a request without a failure";
+		if (is_whole(op, out))
+			return true;
+		if (!(op->flags & PVMREAD_NOWAIT) || now_ms() > end)
+			return false;
+		usleep(1000);
+	}
+}
+
+/* Another page of the tester's must not be met by the failure. */
+static bool begin_sweep(const struct op *op)
+{
+	/* RWF_NOWAIT is the call's, PVMREAD_PIDFD the request's. */
+	uint32_t flags = op->door == &preadv2_door ? 0 :
+			 op->flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT);
+
+	if (!start_target() || !reset_target(op->remote) || mlockall(MCL_CURRENT))
+		return false;
+	file = attach(dev, target.pid, PVMREAD_WRITE | flags, 0, 0);
+	look_at_times();
+	next_fd = lowest_fd();
+	refcnt_before = refcnt();
+	pins_before = pins();
+	return file >= 0 && refcnt_before > 0;
+}
+
+/* No page is pinned any more, and nobody has a reference to the target's memory. */
+static bool end_sweep(const char **what)
+{
+	long end = now_ms() + PATIENCE_MS;
+	bool good = true;
+	char c;
+
+	while (good && pins() != pins_before) {
+		*what = "a pin is left";
+		good = now_ms() < end;
+		usleep(1000);
+	}
+	stop_target();
+	while (good && (pread(file, &c, 1, START) >= 0 || errno != ESRCH)) {
+		*what = "the target's memory has not gone with it";
+		good = now_ms() < end;
+		usleep(1000);
+	}
+	close(file);
+	munlockall();
+	return good;
+}
+
+/**
+ * struct tally - what a sweep has met
+ * @failures: of each kind
+ * @full: requests that were answered in full all the same
+ * @part: in part
+ * @refused: not at all
+ */
+struct tally {
+	unsigned int failures[KINDS];
+	unsigned int full;
+	unsigned int part;
+	unsigned int refused;
+};
+
+static void count_in(struct tally *tally, const struct op *op, const struct outcome *out,
+		     unsigned int met)
+{
+	int i;
+
+	for (i = 0; i < KINDS; i++)
+		tally->failures[i] += !!(met & BIT(i));
+	if (!met)
+		return;
+	if (is_whole(op, out))
+		tally->full++;
+	else if (out->moved)
+		tally->part++;
+	else
+		tally->refused++;
+}
+
+/* Is there a kind of failure that there must be, and was not yet? */
+static bool is_blind(const struct op *op, const struct tally *tally)
+{
+	int i;
+
+	for (i = 0; i < KINDS; i++) {
+		if (only == KINDS ? tally->failures[i] < op->least[i] :
+				    only == (enum kind)i && op->least[i] && !tally->failures[i])
+			return true;
+	}
+	return false;
+}
+
+/* The first, the second, the third call fails ... until there are no more. */
+static void sweep_once(struct __test_metadata *_metadata, const struct op *op,
+		       struct tally *tally)
+{
+	const char *trouble = "";
+	struct outcome out;
+	unsigned long n;
+	unsigned int met;
+	int count;
+
+	for (n = first_n(); n < MOST; n = next_n(n)) {
+		if (op->write || op->remote != PRESENT)
+			ASSERT_TRUE(reset_target(op->remote));
+		count = one_call(op, n, &out, &met, &trouble);
+		ASSERT_LE(0, count) {
+			TH_LOG("%s, n = %lu, met %#x: %s", op->name, n, met, trouble);
+			TH_LOG("returned %ld errno %d moved %zu", out.ret, out.err, out.moved);
+			TH_LOG("error %u stop_addr %#llx completed %llu", out.rw.error,
+			       (unsigned long long)out.rw.stop_addr,
+			       (unsigned long long)out.batch.completed);
+		}
+		count_in(tally, op, &out, met);
+		ASSERT_TRUE(is_served(op, &out, &trouble)) {
+			TH_LOG("%s, after n = %lu: %s", op->name, n, trouble);
+			TH_LOG("returned %ld errno %d moved %zu", out.ret, out.err, out.moved);
+		}
+		if (!count)
+			return;
+	}
+	ASSERT_GT(MOST, n) {
+		TH_LOG("%s: no end", op->name);
+	}
+}
+
+static void sweep(struct __test_metadata *_metadata, const struct op *op)
+{
+	struct tally tally = { 0 };
+	const char *trouble = "";
+	struct outcome out;
+	int round;
+
+	ASSERT_TRUE(begin_sweep(op));
+	/* What is set up once, and not by each request. */
+	ASSERT_TRUE(is_served(op, &out, &trouble)) {
+		TH_LOG("%s: %s", op->name, trouble);
+	}
+	/*
+	 * At times an object needs a new page. Then all that follows has another
+	 * number than in the next run, and one of them may be missed.
+	 */
+	for (round = 0; round < ROUNDS && (!round || is_blind(op, &tally)); round++)
+		sweep_once(_metadata, op, &tally);
+	printf("# %s: %u objects, %u pages, %u copies; ", op->name, tally.failures[SLAB],
+	       tally.failures[PAGES], tally.failures[USERCOPY]);
+	printf("%u answered in full, %u in part, %u refused\n", tally.full, tally.part,
+	       tally.refused);
+	EXPECT_FALSE(is_blind(op, &tally));
+	ASSERT_TRUE(end_sweep(&trouble)) {
+		TH_LOG("%s: %s", op->name, trouble);
+	}
+}
+
+FIXTURE(fail) {
+};
+
+FIXTURE_VARIANT(fail) {
+	enum kind only;
+};
+
+FIXTURE_VARIANT_ADD(fail, one) {
+	.only = KINDS,
+};
+
+FIXTURE_VARIANT_ADD(fail, objects) {
+	.only = SLAB,
+};
+
+FIXTURE_VARIANT_ADD(fail, pages) {
+	.only = PAGES,
+};
+
+FIXTURE_VARIANT_ADD(fail, copies) {
+	.only = USERCOPY,
+};
+
+static bool is_set_up;
+
+FIXTURE_SETUP(fail)
+{
+	cpu_set_t first;
+	int i, fd;
+
+	if (access("/proc/self/fail-nth", R_OK))
+		SKIP(return, "not in this kernel: fault injection");
+	for (i = 0; i < KINDS; i++) {
+		fd = open_attribute(i, "times");
+		if (fd < 0 && errno == ENOENT)
+			SKIP(return, "not in this kernel: %s", attribute[i]);
+		close(fd);
+	}
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev) {
+		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
+	}
+	/* A huge page would be there whole after one touch, or be made any time. */
+	ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+	/* Target and tester take turns: on one CPU that is quicker by far. */
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(first), &first));
+	cached_fd = memfd_create("cached", MFD_CLOEXEC);
+	ASSERT_LE(0, cached_fd);
+	ASSERT_EQ((ssize_t)REGION, write(cached_fd, old_bytes, REGION));
+	ASSERT_TRUE(apply_settings(false));
+	is_set_up = true;
+	only = variant->only;
+	if (only != KINDS)
+		ASSERT_TRUE(set_attribute(only, "probability", 100));
+	nth_fd = open("/proc/self/fail-nth", O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, nth_fd);
+	refcnt_fd = open(REFCNT, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, refcnt_fd);
+	make_it_fail_fd = open("/proc/self/make-it-fail", O_WRONLY | O_CLOEXEC);
+	ASSERT_LE(0, make_it_fail_fd);
+	ASSERT_LE(0, proc_number("/proc/vmstat", "nr_foll_pin_acquired"));
+}
+
+FIXTURE_TEARDOWN(fail)
+{
+	if (target.pid > 0)
+		stop_target();
+	if (is_set_up)
+		EXPECT_TRUE(apply_settings(true));
+	/* It allocates as well: had it given up, it would see no leak. */
+	if (!access(KMEMLEAK, W_OK))
+		EXPECT_EQ(0, write_file(KMEMLEAK, "stack=on"));
+}
+
+static const struct op rest[] = {
+	{ "INFO", &info_door, false, 0,
+	  PRESENT, PRESENT, 0, 0, { 0, 0, 2 } },
+	{ "ATTACH", &attach_door, false, 0,
+	  PRESENT, PRESENT, 0, 0, { 3, 0, 1 } },
+	{ "ATTACH, PIDFD", &attach_door, false, PVMREAD_PIDFD,
+	  PRESENT, PRESENT, 0, 0, { 3, 0, 1 } },
+	{ "open", &open_door, false, 0,
+	  PRESENT, PRESENT, 0, 0, { 2, 0, 0 } },
+	{ "close of the device", &close_device_door, false, 0,
+	  PRESENT, PRESENT, 0, 0, { 0, 0, 0 } },
+	{ "close of a target file", &close_file_door, false, 0,
+	  PRESENT, PRESENT, 0, 0, { 0, 0, 0 } },
+	{ "fdinfo", &fdinfo_door, false, 0,
+	  PRESENT, PRESENT, 0, 0, { 1, 0, 1 } },
+};
+
+static const struct op vectors[] = {
+	{ "READV, small", &rw_door, false, 0,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 2 } },
+	{ "READV, large", &rw_door, false, 0,
+	  PRESENT, PRESENT, LARGE, MANY, { 3, 0, MANY } },
+	{ "READV, small, absent", &rw_door, false, 0,
+	  ABSENT, PRESENT, SMALL, 1, { 0, 1, 2 } },
+	{ "READV, large, absent", &rw_door, false, 0,
+	  ABSENT, PRESENT, LARGE, MANY, { 3, 1, MANY } },
+	{ "READV, cached", &rw_door, false, 0,
+	  CACHED, PRESENT, MEDIUM, MANY, { 2, 1, MANY } },
+	{ "READV, into absent memory", &rw_door, false, 0,
+	  PRESENT, ABSENT, MEDIUM, MANY, { 3, 3, MANY } },
+	{ "READV, PIDFD", &rw_door, false, PVMREAD_PIDFD,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 2 } },
+	{ "READV, NOWAIT", &rw_door, false, PVMREAD_NOWAIT,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 2 } },
+	{ "READV, NOWAIT, absent", &rw_door, false, PVMREAD_NOWAIT,
+	  ABSENT, PRESENT, MEDIUM, MANY, { 2, 1, MANY } },
+	{ "READV, NOWAIT, cached", &rw_door, false, PVMREAD_NOWAIT,
+	  CACHED, PRESENT, MEDIUM, MANY, { 2, 1, MANY } },
+	{ "READV, RESIDENT", &rw_door, false, PVMREAD_RESIDENT,
+	  PRESENT, PRESENT, LARGE, MANY, { 3, 0, MANY } },
+	{ "READV, NOWAIT, RESIDENT", &rw_door, false, PVMREAD_NOWAIT | PVMREAD_RESIDENT,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 2 } },
+	{ "WRITEV, small", &rw_door, true, 0,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 2 } },
+	{ "WRITEV, large", &rw_door, true, 0,
+	  PRESENT, PRESENT, LARGE, MANY, { 3, 0, MANY } },
+	{ "WRITEV, small, absent", &rw_door, true, 0,
+	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 2 } },
+	{ "WRITEV, large, absent", &rw_door, true, 0,
+	  ABSENT, PRESENT, LARGE, MANY, { 4, 17, MANY } },
+	{ "WRITEV, cached", &rw_door, true, 0,
+	  CACHED, PRESENT, MEDIUM, MANY, { 3, 3, MANY } },
+	{ "WRITEV, from absent memory", &rw_door, true, 0,
+	  PRESENT, ABSENT, MEDIUM, MANY, { 2, 1, MANY } },
+	{ "WRITEV, PIDFD", &rw_door, true, PVMREAD_PIDFD,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 2 } },
+	{ "WRITEV, NOWAIT", &rw_door, true, PVMREAD_NOWAIT,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 2 } },
+	{ "WRITEV, NOWAIT, absent", &rw_door, true, PVMREAD_NOWAIT,
+	  ABSENT, PRESENT, MEDIUM, MANY, { 3, 3, MANY } },
+	{ "WRITEV, NOWAIT, cached", &rw_door, true, PVMREAD_NOWAIT,
+	  CACHED, PRESENT, MEDIUM, MANY, { 3, 3, MANY } },
+	{ "WRITEV, RESIDENT", &rw_door, true, PVMREAD_RESIDENT,
+	  PRESENT, PRESENT, LARGE, MANY, { 3, 0, MANY } },
+	{ "WRITEV, NOWAIT, RESIDENT", &rw_door, true, PVMREAD_NOWAIT | PVMREAD_RESIDENT,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 2 } },
+};
+
+static const struct op files[] = {
+	{ "pread, small", &pread_door, false, 0,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
+	{ "pread, large", &pread_door, false, 0,
+	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 1 } },
+	{ "pread, small, absent", &pread_door, false, 0,
+	  ABSENT, PRESENT, SMALL, 1, { 0, 1, 1 } },
+	{ "pread, absent", &pread_door, false, 0,
+	  ABSENT, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
+	{ "pread, cached", &pread_door, false, 0,
+	  CACHED, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
+	{ "pread, into absent memory", &pread_door, false, 0,
+	  PRESENT, ABSENT, MEDIUM, 1, { 1, 3, 1 } },
+	{ "pread, attached NOWAIT, absent", &pread_door, false, PVMREAD_NOWAIT,
+	  ABSENT, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
+	{ "pread, attached RESIDENT", &pread_door, false, PVMREAD_RESIDENT,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
+	{ "read", &read_door, false, 0,
+	  ABSENT, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
+	{ "readv", &readv_door, false, 0,
+	  ABSENT, PRESENT, MEDIUM, MANY, { 1, 1, MANY } },
+	{ "preadv2, RWF_NOWAIT", &preadv2_door, false, PVMREAD_NOWAIT,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
+	{ "preadv2, RWF_NOWAIT, absent", &preadv2_door, false, PVMREAD_NOWAIT,
+	  ABSENT, PRESENT, MEDIUM, MANY, { 1, 1, MANY } },
+	{ "preadv2, RWF_NOWAIT, cached", &preadv2_door, false, PVMREAD_NOWAIT,
+	  CACHED, PRESENT, MEDIUM, MANY, { 1, 1, MANY } },
+	{ "pwrite, small", &pread_door, true, 0,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
+	{ "pwrite, large", &pread_door, true, 0,
+	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 1 } },
+	{ "pwrite, small, absent", &pread_door, true, 0,
+	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 1 } },
+	{ "pwrite, absent", &pread_door, true, 0,
+	  ABSENT, PRESENT, MEDIUM, 1, { 1, 3, 1 } },
+	{ "pwrite, cached", &pread_door, true, 0,
+	  CACHED, PRESENT, MEDIUM, 1, { 1, 3, 1 } },
+	{ "pwrite, from absent memory", &pread_door, true, 0,
+	  PRESENT, ABSENT, MEDIUM, 1, { 0, 1, 1 } },
+	{ "pwrite, attached NOWAIT, absent", &pread_door, true, PVMREAD_NOWAIT,
+	  ABSENT, PRESENT, MEDIUM, 1, { 1, 3, 1 } },
+	{ "pwrite, attached RESIDENT", &pread_door, true, PVMREAD_RESIDENT,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
+	{ "write", &read_door, true, 0,
+	  ABSENT, PRESENT, MEDIUM, 1, { 1, 3, 1 } },
+	{ "writev", &readv_door, true, 0,
+	  ABSENT, PRESENT, MEDIUM, MANY, { 2, 3, MANY } },
+	{ "pwritev2, RWF_NOWAIT", &preadv2_door, true, PVMREAD_NOWAIT,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
+	{ "pwritev2, RWF_NOWAIT, absent", &preadv2_door, true, PVMREAD_NOWAIT,
+	  ABSENT, PRESENT, MEDIUM, MANY, { 2, 3, MANY } },
+	{ "pwritev2, RWF_NOWAIT, cached", &preadv2_door, true, PVMREAD_NOWAIT,
+	  CACHED, PRESENT, MEDIUM, MANY, { 2, 3, MANY } },
+};
+
+static const struct op batches[] = {
+	{ "BATCH", &batch_door, false, 0,
+	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
+	{ "BATCH, absent", &batch_door, false, 0,
+	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
+	{ "BATCH, cached", &batch_door, false, 0,
+	  CACHED, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
+	{ "BATCH, STOP", &stop_door, false, 0,
+	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
+	{ "BATCH, STOP, absent", &stop_door, false, 0,
+	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
+	{ "BATCH, NOWAIT, absent", &batch_door, false, PVMREAD_NOWAIT,
+	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
+	{ "BATCH, RESIDENT", &batch_door, false, PVMREAD_RESIDENT,
+	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
+	{ "BATCH, one segment, into absent memory", &batch_door, false, 0,
+	  PRESENT, ABSENT, MEDIUM, 1, { 1, 3, 3 } },
+	{ "BATCH, written", &batch_door, true, 0,
+	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
+	{ "BATCH, written, absent", &batch_door, true, 0,
+	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 1, 3, 4 } },
+	{ "BATCH, written, cached", &batch_door, true, 0,
+	  CACHED, PRESENT, MEDIUM, SEGMENTS, { 1, 3, 4 } },
+	{ "BATCH, written, STOP", &stop_door, true, 0,
+	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
+	{ "BATCH, written, STOP, absent", &stop_door, true, 0,
+	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 1, 3, 4 } },
+	{ "BATCH, written, NOWAIT, absent", &batch_door, true, PVMREAD_NOWAIT,
+	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 1, 3, 4 } },
+	{ "BATCH, written, RESIDENT", &batch_door, true, PVMREAD_RESIDENT,
+	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
+	{ "BATCH, written, one segment, from absent memory", &batch_door, true, 0,
+	  PRESENT, ABSENT, MEDIUM, 1, { 0, 1, 3 } },
+	{ "BATCH, STRING", &string_door, false, 0,
+	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, SEGMENTS } },
+	{ "BATCH, STRING, absent", &string_door, false, 0,
+	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, SEGMENTS } },
+	{ "BATCH, STRING, cached", &string_door, false, 0,
+	  CACHED, PRESENT, MEDIUM, SEGMENTS, { 0, 1, SEGMENTS } },
+};
+
+static const struct op splices[] = {
+	{ "splice from it", &splice_door, false, 0,
+	  PRESENT, PRESENT, PAGE, 1, { 1, 1, 0 } },
+	{ "splice from it, absent", &splice_door, false, 0,
+	  ABSENT, PRESENT, PAGE, 1, { 1, 2, 0 } },
+	{ "splice to it", &splice_door, true, 0,
+	  PRESENT, PRESENT, PIPEFUL, 1, { 1, 0, 0 } },
+	{ "splice to it, absent", &splice_door, true, 0,
+	  ABSENT, PRESENT, PIPEFUL, 1, { 2, 9, 0 } },
+	{ "sendfile from it", &sendfile_door, false, 0,
+	  PRESENT, PRESENT, PIPEFUL, 1, { 1, 8, 0 } },
+	{ "sendfile from it, absent", &sendfile_door, false, 0,
+	  ABSENT, PRESENT, PIPEFUL, 1, { 1, 9, 0 } },
+};
+
+static const struct op rings[] = {
+	{ "io_uring, READ", &ring_door, false, 0,
+	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 1 } },
+	{ "io_uring, READ, absent", &ring_door, false, 0,
+	  ABSENT, PRESENT, SMALL, 1, { 0, 1, 1 } },
+	{ "io_uring, WRITE", &ring_door, true, 0,
+	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 1 } },
+	{ "io_uring, WRITE, absent", &ring_door, true, 0,
+	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 1 } },
+	{ "io_uring, READ_FIXED", &fixed_door, false, 0,
+	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 0 } },
+	{ "io_uring, READ_FIXED, absent", &fixed_door, false, 0,
+	  ABSENT, PRESENT, SMALL, 1, { 0, 1, 0 } },
+	{ "io_uring, WRITE_FIXED", &fixed_door, true, 0,
+	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 0 } },
+	{ "io_uring, WRITE_FIXED, absent", &fixed_door, true, 0,
+	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 0 } },
+};
+
+static bool is_user_mode_linux(void)
+{
+	char line[80];
+	bool found = false;
+	FILE *f = fopen("/proc/cpuinfo", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		found |= !!strstr(line, "User Mode Linux");
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static void sweep_all(struct __test_metadata *_metadata, const struct op *op, size_t count)
+{
+	/* Its copies fall over page tables that could not be had. */
+	bool no_local_faults = is_user_mode_linux();
+
+	for (; count; count--, op++) {
+		if (no_local_faults && op->local == ABSENT)
+			printf("# %s: not on User mode Linux\n", op->name);
+		else
+			sweep(_metadata, op);
+	}
+}
+
+TEST_F_TIMEOUT(fail, what_moves_no_bytes_answers_as_documented, 1200)
+{
+	sweep_all(_metadata, rest, ARRAY_SIZE(rest));
+}
+
+TEST_F_TIMEOUT(fail, readv_and_writev_answer_as_documented, 1200)
+{
+	sweep_all(_metadata, vectors, ARRAY_SIZE(vectors));
+}
+
+TEST_F_TIMEOUT(fail, target_files_answer_as_documented, 1200)
+{
+	sweep_all(_metadata, files, ARRAY_SIZE(files));
+}
+
+TEST_F_TIMEOUT(fail, batch_answers_as_documented, 1200)
+{
+	sweep_all(_metadata, batches, ARRAY_SIZE(batches));
+}
+
+TEST_F_TIMEOUT(fail, splice_and_sendfile_answer_as_documented, 1200)
+{
+	sweep_all(_metadata, splices, ARRAY_SIZE(splices));
+}
+
+TEST_F_TIMEOUT(fail, io_uring_answers_as_documented, 1200)
+{
+	struct io_uring_params p = { 0 };
+	int fd = syscall(SYS_io_uring_setup, 1, &p);
+
+	if (fd < 0)
+		SKIP(return, "not in this kernel: io_uring: %s", strerror(errno));
+	close(fd);
+	sweep_all(_metadata, rings, ARRAY_SIZE(rings));
+}
+
+/* --- Signals --- */
+
+/*
+ * Where a call waits: for a page of the target's that nobody serves yet, for one
+ * of the caller's own, or for the target's execve(2). The third is made with a
+ * file system of the test's own: execve(2) closes a file on it, and the server
+ * does not answer.
+ */
+enum place { TARGETS_PAGE, CALLERS_PAGE, EXECVE };
+
+enum way { BY_READV, BY_PREAD, BY_BATCH, BY_ATTACH, WAYS };
+
+static const char * const way_name[] = { "READV", "pread", "BATCH", "ATTACH" };
+
+/**
+ * struct board - what tester, caller, target and server tell each other
+ * @uffd: the caller's userfaultfd, a number in its own file table
+ * @done: the call is over
+ * @signals: how many signals the caller has handled
+ * @ret: what it returned
+ * @err: its errno
+ * @reason: why it moved nothing
+ * @right: all bytes are there
+ * @held: the server has a request that it does not answer
+ * @answer: but now it shall
+ */
+struct board {
+	int uffd;
+	int done;
+	int signals;
+	long ret;
+	int err;
+	unsigned int reason;
+	bool right;
+	int held;
+	int answer;
+};
+
+static struct board *board;
+/* In each image of this program the same. */
+static const char witness[] = "the same before and after execve(2)";
+
+static int get(int *flag)
+{
+	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+static void set(int *flag, int value)
+{
+	__atomic_store_n(flag, value, __ATOMIC_RELEASE);
+}
+
+static bool wait_for(int *flag)
+{
+	long end = now_ms() + PATIENCE_MS;
+
+	while (!get(flag) && now_ms() < end)
+		usleep(1000);
+	return get(flag);
+}
+
+static void count_signal(int sig)
+{
+	(void)sig;
+	board->signals++;
+}
+
+/* Return: a userfaultfd for the page at @at, or -1. */
+static int leave_to_tester(uintptr_t at)
+{
+	struct uffdio_register reg = {
+		.range = { .start = at, .len = PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = open_uffd();
+
+	if (fd >= 0 && !ioctl(fd, UFFDIO_REGISTER, &reg))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* The system call in question: @len bytes at @from of the target's to LOCAL. */
+static void call_by(enum way way, pid_t pid, int fd, uintptr_t from, size_t len)
+{
+	struct iovec local = { (void *)LOCAL, len }, remote = { (void *)from, len };
+	struct request req = { pid, false, &local, 1, &remote, 1 };
+	struct pvmread_segment seg = { .remote = from, .local = LOCAL, .length = len };
+	struct pvmread_batch arg = {
+		.size = sizeof(arg),
+		.segments = (uintptr_t)&seg,
+		.count = 1,
+	};
+	struct pvmread_rw answer = { 0 };
+	long ret;
+
+	switch (way) {
+	case BY_READV:
+		ret = send_ioctl(dev, &req, &answer);
+		break;
+	case BY_PREAD:
+		ret = pread(fd, (void *)LOCAL, len, from);
+		break;
+	case BY_BATCH:
+		ret = ioctl(fd, PVMREAD_IOC_BATCH, &arg) ? -1 : (long)seg.done;
+		break;
+	default:
+		ret = attach(dev, pid, 0, 0, 0);
+		break;
+	}
+	board->err = ret < 0 ? errno : 0;
+	board->ret = ret;
+	board->reason = answer.error;
+	set(&board->done, 1);
+}
+
+static __attribute__((noreturn)) void be_caller(enum place place, enum way way, pid_t pid)
+{
+	const void *bytes = place == EXECVE ? (const void *)witness : old_bytes;
+	uintptr_t from = place == EXECVE ? (uintptr_t)witness : REMOTE;
+	size_t len = place == EXECVE ? sizeof(witness) : PAGE;
+	struct sigaction action = { .sa_handler = count_signal };
+	int fd = -1;
+
+	die_with_parent();
+	sigaction(SIGUSR1, &action, NULL);
+	action.sa_flags = SA_RESTART;
+	sigaction(SIGUSR2, &action, NULL);
+	if (place != EXECVE)
+		fd = attach(dev, pid, 0, 0, 0);
+	made = NOTHING;
+	if (!make_region(LOCAL, place == CALLERS_PAGE ? ABSENT : PRESENT, own_bytes))
+		_exit(1);
+	if (place == CALLERS_PAGE) {
+		board->uffd = leave_to_tester(LOCAL);
+		if (board->uffd < 0)
+			_exit(1);
+	}
+	if (write(target.out, "r", 1) != 1)
+		_exit(1);
+	call_by(way, pid, fd, from, len);
+	board->right = !memcmp((void *)LOCAL, bytes, len);
+	_exit(0);
+}
+
+/* The file has no name but that of its file system, which is all that it is. */
+static __attribute__((noreturn)) void be_server(int fd)
+{
+	static union {
+		struct fuse_in_header head;
+		char space[2 * FUSE_MIN_READ_BUFFER];
+	} in;
+	struct {
+		struct fuse_out_header head;
+		union {
+			struct fuse_init_out init;
+			struct fuse_open_out open;
+			struct fuse_attr_out attr;
+		};
+	} out;
+
+	die_with_parent();
+	while (read(fd, &in, sizeof(in)) > 0 || errno == EINTR || errno == ENOENT) {
+		memset(&out, 0, sizeof(out));
+		out.head.len = sizeof(out.head);
+		out.head.unique = in.head.unique;
+		switch (in.head.opcode) {
+		case FUSE_INIT:
+			out.init.major = FUSE_KERNEL_VERSION;
+			out.init.minor = 31;
+			out.init.max_write = PAGE;
+			out.head.len += sizeof(out.init);
+			break;
+		case FUSE_OPEN:
+			out.head.len += sizeof(out.open);
+			break;
+		case FUSE_GETATTR:
+			out.attr.attr.ino = in.head.nodeid;
+			out.attr.attr.mode = S_IFREG | 0600;
+			out.attr.attr.nlink = 1;
+			out.head.len += sizeof(out.attr);
+			break;
+		case FUSE_FLUSH:
+			set(&board->held, 1);
+			while (!get(&board->answer))
+				usleep(1000);
+			set(&board->held, 0);
+			break;
+		case FUSE_RELEASE:
+			break;
+		default:
+			out.head.error = -ENOSYS;
+			break;
+		}
+		if (in.head.opcode != FUSE_FORGET)
+			(void)!write(fd, &out, out.head.len);
+	}
+	_exit(0);
+}
+
+static char path[40];
+
+static __attribute__((noreturn)) void be_target_that_execs(void)
+{
+	die_with_parent();
+	if (open(path, O_RDONLY | O_CLOEXEC) >= 0)
+		execl("/proc/self/exe", "fail", "--image", NULL);
+	_exit(1);
+}
+
+/**
+ * struct wait - a call that waits, and what it waits for
+ * @place: where it is
+ * @caller: who made it
+ * @execs: the target, if it is in execve(2)
+ * @server: the server of the file system, for all of a test
+ * @uffd: the userfaultfd that has the page
+ * @waits: it does wait
+ */
+struct wait {
+	enum place place;
+	pid_t caller;
+	pid_t execs;
+	pid_t server;
+	int uffd;
+	bool waits;
+};
+
+FIXTURE(signals) {
+	struct wait wait;
+};
+
+FIXTURE_VARIANT(signals) {
+	enum place place;
+};
+
+FIXTURE_VARIANT_ADD(signals, targets_page) {
+	.place = TARGETS_PAGE,
+};
+
+FIXTURE_VARIANT_ADD(signals, callers_page) {
+	.place = CALLERS_PAGE,
+};
+
+FIXTURE_VARIANT_ADD(signals, execve) {
+	.place = EXECVE,
+};
+
+static int told[2];
+
+/* Return: true once @pid waits and cannot be interrupted, false if it need not. */
+static bool is_waiting(pid_t pid)
+{
+	char name[40], line[300] = "", *p;
+	long end = now_ms() + PATIENCE_MS;
+	int fd;
+
+	snprintf(name, sizeof(name), "/proc/%d/stat", pid);
+	do {
+		fd = open(name, O_RDONLY | O_CLOEXEC);
+		(void)!read(fd, line, sizeof(line) - 1);
+		close(fd);
+		p = strrchr(line, ')');
+		if (p && p[1] && p[2] == 'D')
+			return true;
+		usleep(1000);
+	} while (!get(&board->done) && now_ms() < end);
+	return false;
+}
+
+static bool is_asked_for_a_page(int uffd)
+{
+	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
+	struct uffd_msg msg;
+
+	return poll(&pfd, 1, PATIENCE_MS) == 1 && read(uffd, &msg, sizeof(msg)) == sizeof(msg) &&
+	       msg.event == UFFD_EVENT_PAGEFAULT;
+}
+
+/*
+ * Until a call waits, and will wait until let_go(). Not in every kernel execve(2)
+ * keeps others waiting while it closes files: so see wait->waits.
+ */
+static void have_wait(struct __test_metadata *_metadata, struct wait *wait, enum way way)
+{
+	struct pollfd pfd = { .fd = told[0], .events = POLLIN };
+	pid_t pid = getpid();
+	int pidfd;
+	char c;
+
+	memset(board, 0, sizeof(*board));
+	ASSERT_TRUE(make_region(REMOTE, wait->place == TARGETS_PAGE ? ABSENT : PRESENT, old_bytes));
+	if (wait->place == TARGETS_PAGE) {
+		wait->uffd = leave_to_tester(REMOTE);
+		ASSERT_LE(0, wait->uffd);
+	} else if (wait->place == EXECVE) {
+		wait->execs = fork();
+		if (!wait->execs)
+			be_target_that_execs();
+		pid = wait->execs;
+		ASSERT_TRUE(wait_for(&board->held));
+	}
+	wait->caller = fork();
+	if (!wait->caller)
+		be_caller(wait->place, way, pid);
+	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
+	ASSERT_EQ(1, read(told[0], &c, 1));
+	if (wait->place == CALLERS_PAGE) {
+		pidfd = open_pidfd(wait->caller);
+		wait->uffd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
+		ASSERT_LE(0, wait->uffd);
+		close(pidfd);
+	}
+	wait->waits = wait->place == EXECVE ? is_waiting(wait->caller) :
+					      is_asked_for_a_page(wait->uffd);
+}
+
+static void let_go(struct __test_metadata *_metadata, struct wait *wait)
+{
+	struct uffdio_copy copy = {
+		.dst = wait->place == TARGETS_PAGE ? REMOTE : LOCAL,
+		/* The call itself writes over what is there. */
+		.src = (uintptr_t)(wait->place == TARGETS_PAGE ? old_bytes : own_bytes),
+		.len = PAGE,
+	};
+
+	set(&board->answer, 1);
+	if (wait->place != EXECVE)
+		ASSERT_EQ(0, ioctl(wait->uffd, UFFDIO_COPY, &copy));
+}
+
+static void end_wait(struct __test_metadata *_metadata, struct wait *wait)
+{
+	int status;
+
+	close(wait->uffd);
+	wait->uffd = -1;
+	if (wait->place == EXECVE) {
+		set(&board->answer, 1);
+		kill(wait->execs, SIGKILL);
+		ASSERT_LE(0, reap_in(wait->execs, PATIENCE_MS, &status));
+		wait->execs = 0;
+	}
+	wait->caller = 0;
+	EXPECT_EQ(pins_before, pins());
+}
+
+FIXTURE_SETUP(signals)
+{
+	char options[80];
+	int fd, status;
+
+	self->wait.uffd = -1;
+	self->wait.place = variant->place;
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		     -1, 0);
+	ASSERT_NE(MAP_FAILED, board);
+	ASSERT_EQ(0, pipe2(told, O_CLOEXEC));
+	target.out = told[1];
+	if (variant->place != EXECVE) {
+		fd = open_uffd();
+		if (fd < 0)
+			SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
+		close(fd);
+	} else {
+		fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
+		/* A mount that nobody else sees, and that goes with this process. */
+		ASSERT_EQ(0, unshare(CLONE_NEWNS));
+		ASSERT_EQ(0, mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
+		snprintf(path, sizeof(path), "/tmp/pvmread-fail.XXXXXX");
+		close(mkstemp(path));
+		snprintf(options, sizeof(options),
+			 "fd=%d,rootmode=100600,user_id=0,group_id=0", fd);
+		ASSERT_EQ(0, mount("fail", path, "fuse", 0, options));
+		self->wait.server = fork();
+		if (!self->wait.server)
+			be_server(fd);
+		close(fd);
+	}
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev) {
+		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
+	}
+	pins_before = pins();
+	if (variant->place == EXECVE) {
+		have_wait(_metadata, &self->wait, BY_READV);
+		kill(self->wait.caller, SIGKILL);
+		ASSERT_LE(0, reap_in(self->wait.caller, PATIENCE_MS, &status));
+		end_wait(_metadata, &self->wait);
+		if (!self->wait.waits)
+			SKIP(return, "not in this kernel: an execve(2) that is waited for here");
+	}
+}
+
+FIXTURE_TEARDOWN(signals)
+{
+	int status;
+
+	if (self->wait.caller > 0)
+		kill(self->wait.caller, SIGKILL);
+	if (self->wait.execs > 0)
+		kill(self->wait.execs, SIGKILL);
+	if (self->wait.server > 0) {
+		/* What waits for an answer ends with it. */
+		kill(self->wait.server, SIGKILL);
+		reap_in(self->wait.server, PATIENCE_MS, &status);
+		umount2(path, MNT_DETACH);
+	}
+	if (path[0])
+		unlink(path);
+}
+
+/* The call has come to its end, as if nothing had been. */
+static void expect_served(struct __test_metadata *_metadata, struct wait *wait,
+			  enum way way)
+{
+	int status = -1;
+
+	ASSERT_LE(0, reap_in(wait->caller, PATIENCE_MS, &status));
+	EXPECT_EQ(0, status);
+	ASSERT_EQ(1, get(&board->done));
+	if (wait->place == EXECVE && way == BY_READV && board->ret < 0) {
+		/* A moment later the new image would have been there. */
+		EXPECT_EQ(EFAULT, board->err);
+		EXPECT_EQ(EIO, board->reason);
+	} else if (way == BY_ATTACH) {
+		EXPECT_LE(0, board->ret);
+	} else {
+		EXPECT_EQ(wait->place == EXECVE ? (long)sizeof(witness) : (long)PAGE, board->ret);
+		EXPECT_TRUE(board->right);
+	}
+}
+
+static bool goes(enum place place, enum way way)
+{
+	return place == EXECVE ? way == BY_READV || way == BY_ATTACH : way != BY_ATTACH;
+}
+
+/* None was served before its time, nor given up. */
+static void expect_unmoved(struct __test_metadata *_metadata, enum way way)
+{
+	usleep(100000);
+	EXPECT_EQ(0, get(&board->done)) {
+		TH_LOG("%s: %ld, %s", way_name[way], board->ret, strerror(board->err));
+	}
+	EXPECT_EQ(0, board->signals);
+}
+
+TEST_F(signals, that_are_handled_do_not_end_a_wait)
+{
+	const int sigs[] = { SIGUSR1, SIGUSR2 };	/* the second with SA_RESTART */
+	enum way way;
+	size_t i;
+
+	for (way = 0; way < WAYS; way++) {
+		for (i = 0; goes(variant->place, way) && i < ARRAY_SIZE(sigs); i++) {
+			have_wait(_metadata, &self->wait, way);
+			ASSERT_TRUE(self->wait.waits);
+			ASSERT_EQ(0, kill(self->wait.caller, sigs[i]));
+			expect_unmoved(_metadata, way);
+			let_go(_metadata, &self->wait);
+			expect_served(_metadata, &self->wait, way);
+			EXPECT_EQ(1, board->signals);
+			end_wait(_metadata, &self->wait);
+		}
+	}
+}
+
+TEST_F(signals, that_stop_the_caller_do_not_end_a_wait)
+{
+	bool served_first;
+	enum way way;
+	int i;
+
+	for (way = 0; way < WAYS; way++) {
+		for (i = 0; goes(variant->place, way) && i < 2; i++) {
+			served_first = i;
+			have_wait(_metadata, &self->wait, way);
+			ASSERT_TRUE(self->wait.waits);
+			ASSERT_EQ(0, kill(self->wait.caller, SIGSTOP));
+			expect_unmoved(_metadata, way);
+			if (served_first)
+				let_go(_metadata, &self->wait);
+			ASSERT_EQ(0, kill(self->wait.caller, SIGCONT));
+			if (!served_first) {
+				expect_unmoved(_metadata, way);
+				let_go(_metadata, &self->wait);
+			}
+			expect_served(_metadata, &self->wait, way);
+			end_wait(_metadata, &self->wait);
+		}
+	}
+}
+
+TEST_F(signals, that_kill_the_caller_end_a_wait)
+{
+	enum way way;
+	int status;
+	long ms;
+
+	for (way = 0; way < WAYS; way++) {
+		if (!goes(variant->place, way))
+			continue;
+		have_wait(_metadata, &self->wait, way);
+		ASSERT_TRUE(self->wait.waits);
+		ASSERT_EQ(0, kill(self->wait.caller, SIGKILL));
+		ms = reap_in(self->wait.caller, LEAVE_MS, &status);
+		ASSERT_LE(0, ms) {
+			TH_LOG("%s: still there after %d ms", way_name[way], LEAVE_MS);
+		}
+		EXPECT_TRUE(WIFSIGNALED(status));
+		EXPECT_EQ(0, get(&board->done));
+		printf("# %s: left after %ld ms\n", way_name[way], ms);
+		end_wait(_metadata, &self->wait);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && !strcmp(argv[1], "--image")) {
+		die_with_parent();
+		for (;;)
+			pause();
+	}
+	return test_harness_run(argc, argv);
+}
