@@ -1,0 +1,1169 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fuzz: cases made at random, and changed at random where that reached code which
+ * no case had reached before.
+ *
+ * fuzz_case.h says what a case is, fuzz_memory.h which memory it meets, and
+ * fuzz_model.h what must come of it. Here they are made and chosen. Cases that
+ * reached something new are the corpus, of which most new ones are made: new
+ * are two places of the module's code one behind the other (KCOV), or an answer
+ * of an operation. Without KCOV there are the answers alone.
+ *
+ * A failure is made as small as it gets while it still fails, and printed as a
+ * line for fuzz_cases.h. A case on which the kernel reports something is
+ * printed, too. One that the kernel does not survive is found by running the
+ * same again with TRACE.
+ *
+ * Environment:
+ *   CASES=n    how many cases to run (20,000)
+ *   SECONDS=n  how long at most
+ *   SEED=n     what to make them from, 32 bits (a new one every time)
+ *   TRACE=n    print each case from the n-th on before it is run
+ *   FRESH=1    do not begin with the cases of fuzz_cases.h
+ *   KEEP=1     print the corpus and what was covered at the end
+ *
+ * Cases of an earlier run are taken from the file /corpus.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/kcov.h>
+#include <sys/random.h>
+
+#include <kselftest_harness.h>
+
+#include "fuzz_model.h"
+
+#define MAX_CORPUS	3000U
+/* So many in a row are made of one: its windows need not be made anew. */
+#define LITTER		32U
+#define KCOV_PATH	"/sys/kernel/debug/kcov"
+#define COVER_LEN	65536UL
+#define EDGES		65536U
+#define OUTCOMES	131072U
+#define MAX_PCS		8192U
+#define PIN_CHECK	1024U
+
+static __printf(1, 2) void say(const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("# ");
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+	fflush(stdout);
+}
+
+static const char * const kept_cases[] = {
+#include "fuzz_cases.h"
+};
+
+/* --- Random numbers --- */
+
+static uint64_t rng_state;
+
+static uint64_t rnd(void)
+{
+	rng_state += 0x9e3779b97f4a7c15ULL;
+	return mix(rng_state);
+}
+
+static uint64_t below(uint64_t n)
+{
+	return rnd() % n;
+}
+
+static bool one_in(unsigned int n)
+{
+	return !below(n);
+}
+
+/* --- What a case can be made of --- */
+
+static uint64_t random_length(void)
+{
+	static const uint64_t odd[] = {
+		0, 1, 7, 8, 9, 63, 64, 65, 127, 128, 129, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE,
+		15 * PAGE, 16 * PAGE, 17 * PAGE, 255 * PAGE, 256 * PAGE, 257 * PAGE,
+		BIG_PAGES * PAGE, BIG_PAGES * PAGE + 1, MAX_RW_COUNT - 1, MAX_RW_COUNT,
+		MAX_RW_COUNT + 1, 1ULL << 31, 1ULL << 32, (1ULL << 32) + 1, HALF - 1, HALF,
+		UINT64_MAX,
+	};
+
+	switch (below(8)) {
+	case 0:
+		return odd[below(ARRAY_SIZE(odd))];
+	case 1:
+		return below(WINDOW * PAGE);
+	case 2:
+	case 3:
+		return below(3 * PAGE);
+	case 4:
+		return odd[below(14)];
+	default:
+		return 1 + below(200);
+	}
+}
+
+static struct value random_address(enum base near)
+{
+	uint64_t pages = near == OWN_BIG || near == TARGET_BIG ? BIG_PAGES : WINDOW;
+	static const int64_t odd[] = { 0, 1, -1, 8, -8, 64, -64, 100, 2048, -7 };
+	struct value v = { near, 0 };
+
+	switch (below(24)) {
+	case 0:
+		return (struct value){ TOP, odd[below(ARRAY_SIZE(odd))] };
+	case 1:
+		return (struct value){ KERNEL, odd[below(ARRAY_SIZE(odd))] };
+	case 2:
+		return (struct value){ ABSOLUTE, odd[below(ARRAY_SIZE(odd))] };
+	case 3:
+		return (struct value){ ABSOLUTE, HALF + odd[below(ARRAY_SIZE(odd))] };
+	}
+	v.off = below(pages + 1) * PAGE;
+	if (one_in(3))
+		v.off += below(PAGE);
+	else
+		v.off += odd[below(ARRAY_SIZE(odd))];
+	return v;
+}
+
+static enum base random_base(bool remote, uint64_t who)
+{
+	if (remote && who != SELF)
+		return one_in(40) ? TARGET_BIG : one_in(30) ? OWN : TARGET;
+	return one_in(40) ? OWN_BIG : OWN;
+}
+
+static struct element random_element(bool remote, uint64_t who)
+{
+	struct element e = {
+		.addr = random_address(random_base(remote, who)),
+		.len = { ABSOLUTE, random_length() },
+	};
+
+	/* Up to the end of a page, or nearly. */
+	if (one_in(4))
+		e.len.off = PAGE * below(3) + PAGE - e.addr.off % PAGE + below(3) - 1;
+	if (one_in(64))
+		e.len = (struct value){ one_in(2) ? REST : TURN, below(3) - 1 };
+	return e;
+}
+
+static uint64_t random_count(void)
+{
+	static const uint64_t odd[] = {
+		0, 1, 2, 7, 8, 9, 12, 13, 16, 17, 24, 25, 40, 1ULL << 32, (1ULL << 32) + 1,
+		65536, 65537, HALF, 1025, 1023, 1024,
+	};
+
+	/* The last ones take long. */
+	return odd[below(ARRAY_SIZE(odd) - (one_in(16) ? 0 : 2))];
+}
+
+static uint64_t random_place(size_t most)
+{
+	return one_in(3) ? 1 + below(4) : CUT + below(most + 1);
+}
+
+static uint64_t random_number(enum kind kind, enum field f)
+{
+	static const unsigned int flags[] = {
+		PVMREAD_PIDFD, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_WRITE, PVMREAD_STOP,
+		PVMREAD_NOWAIT | PVMREAD_RESIDENT, PVMREAD_WRITE | PVMREAD_STOP,
+	};
+	static const uint64_t size[] = {
+		0, 1, 4, 7, 8, 9, 12, 16, 20, 23, 24, 31, 32, 33, 39, 40, 41, 55, 56, 60, 63, 64,
+		65, 72, 4095, 4096, 4097, UINT32_MAX,
+	};
+
+	switch (f) {
+	case F_SLOT:
+		return one_in(16) ? GONE_SLOT : below(2);
+	case F_WHO:
+		return one_in(3) ? below(WHOS) : one_in(2) ? SELF : LIVE;
+	case F_FLAGS:
+		if (one_in(20))
+			return 1U << below(32);
+		return one_in(3) ? below(32) : flags[below(ARRAY_SIZE(flags))];
+	case F_SIZE:
+		return one_in(4) ? DEFAULT : size[below(ARRAY_SIZE(size))];
+	case F_TAIL:
+		return below(40);
+	case F_RESERVED:
+	case F_SIDE:
+		return below(2);
+	case F_DEV:
+		return below(3);
+	case F_AT:
+		return one_in(3) ? GOOD : random_place(80);
+	case F_LAT:
+	case F_RAT:
+		return one_in(3) ? GOOD : random_place(kind == OP_BATCH ? 480 : 200);
+	case F_LCOUNT:
+	case F_RCOUNT:
+		return one_in(4) ? DEFAULT : random_count();
+	case F_RWF:
+		return one_in(8) ? 0x4000000 : below(2) * RWF_NOWAIT;
+	case F_WHENCE:
+		return one_in(4) ? below(6) : below(2);
+	case F_CMD:
+		return below(0x8000);
+	case F_PAGE:
+		return below(WINDOW);
+	case F_PAGES:
+		return 1 + below(3);
+	case F_KIND:
+		if (kind != OP_MAP)
+			return below(4);
+		return PAGE_KINDS[below(sizeof(PAGE_KINDS) - 1)];
+	default:
+		return 0;
+	}
+}
+
+/* Keep an operation to what parse_statement() would take. */
+static void mend(struct op *op)
+{
+	unsigned int i, hand;
+
+	if (op->f[F_PAGES] > WINDOW - op->f[F_PAGE])
+		op->f[F_PAGES] = WINDOW - op->f[F_PAGE];
+	for (hand = 0; hand < HANDS; hand++)
+		for (i = 0; i < op->count[hand]; i++) {
+			struct value *v = &op->list[hand][i].addr;
+			int64_t pages = v->base == OWN_BIG || v->base == TARGET_BIG ?
+					BIG_PAGES : WINDOW;
+
+			/* No other memory of the tester's must come near. */
+			if (v->base >= OWN && v->base <= TARGET_BIG &&
+			    ((int64_t)v->off < -2 * (int64_t)PAGE ||
+			     (int64_t)v->off > (pages + 2) * (int64_t)PAGE))
+				v->off = v->off % (pages * PAGE);
+		}
+}
+
+static const enum kind likely[] = {
+	OP_READV, OP_READV, OP_READV, OP_READV, OP_WRITEV, OP_WRITEV, OP_WRITEV, OP_ATTACH,
+	OP_ATTACH, OP_READ, OP_READ, OP_WRITE, OP_WRITE, OP_SEEK, OP_SPLICE, OP_FEED,
+	OP_BATCH, OP_BATCH, OP_BATCH, OP_BATCH, OP_INFO, OP_IOCTL, OP_FDINFO, OP_CLOSE,
+	OP_MAP, OP_PROTECT, OP_DROP, OP_TOUCH,
+};
+
+static void random_list(struct op *op, enum flank hand)
+{
+	unsigned int n = one_in(3) ? 1 + below(MAX_LIST) : 1 + below(3), i;
+
+	op->count[hand] = n;
+	for (i = 0; i < n; i++)
+		op->list[hand][i] = random_element(hand == RIGHT, op->f[F_WHO]);
+}
+
+static void random_op(struct op *op, enum kind kind)
+{
+	unsigned int i;
+
+	op_init(op, kind);
+	/* Most of what an operation has is usual, and most operations are valid. */
+	for (i = 0; i < FIELDS; i++)
+		if (field[i].kinds & BIT(kind) && (BIT(kind) & ON_MEMORY || one_in(12)))
+			op->f[i] = random_number(kind, i);
+	if (field[F_FLAGS].kinds & BIT(kind) && one_in(3))
+		op->f[F_FLAGS] = random_number(kind, F_FLAGS) & 0x1f;
+	if (BIT(kind) & VECTORED && one_in(2))
+		op->f[F_FLAGS] &= ALL_FLAGS;
+	if (kind == OP_ATTACH && one_in(2))
+		op->f[F_FLAGS] |= PVMREAD_WRITE;
+	if (BIT(kind) & HAS_LEFT)
+		random_list(op, LEFT);
+	if (BIT(kind) & HAS_RIGHT)
+		random_list(op, RIGHT);
+	if (kind == OP_BATCH) {
+		op->count[LEFT] = op->count[RIGHT];
+		for (i = 0; i < op->count[RIGHT]; i++) {
+			if (!op->list[LEFT][i].addr.off)
+				op->list[LEFT][i] = random_element(false, LIVE);
+			op->list[RIGHT][i].flags = one_in(4) ? PVMREAD_SEGMENT_STRING : 0;
+		}
+	}
+	if (word[W_POS].kinds & BIT(kind) && (kind == OP_ATTACH || !one_in(4)))
+		op->w[W_POS] = random_address(one_in(8) ? OWN : TARGET);
+	if (word[W_LEN].kinds & BIT(kind)) {
+		struct element e = random_element(true, LIVE);
+
+		op->w[W_LEN] = e.len;
+	}
+	/* All of memory. */
+	if (kind == OP_ATTACH && one_in(2))
+		memset(op->w, 0, sizeof(op->w));
+	mend(op);
+}
+
+static void random_map(char *map)
+{
+	static const char kinds[] = "wwwwwwwwwwwwrrussspqtzh-xe...";
+	unsigned int i, n;
+
+	for (i = 0; i < WINDOW; i += n) {
+		char kind = kinds[below(sizeof(kinds) - 1)];
+
+		n = 1 + below(3);
+		if (n > WINDOW - i)
+			n = WINDOW - i;
+		memset(map + i, kind, n);
+	}
+	map[WINDOW] = '\0';
+}
+
+static void insert_op(struct fuzz_case *c, unsigned int at, const struct op *op)
+{
+	if (c->ops == MAX_OPS)
+		c->ops--;
+	if (at > c->ops)
+		at = c->ops;
+	memmove(&c->op[at + 1], &c->op[at], (c->ops - at) * sizeof(*op));
+	c->op[at] = *op;
+	c->ops++;
+}
+
+static void remove_op(struct fuzz_case *c, unsigned int at)
+{
+	c->ops--;
+	memmove(&c->op[at], &c->op[at + 1], (c->ops - at) * sizeof(c->op[0]));
+}
+
+static void random_case(struct fuzz_case *c)
+{
+	unsigned int n = 1 + below(5), i;
+
+	memset(c, 0, sizeof(*c));
+	for (i = 0; i < SIDES; i++)
+		random_map(c->map[i]);
+	if (one_in(2)) {
+		random_op(&c->op[c->ops++], OP_ATTACH);
+		/* One that works. */
+		for (i = 0; i < FIELDS; i++)
+			if (i != F_FLAGS)
+				c->op[0].f[i] = field[i].usual;
+		c->op[0].f[F_FLAGS] &= PVMREAD_WRITE | PVMREAD_NOWAIT | PVMREAD_RESIDENT;
+		c->op[0].f[F_WHO] = one_in(6) ? SELF : LIVE;
+	}
+	while (n--)
+		random_op(&c->op[c->ops++], likely[below(ARRAY_SIZE(likely))]);
+}
+
+static void mutate_value(struct value *v)
+{
+	static const int64_t step[] = { 1, -1, 8, -8, 64, -64, PAGE, -PAGE, PAGE - 1, 1 - PAGE };
+
+	v->off += step[below(ARRAY_SIZE(step))];
+}
+
+static void mutate_list(struct op *op)
+{
+	enum flank hand = BIT(op->kind) & HAS_RIGHT ? below(HANDS) : LEFT;
+	unsigned int *n = &op->count[hand], i;
+	struct element *e;
+
+	if (!*n || (op->kind != OP_BATCH && one_in(12))) {
+		if (op->kind != OP_BATCH)
+			random_list(op, hand);
+		return;
+	}
+	i = below(*n);
+	e = &op->list[hand][i];
+	switch (below(8)) {
+	case 0:
+		/* One fewer, of both sides of a BATCH. */
+		for (hand = 0; hand < HANDS; hand++) {
+			if (op->kind != OP_BATCH && &op->count[hand] != n)
+				continue;
+			memmove(&op->list[hand][i], &op->list[hand][i + 1],
+				(op->count[hand] - i - 1) * sizeof(*e));
+			op->count[hand]--;
+		}
+		break;
+	case 1:
+		/* One more. */
+		if (*n == MAX_LIST)
+			break;
+		for (hand = 0; hand < HANDS; hand++) {
+			if (op->kind != OP_BATCH && &op->count[hand] != n)
+				continue;
+			op->list[hand][op->count[hand]++] =
+				random_element(hand == RIGHT, op->f[F_WHO]);
+		}
+		break;
+	case 2:
+		*e = random_element(hand == RIGHT, op->f[F_WHO]);
+		break;
+	case 3:
+		mutate_value(&e->addr);
+		break;
+	case 4:
+		if (e->len.base == ABSOLUTE && one_in(2))
+			e->len.off = random_length();
+		else
+			mutate_value(&e->len);
+		break;
+	case 5:
+		if (op->kind == OP_BATCH)
+			op->list[RIGHT][i].flags ^= one_in(16) ? 1U << below(32) :
+						    PVMREAD_SEGMENT_STRING;
+		break;
+	case 6:
+		/* Where the one before it ends. */
+		if (i && hand == RIGHT && e[-1].len.base == ABSOLUTE) {
+			e->addr = e[-1].addr;
+			e->addr.off += e[-1].len.off;
+		}
+		break;
+	case 7:
+		/* As far as the end of its page. */
+		e->len = (struct value){ ABSOLUTE, PAGE - e->addr.off % PAGE };
+		break;
+	}
+}
+
+static void mutate_op(struct op *op)
+{
+	unsigned int i;
+
+	if (BIT(op->kind) & HAS_LEFT && !one_in(3)) {
+		mutate_list(op);
+		mend(op);
+		return;
+	}
+	for (i = 0; i < 8; i++) {
+		unsigned int f = below(FIELDS + WORDS);
+
+		if (f < FIELDS) {
+			if (!(field[f].kinds & BIT(op->kind)))
+				continue;
+			op->f[f] = one_in(3) ? field[f].usual : random_number(op->kind, f);
+			if (op->kind == OP_MAP && f == F_KIND)
+				op->f[f] = random_number(op->kind, f);
+			break;
+		}
+		f -= FIELDS;
+		if (!(word[f].kinds & BIT(op->kind)))
+			continue;
+		if (f == W_LEN)
+			op->w[f] = random_element(true, LIVE).len;
+		else
+			op->w[f] = random_address(one_in(8) ? OWN : TARGET);
+		if (one_in(2))
+			mutate_value(&op->w[f]);
+		break;
+	}
+	mend(op);
+}
+
+/* Let an operation come to where a file's range begins or ends. */
+static void aim(const struct fuzz_case *c, struct op *op)
+{
+	const struct op *attached = &c->op[below(c->ops)];
+	struct value edge = attached->w[W_POS];
+
+	if (attached->kind != OP_ATTACH || attached->w[W_LEN].base != ABSOLUTE ||
+	    attached->w[W_LEN].off > BIG_PAGES * PAGE)
+		return;
+	if (!one_in(4))
+		edge.off += attached->w[W_LEN].off;
+	edge.off += below(132) - 130;
+	if (op->kind == OP_BATCH && op->count[RIGHT]) {
+		struct element *e = &op->list[RIGHT][below(op->count[RIGHT])];
+
+		e->addr = edge;
+		e->len = (struct value){ ABSOLUTE, below(140) };
+	} else if (op->kind == OP_READ || op->kind == OP_WRITE) {
+		op->w[W_POS] = edge;
+	}
+	mend(op);
+}
+
+static struct fuzz_case *corpus[MAX_CORPUS];
+static unsigned int corpus_len;
+
+static void mutate_case(struct fuzz_case *c)
+{
+	unsigned int n = 1 + below(3), i;
+	const struct fuzz_case *other;
+	struct op op;
+
+	while (n--) {
+		if (!c->ops) {
+			random_case(c);
+			return;
+		}
+		i = below(c->ops);
+		switch (below(12)) {
+		case 0:
+			random_op(&op, likely[below(ARRAY_SIZE(likely))]);
+			insert_op(c, below(c->ops + 1), &op);
+			break;
+		case 1:
+			if (c->ops > 1)
+				remove_op(c, i);
+			break;
+		case 2:
+			op = c->op[i];
+			insert_op(c, below(c->ops + 1), &op);
+			break;
+		case 3:
+			other = corpus[below(corpus_len)];
+			if (other->ops)
+				insert_op(c, i + 1, &other->op[below(other->ops)]);
+			break;
+		case 4:
+			if (one_in(4))
+				c->map[below(SIDES)][below(WINDOW)] =
+					PAGE_KINDS[below(sizeof(PAGE_KINDS) - 1)];
+			break;
+		default:
+			mutate_op(&c->op[i]);
+			if (one_in(6))
+				aim(c, &c->op[i]);
+		}
+	}
+}
+
+/* --- What is new --- */
+
+static uint64_t *cover;		/* of KCOV, NULL without */
+static unsigned char edges_seen[EDGES];
+static bool outcomes_seen[OUTCOMES];
+static uint64_t pcs[MAX_PCS];
+static unsigned int edge_count, outcome_count, pc_count;
+static bool found_new;
+static bool tracing;
+
+static void start_cover(void)
+{
+	int fd = open(KCOV_PATH, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (ioctl(fd, KCOV_INIT_TRACE, COVER_LEN))
+		return;
+	cover = mmap(NULL, COVER_LEN * sizeof(*cover), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (cover == MAP_FAILED || ioctl(fd, KCOV_ENABLE, KCOV_TRACE_PC))
+		cover = NULL;
+	/* Stays open: it is traced until then. */
+}
+
+static void clear_cover(void)
+{
+	if (cover)
+		__atomic_store_n(&cover[0], 0, __ATOMIC_RELAXED);
+}
+
+static void see_pc(uint64_t pc)
+{
+	unsigned int i = mix(pc) % MAX_PCS;
+
+	while (pcs[i] && pcs[i] != pc)
+		i = (i + 1) % MAX_PCS;
+	if (!pcs[i] && pc_count < MAX_PCS / 2) {
+		pcs[i] = pc;
+		pc_count++;
+	}
+}
+
+static void see_outcome(uint32_t outcome)
+{
+	outcome %= OUTCOMES;
+	if (!outcome || outcomes_seen[outcome])
+		return;
+	outcomes_seen[outcome] = true;
+	outcome_count++;
+	found_new = true;
+}
+
+/* Has the case gone a way that none has gone before, or gone it more often? */
+static void see_cover(void)
+{
+	static unsigned char hits[EDGES];
+	uint64_t before = 0, n, i;
+
+	if (!cover)
+		return;
+	n = __atomic_load_n(&cover[0], __ATOMIC_RELAXED);
+	if (n > COVER_LEN - 1)
+		n = COVER_LEN - 1;
+	memset(hits, 0, sizeof(hits));
+	for (i = 1; i <= n; i++) {
+		uint64_t edge = mix(before * 31 + cover[i]) % EDGES;
+
+		before = cover[i];
+		hits[edge] += hits[edge] < 255;
+	}
+	for (i = 1; i <= n; i++) {
+		uint64_t edge = mix((i > 1 ? cover[i - 1] : 0) * 31 + cover[i]) % EDGES;
+		unsigned int often = hits[edge] < 2 ? 1 : hits[edge] < 4 ? 2 :
+				     hits[edge] < 32 ? 4 : 8;
+
+		if (edges_seen[edge] & often)
+			continue;
+		edge_count += !edges_seen[edge];
+		edges_seen[edge] |= often;
+		found_new = true;
+	}
+	for (i = 1; i <= n && found_new; i++)
+		see_pc(cover[i]);
+}
+
+static void keep_case(const struct fuzz_case *c)
+{
+	struct fuzz_case *copy;
+
+	if (corpus_len == MAX_CORPUS)
+		return;
+	copy = malloc(sizeof(*copy));
+	if (!copy)
+		return;
+	*copy = *c;
+	corpus[corpus_len++] = copy;
+}
+
+static int tainted = -1;
+
+/* What the kernel says of itself: another number when it has warned. */
+static int read_taint(void)
+{
+	char text[16] = "";
+
+	return pread(tainted, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
+}
+
+/* Run one that may turn out new. Return: false if it failed. */
+static bool try_case(struct fuzz_case *c)
+{
+	bool good;
+
+	if (tracing) {
+		printf("#trace ");
+		print_case(stdout, c, " ");
+		printf("\n");
+		fflush(stdout);
+	}
+	found_new = false;
+	clear_cover();
+	good = run_case(&world, c, see_outcome);
+	see_cover();
+	if (found_new)
+		keep_case(c);
+	return good;
+}
+
+/* --- Failures --- */
+
+static void ignore_outcome(uint32_t outcome)
+{
+	(void)outcome;
+}
+
+/* Does it fail, and as the case before it did? Else world.why stays as it is. */
+static bool fails(const struct fuzz_case *c)
+{
+	static char why[sizeof(world.why)];
+	size_t first = strcspn(world.why, " ");
+
+	memcpy(why, world.why, sizeof(why));
+	if (!run_case(&world, c, ignore_outcome) && !strncmp(why, world.why, first + 1))
+		return true;
+	memcpy(world.why, why, sizeof(why));
+	return false;
+}
+
+/* Does it still fail so? Then that is the case now. */
+static bool instead(struct fuzz_case *c, const struct fuzz_case *smaller)
+{
+	if (!fails(smaller))
+		return false;
+	*c = *smaller;
+	return true;
+}
+
+/* From 0, on either side: what gets less must come to an end. */
+static uint64_t distance(struct value v)
+{
+	return (int64_t)v.off < 0 ? -v.off : v.off;
+}
+
+static bool shrink_value(struct fuzz_case *c, struct value *in_trial, struct fuzz_case *trial,
+			 const struct value *now)
+{
+	const struct value tries[] = {
+		{ now->base, 0 }, { now->base, now->off & ~(PAGE - 1) }, { now->base, 1 },
+		{ now->base, 8 }, { now->base, now->off % PAGE }, { now->base, now->off / 2 },
+		{ now->base, (int64_t)now->off < 0 ? now->off + 1 : now->off - 1 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(tries); i++) {
+		if (distance(tries[i]) >= distance(*now))
+			continue;
+		*trial = *c;
+		*in_trial = tries[i];
+		if (instead(c, trial))
+			return true;
+	}
+	return false;
+}
+
+static bool shrink_op(struct fuzz_case *c, unsigned int nr)
+{
+	static struct fuzz_case trial;
+	struct op *op = &trial.op[nr];
+	unsigned int i, hand, k;
+
+	for (i = 0; i < FIELDS; i++) {
+		if (c->op[nr].f[i] == field[i].usual || i == F_KIND)
+			continue;
+		trial = *c;
+		op->f[i] = field[i].usual;
+		if (instead(c, &trial))
+			return true;
+	}
+	for (hand = 0; hand < HANDS; hand++) {
+		for (i = 0; i < c->op[nr].count[hand]; i++) {
+			trial = *c;
+			for (k = 0; k < HANDS; k++) {
+				if (k != hand && op->kind != OP_BATCH)
+					continue;
+				op->count[k]--;
+				memmove(&op->list[k][i], &op->list[k][i + 1],
+					(op->count[k] - i) * sizeof(op->list[k][0]));
+			}
+			if (instead(c, &trial))
+				return true;
+		}
+		for (i = 0; i < c->op[nr].count[hand]; i++) {
+			struct element *e = &op->list[hand][i];
+			const struct element *now = &c->op[nr].list[hand][i];
+
+			if (shrink_value(c, &e->addr, &trial, &now->addr) ||
+			    shrink_value(c, &e->len, &trial, &now->len))
+				return true;
+		}
+	}
+	for (i = 0; i < WORDS; i++)
+		if (word[i].kinds & BIT(c->op[nr].kind) &&
+		    c->op[nr].w[i].off != word[i].usual.off &&
+		    shrink_value(c, &op->w[i], &trial, &c->op[nr].w[i]))
+			return true;
+	return false;
+}
+
+/* Make the case smaller in one way. Return: false if none is left. */
+static bool shrink_once(struct fuzz_case *c)
+{
+	static struct fuzz_case trial;
+	unsigned int i, side;
+
+	for (i = c->ops; i--; ) {
+		trial = *c;
+		remove_op(&trial, i);
+		if (instead(c, &trial))
+			return true;
+	}
+	for (side = 0; side < SIDES; side++)
+		for (i = 0; i < WINDOW; i++) {
+			if (strchr("w", c->map[side][i]))
+				continue;
+			trial = *c;
+			trial.map[side][i] = 'w';
+			if (instead(c, &trial))
+				return true;
+		}
+	for (i = 0; i < c->ops; i++)
+		if (shrink_op(c, i))
+			return true;
+	return false;
+}
+
+static void report(struct fuzz_case *c, uint64_t nr)
+{
+	char *text = NULL, *line, *save = NULL;
+	unsigned int rounds = 0;
+	long end = now_ms() + 60000;
+	size_t len;
+	FILE *out;
+
+	say("case %llu: %s", (unsigned long long)nr, world.why);
+	printf("# as it was: ");
+	print_case(stdout, c, " ");
+	printf("\n");
+	world.careful = true;
+	if (!fails(c)) {
+		say("it does not fail by itself: memory was not as the case says");
+		return;
+	}
+	while (now_ms() < end && shrink_once(c))
+		rounds++;
+	fails(c);
+	say("made smaller %u times. Now: %s", rounds, world.why);
+	say("for fuzz_cases.h:");
+	out = open_memstream(&text, &len);
+	if (!out)
+		return;
+	print_case(out, c, "\n ");
+	fclose(out);
+	for (line = strtok_r(text, "\n", &save); line; ) {
+		char *next = strtok_r(NULL, "\n", &save);
+
+		printf("#case \t\"%s\"%s\n", line, next ? "" : ",");
+		line = next;
+	}
+	fflush(stdout);
+	free(text);
+}
+
+/* --- The world --- */
+
+static int open_area(struct area *area, uintptr_t addr)
+{
+	int fd = memfd_create("area", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, AREA_LEN))
+		return -1;
+	area->rw = mmap((void *)addr, AREA_LEN, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0);
+	area->ro = mmap((void *)(addr + (1 << 20)), AREA_LEN, PROT_READ,
+			MAP_SHARED | MAP_FIXED, fd, 0);
+	close(fd);
+	return area->rw == MAP_FAILED || area->ro == MAP_FAILED ? -1 : 0;
+}
+
+/* The first address that is not the user's, as the kernel sees it. */
+static uint64_t find_top(const struct world *w)
+{
+	uint64_t good = PAGE, bad = 1ULL << 57;
+
+	while (bad - good > 1) {
+		uint64_t middle = good + (bad - good) / 2;
+		struct iovec l = { (void *)middle, 0 };
+
+		l.iov_base = (void *)(middle - PAGE);
+		l.iov_len = PAGE;
+		if (judge_local(w, &l, 1, false))
+			bad = middle;
+		else
+			good = middle;
+	}
+	return good;
+}
+
+static pid_t start_child(bool live, struct world *w)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		_exit(1);
+	if (live)
+		target_live(&w->side[TARGET_SIDE], w->order);
+	_exit(0);
+}
+
+/* Return: NULL, or what could not be done. */
+static const char *open_world(struct world *w)
+{
+	static const int mode[3] = { O_RDWR, O_RDONLY, O_WRONLY };
+	struct pvmread_info info = { .size = sizeof(info) };
+	char path[32];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		w->dev[i] = open(PVMREAD_DEVICE, mode[i] | O_CLOEXEC);
+		if (w->dev[i] < 0)
+			return PVMREAD_DEVICE;
+	}
+	if (ioctl(w->dev[0], PVMREAD_IOC_INFO, &info))
+		return "INFO";
+	w->features = info.features;
+	w->scratch = malloc(BIG_PAGES * PAGE);
+	w->wanted = malloc(BIG_PAGES * PAGE);
+	w->order = mmap(NULL, sizeof(*w->order), PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (!w->scratch || !w->wanted || w->order == MAP_FAILED ||
+	    !side_init(&w->side[OWN_SIDE], OWN_AT, OWN_BIG_AT, 1) ||
+	    !side_init(&w->side[TARGET_SIDE], TARGET_AT, TARGET_BIG_AT, 2))
+		return "memory";
+
+	w->target = start_child(true, w);
+	w->pid[ZOMBIE] = start_child(false, w);
+	w->pid[DEAD] = start_child(true, w);
+	if (w->target < 0 || w->pid[ZOMBIE] < 0 || w->pid[DEAD] < 0)
+		return "fork";
+	w->pid[LIVE] = w->target;
+	w->pid[SELF] = getpid();
+	w->pid[KTHREAD] = 2;
+	w->pid[NOBODY] = NO_PID;
+	w->pid[MINUS] = -1;
+	w->pid[DEVICE_FD] = NO_PID;
+	for (i = 0; i < WHOS; i++) {
+		w->pidfd[i] = i > KTHREAD ? w->pid[i] : open_pidfd(w->pid[i]);
+		w->is_pidfd[i] = i <= KTHREAD && w->pidfd[i] >= 0;
+	}
+	w->pidfd[DEVICE_FD] = w->dev[0];
+	for (i = 0; i < SLOTS; i++)
+		w->file[i].fd = -1;
+	w->file[GONE_SLOT] = (struct file){
+		.fd = attach(w->dev[0], w->pid[DEAD], PVMREAD_WRITE, 0, 0),
+		.who = DEAD,
+		.flags = PVMREAD_WRITE,
+		.last = UINT64_MAX,
+	};
+	if (w->file[GONE_SLOT].fd < 0)
+		return "ATTACH";
+	kill(w->pid[DEAD], SIGKILL);
+	if (reap(w->pid[DEAD], 60000) < 0)
+		return "reaping a child";
+
+	if (!side_map_big(&w->side[OWN_SIDE]) || open_area(&w->area[ARG], 0x70000000) ||
+	    open_area(&w->area[LVEC], 0x70400000) || open_area(&w->area[RVEC], 0x70800000) ||
+	    pipe2(w->pipe, O_CLOEXEC | O_NONBLOCK))
+		return "memory";
+	snprintf(path, sizeof(path), "/proc/%d/pagemap", w->target);
+	w->pagemap[TARGET_SIDE] = open(path, O_RDONLY | O_CLOEXEC);
+	w->pagemap[OWN_SIDE] = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (w->pagemap[TARGET_SIDE] < 0 || w->pagemap[OWN_SIDE] < 0)
+		return "pagemap";
+	w->top = find_top(w);
+	return NULL;
+}
+
+static void close_world(struct world *w)
+{
+	int i;
+
+	for (i = 0; i < SLOTS; i++)
+		close_slot(&w->file[i]);
+	for (i = 0; i < 3; i++)
+		close(w->dev[i]);
+	kill(w->target, SIGKILL);
+	reap(w->target, 60000);
+	reap(w->pid[ZOMBIE], 60000);
+}
+
+static unsigned int open_files(void)
+{
+	unsigned int n = 0;
+	int i;
+
+	for (i = 0; i < 256; i++)
+		n += fcntl(i, F_GETFD) >= 0;
+	return n;
+}
+
+/* Pins not given back; -1 if this kernel does not count. */
+static long pins_left(void)
+{
+	long acquired, released;
+
+	/* What each CPU has counted is added up now; one alone has no such file. */
+	write_file("/proc/sys/vm/stat_refresh", "1");
+	acquired = proc_number("/proc/vmstat", "nr_foll_pin_acquired");
+	released = proc_number("/proc/vmstat", "nr_foll_pin_released");
+	return acquired < 0 ? -1 : acquired - released;
+}
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+/* --- The tests --- */
+
+FIXTURE(fuzz) {
+	unsigned int files;
+	long pins;
+};
+
+FIXTURE_SETUP(fuzz)
+{
+	const char *missing = open_world(&world);
+
+	ASSERT_EQ(NULL, missing) {
+		TH_LOG("%s: %s", missing, strerror(errno));
+	}
+	tainted = open("/proc/sys/kernel/tainted", O_RDONLY | O_CLOEXEC);
+	self->files = open_files();
+	self->pins = pins_left();
+}
+
+FIXTURE_TEARDOWN(fuzz)
+{
+	close_world(&world);
+}
+
+/* No file is left open and no page pinned. */
+static bool leaves_nothing(unsigned int files, long pins)
+{
+	long now = pins_left();
+
+	if (now != pins) {
+		say("%ld pages are pinned, were %ld", now, pins);
+		return false;
+	}
+	if (open_files() != files) {
+		say("%u files are open, were %u", open_files(), files);
+		return false;
+	}
+	return true;
+}
+
+TEST_F_TIMEOUT(fuzz, cases_that_are_kept_answer_as_the_system_call, 600)
+{
+	static struct fuzz_case c;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(kept_cases); i++) {
+		ASSERT_TRUE(parse_case(kept_cases[i], &c)) {
+			TH_LOG("case %u of fuzz_cases.h is none", i);
+		}
+		world.careful = true;
+		ASSERT_TRUE(run_case(&world, &c, ignore_outcome)) {
+			TH_LOG("case %u of fuzz_cases.h: %s", i, world.why);
+		}
+	}
+	say("%u cases of fuzz_cases.h", i);
+	EXPECT_TRUE(leaves_nothing(self->files, self->pins));
+}
+
+/* Cases of an earlier run. Return: how many, or -1 if one failed. */
+static int read_corpus(const char *path)
+{
+	static struct fuzz_case c;
+	char *line = NULL;
+	size_t room = 0;
+	int n = 0;
+	FILE *in = fopen(path, "re");
+
+	if (!in)
+		return 0;
+	while (getline(&line, &room, in) > 0) {
+		if (!parse_case(line, &c) || !c.ops)
+			continue;
+		n++;
+		if (!try_case(&c)) {
+			report(&c, 0);
+			n = -1;
+			break;
+		}
+	}
+	free(line);
+	fclose(in);
+	return n;
+}
+
+/* Where the module's code begins. */
+static uint64_t text_start(void)
+{
+	FILE *in = fopen("/sys/module/pvmread/sections/.text", "re");
+	unsigned long long addr = 0;
+
+	if (in && fscanf(in, "%llx", &addr) != 1)
+		addr = 0;
+	if (in)
+		fclose(in);
+	return addr;
+}
+
+static void print_corpus(void)
+{
+	uint64_t start = text_start();
+	unsigned int i;
+
+	for (i = 0; i < corpus_len; i++) {
+		printf("#corpus ");
+		print_case(stdout, corpus[i], " ");
+		printf("\n");
+	}
+	for (i = 0; i < MAX_PCS; i++)
+		if (pcs[i])
+			printf("#pc +%#llx\n", (unsigned long long)(pcs[i] - start));
+	fflush(stdout);
+}
+
+TEST_F_TIMEOUT(fuzz, random_cases_answer_as_the_system_call, 7200)
+{
+	uint64_t cases = number_from("CASES", 20000), trace = number_from("TRACE", UINT64_MAX);
+	long begin = now_ms(), end, last;
+	static struct fuzz_case c, parent;
+	uint32_t seed = 0;
+	uint64_t n;
+	unsigned int i;
+	int taint;
+	int kept;
+
+	end = begin + number_from("SECONDS", 7000) * 1000;
+	while (!seed && getrandom(&seed, sizeof(seed), 0) == sizeof(seed))
+		;
+	seed = number_from("SEED", seed);
+	start_cover();
+	say("SEED=%u CASES=%llu", seed, (unsigned long long)cases);
+	if (!cover)
+		say("this kernel, or the module, has no KCOV: steered by the answers alone");
+	taint = read_taint();
+	tracing = !trace;
+	for (i = 0; i < ARRAY_SIZE(kept_cases) && !number_from("FRESH", 0); i++) {
+		ASSERT_TRUE(parse_case(kept_cases[i], &c));
+		ASSERT_TRUE(try_case(&c)) {
+			report(&c, 0);
+		}
+	}
+	kept = read_corpus("/corpus");
+	ASSERT_LE(0, kept);
+	if (kept)
+		say("%d cases of an earlier run", kept);
+
+	last = now_ms();
+	for (n = 0; n < cases; n++) {
+		rng_state = mix(mix(seed) + n);
+		if (!(n % (4 * LITTER)))
+			random_case(&parent);
+		else if (!(n % LITTER))
+			parent = corpus_len ? *corpus[below(corpus_len)] : c;
+		c = parent;
+		if (n % LITTER)
+			mutate_case(&c);
+		tracing = n >= trace;
+		world.careful = !(n % 16);
+		ASSERT_TRUE(try_case(&c)) {
+			report(&c, n);
+		}
+		if (read_taint() != taint) {
+			say("case %llu made the kernel report something:", (unsigned long long)n);
+			printf("#case ");
+			print_case(stdout, &c, " ");
+			printf("\n");
+			ASSERT_EQ(taint, read_taint());
+		}
+		if (!(n % PIN_CHECK)) {
+			ASSERT_TRUE(leaves_nothing(self->files + !!cover, self->pins));
+			if (now_ms() > end)
+				break;
+			if (now_ms() - last > 10000) {
+				last = now_ms();
+				say("at %llu: %u edges, %u answers, %u cases kept",
+				    (unsigned long long)n, edge_count, outcome_count, corpus_len);
+			}
+		}
+	}
+	EXPECT_TRUE(leaves_nothing(self->files + !!cover, self->pins));
+	say("%llu cases in %ld s, SEED=%u: %u places, %u edges, %u answers, %u cases kept",
+	    (unsigned long long)n, (now_ms() - begin) / 1000, seed, pc_count, edge_count,
+	    outcome_count, corpus_len);
+	if (number_from("KEEP", 0))
+		print_corpus();
+}
+
+TEST_HARNESS_MAIN
