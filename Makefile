@@ -9,6 +9,7 @@
 #   KERNEL=6.12   or 6.14, 7.3: which kernel to bring when KSRC is not set
 #   CASES=N       random parity cases per guest (default: 100000)
 #   SEED=N        what they start from, to repeat a failure
+#   RACE_SECONDS=N  how long each race lasts (default: 2)
 #   TIMEOUT=S     the most seconds that one guest may run
 #   PREFIX=/usr   where the tools are installed (default: /usr/local); DESTDIR
 #                 and GNU's bindir, libdir ... serve too: see tools/install.mk
@@ -16,7 +17,7 @@
 # Products go to build/; kernels to the cache, ~/.cache/pvmread or below
 # XDG_CACHE_HOME.
 KDIR ?= /lib/modules/$(shell uname -r)/build
-export KSRC KERNEL CASES SEED TIMEOUT
+export KSRC KERNEL CASES SEED RACE_SECONDS TIMEOUT
 
 include tools/version.mk
 include tools/install.mk
@@ -71,8 +72,17 @@ endif
 demo: ## boot a guest kernel and read one process from another in it
 	@scripts/demo
 
-check: ## every check there is: builds, style, KUnit, guests; about 20 minutes the first time
+check: ## every check there is: builds, style, KUnit, guests; about 45 minutes the first time
 	@scripts/check
+
+check-all: ## the guests again on every kernel: hours the first time
+	@scripts/check-all
+
+coverage: ## which lines and branches of pvmread.c the tests reach: build/coverage/index.html
+	@scripts/coverage
+
+fuzz: ## the fuzzer in a guest, for FUZZ="--seconds 600" or what scripts/fuzz takes
+	@scripts/fuzz $(FUZZ)
 
 bench: ## measure every way to read a process: build/bench.json, .md and .svg
 	@scripts/bench
@@ -90,4 +100,4 @@ help: ## this list
 
 .DEFAULT_GOAL := modules
 .PHONY: modules install tools install-tools install-man install-dkms uninstall \
-	demo check bench compile_commands.json clean help
+	demo check check-all coverage fuzz bench compile_commands.json clean help
