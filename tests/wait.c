@@ -320,7 +320,7 @@ struct slot {
  * @uffd: a child's userfaultfd, a number in its own file table
  * @fs_reads: how many READs the file system has got
  * @fs_direct: it shall open files for direct I/O
- * @returned: the target's mmap(2) is over
+ * @returned: the target's mmap(2) is over, or its child is there
  * @slot: one for each reader
  */
 struct board {
@@ -1985,8 +1985,12 @@ static void build_copies_of_nothing(void)
 		broken("fork");
 	case 0:
 		die_with_parent();
+		set(&board->returned, 1);
 		pause();
 	}
+	/* Or it outlives a parent that is killed before the child has run. */
+	if (!wait_for(&board->returned, PATIENCE_MS))
+		broken("waiting for a child");
 }
 
 TEST_F(target, nowait_copies_a_private_page_whose_file_has_none)
