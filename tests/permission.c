@@ -6,8 +6,9 @@
  * Each test is one meeting of a target and a caller. The caller sends the same
  * read and the same write through all doors: the system calls, READV and WRITEV,
  * and a target file that it attaches for no more than this one, each with a pid
- * and with a pidfd. The answers must be equal, and they must be those that the
- * kernel's rules give, so that doors that are wrong alike are seen too.
+ * and with a pidfd; and BATCH on such a file. The answers must be equal, and they
+ * must be those that the kernel's rules give, so that doors that are wrong alike
+ * are seen too.
  *
  * The device is opened once, as root, and every caller inherits that open file:
  * what counts is who calls, never who opened. A pidfd is the caller's own: where
@@ -25,6 +26,7 @@
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
@@ -53,18 +55,14 @@
 #define UNREAD		0x5555555555555555ULL	/* where the caller reads to */
 #define TOKEN(door)	(0x746f6b656e303030ULL + (door))	/* what it writes */
 
-/* No child lives longer than this, whatever happens to its parent. */
-#define LIFETIME_S	25
-#define PATIENCE_MS	10000
-
 /* How a child ends that could not take its part. */
 #define BROKEN		2
 #define MISSING		3
 
-enum door { SYSCALL, IOCTL, IOCTL_BY_PIDFD, ATTACH, ATTACH_BY_PIDFD, DOORS };
+enum door { SYSCALL, IOCTL, IOCTL_BY_PIDFD, ATTACH, ATTACH_BY_PIDFD, BATCH, DOORS };
 
 static const char * const door_names[DOORS] = {
-	"syscall", "ioctl", "ioctl by pidfd", "attach", "attach by pidfd"
+	"syscall", "ioctl", "ioctl by pidfd", "attach", "attach by pidfd", "batch"
 };
 
 /* What @err is when there is no pidfd to ask with. No errno is negative. */
@@ -285,6 +283,28 @@ static void as_alice_with_another_capability(void)
 	as_someone_with(as_alice, 1ULL << CAP_NET_ADMIN, 0);
 }
 
+/* CAP_DAC_OVERRIDE, CAP_SYS_ADMIN and so on. */
+static void as_bob_with_all_but_ptrace(void)
+{
+	uint64_t caps = get_caps() & ~(1ULL << CAP_SYS_PTRACE);
+
+	as_someone_with(as_bob, caps, caps);
+}
+
+static void as_root_with_euid_of_bob(void)
+{
+	set_ids(0, BOB, 0, 0, BOB, 0);
+}
+
+static void as_root_that_was_bob(void)
+{
+	as_root_with_euid_of_bob();
+	/* First, for the rights to do the rest. */
+	if (seteuid(0))
+		broken("seteuid");
+	set_ids(0, 0, 0, 0, 0, 0);
+}
+
 static void write_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -294,23 +314,95 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-static void as_root_of_a_user_namespace(void)
+static void enter_user_namespace(uid_t uid)
 {
 	char map[40];
 
-	as_alice();
 	if (unshare(CLONE_NEWUSER))
 		missing("an unprivileged user namespace");
 	/* Or /proc/self belongs to root. */
 	if (prctl(PR_SET_DUMPABLE, 1))
 		broken("PR_SET_DUMPABLE");
 	write_file("/proc/self/setgroups", "deny");
-	snprintf(map, sizeof(map), "0 %d 1", ALICE);
+	snprintf(map, sizeof(map), "0 %u 1", uid);
 	write_file("/proc/self/uid_map", map);
 	write_file("/proc/self/gid_map", map);
 	if (geteuid() || getegid())
 		broken("root of a user namespace");
 	die_with_parent();
+}
+
+static void as_root_of_a_user_namespace(void)
+{
+	as_alice();
+	enter_user_namespace(ALICE);
+}
+
+static void as_root_of_a_nested_user_namespace(void)
+{
+	enter_user_namespace(0);
+}
+
+/* Of Landlock, which restricts ptrace in every domain, whatever its rules are. */
+static void enter_landlock_domain(void)
+{
+	struct landlock_ruleset_attr attr = {
+		.handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE,
+	};
+	int fd = syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+
+	if (fd < 0)
+		missing("Landlock");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    syscall(SYS_landlock_restrict_self, fd, 0))
+		broken("entering a Landlock domain");
+	close(fd);
+}
+
+static void as_root_in_a_landlock_domain(void)
+{
+	enter_landlock_domain();
+}
+
+static void as_alice_in_a_landlock_domain(void)
+{
+	as_alice();
+	enter_landlock_domain();
+}
+
+/* The names of AppArmor profiles: one gives no capability, the other just this. */
+#define NO_PTRACE	"pvmread-test-no-ptrace"
+#define PTRACE		"pvmread-test-ptrace"
+
+static void enter_profile(const char *name)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "changeprofile %s", name);
+	write_file("/proc/self/attr/apparmor/current", text);
+}
+
+static void as_root_under_a_profile_without_ptrace(void)
+{
+	enter_profile(NO_PTRACE);
+}
+
+static void as_alice_under_a_profile_without_ptrace(void)
+{
+	as_alice();
+	enter_profile(NO_PTRACE);
+}
+
+static void as_alice_under_a_profile_with_ptrace(void)
+{
+	as_alice();
+	enter_profile(PTRACE);
+}
+
+static void as_bob_under_a_profile_with_ptrace(void)
+{
+	as_bob();
+	enter_profile(PTRACE);
 }
 
 /* --- Targets --- */
@@ -508,8 +600,29 @@ static ssize_t by_ioctl(int pid, unsigned int flags, const struct request *req)
 	return rw.transferred;
 }
 
+static ssize_t by_batch(int file, const struct request *req)
+{
+	struct pvmread_segment seg = {
+		.remote = (uintptr_t)req->remote->iov_base,
+		.local = (uintptr_t)req->local->iov_base,
+		.length = req->local->iov_len,
+	};
+	struct pvmread_batch batch = {
+		.size = sizeof(batch),
+		.flags = req->write ? PVMREAD_WRITE : 0,
+		.segments = (uintptr_t)&seg,
+		.count = 1,
+	};
+
+	if (ioctl(file, PVMREAD_IOC_BATCH, &batch))
+		return -1;
+	errno = seg.error;
+	return seg.error ? -1 : (ssize_t)seg.done;
+}
+
 /* A target file, attached for this direction. Return: as by_ioctl(). */
-static ssize_t by_file(int pid, unsigned int flags, const struct request *req)
+static ssize_t by_file(enum door door, int pid, unsigned int flags,
+		       const struct request *req)
 {
 	struct pvmread_attach attach = {
 		.size = sizeof(attach),
@@ -522,8 +635,12 @@ static ssize_t by_file(int pid, unsigned int flags, const struct request *req)
 
 	if (file < 0)
 		return -1;
-	ret = req->write ? pwritev(file, req->local, req->local_count, at) :
-			   preadv(file, req->local, req->local_count, at);
+	if (door == BATCH)
+		ret = by_batch(file, req);
+	else if (req->write)
+		ret = pwritev(file, req->local, req->local_count, at);
+	else
+		ret = preadv(file, req->local, req->local_count, at);
 	close(file);
 	return ret;
 }
@@ -552,10 +669,10 @@ static struct answer ask_one(enum door door, bool write, uint64_t remote_at,
 	if (!flags || pid >= 0) {
 		if (door == SYSCALL)
 			answer.ret = send_syscall(&req);
-		else if (door == ATTACH || door == ATTACH_BY_PIDFD)
-			answer.ret = by_file(pid, flags, &req);
-		else
+		else if (door == IOCTL || door == IOCTL_BY_PIDFD)
 			answer.ret = by_ioctl(pid, flags, &req);
+		else
+			answer.ret = by_file(door, pid, flags, &req);
 		answer.err = answer.ret < 0 ? errno : 0;
 	}
 	if (flags && pid >= 0)
@@ -696,6 +813,75 @@ static void ns_root_with_an_undumpable_exec(void)
 {
 	as_root_of_a_user_namespace();
 	adopt(exec_undumpable);
+}
+
+static void ns_root_with_a_child_in_a_nested_one(void)
+{
+	as_root_of_a_user_namespace();
+	adopt(as_root_of_a_nested_user_namespace);
+}
+
+/* Goes on as a child that names its parent; that one stays what it is by now. */
+static void leave_the_parent_behind(void)
+{
+	int status;
+	pid_t pid;
+
+	naming_itself();
+	pid = fork();
+	if (pid < 0)
+		broken("fork");
+	if (pid) {
+		if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+			_exit(BROKEN);
+		_exit(WEXITSTATUS(status));
+	}
+	die_with_parent();
+}
+
+static void nested_ns_root_naming_the_outer(void)
+{
+	as_root_of_a_user_namespace();
+	leave_the_parent_behind();
+	as_root_of_a_nested_user_namespace();
+}
+
+static void in_a_landlock_domain_with_a_child(void)
+{
+	as_alice_in_a_landlock_domain();
+	adopt(as_root);
+}
+
+static void in_a_landlock_domain_with_a_child_in_a_nested_one(void)
+{
+	as_alice_in_a_landlock_domain();
+	adopt(enter_landlock_domain);
+}
+
+static void in_a_nested_landlock_domain_naming_the_outer(void)
+{
+	as_alice_in_a_landlock_domain();
+	leave_the_parent_behind();
+	enter_landlock_domain();
+}
+
+static void in_a_landlock_domain_naming_the_parent_outside(void)
+{
+	as_alice();
+	leave_the_parent_behind();
+	enter_landlock_domain();
+}
+
+static void in_a_landlock_domain_naming_itself(void)
+{
+	as_alice_in_a_landlock_domain();
+	naming_itself();
+}
+
+static void under_a_profile_naming_itself(void)
+{
+	as_alice_under_a_profile_without_ptrace();
+	naming_itself();
 }
 
 /* --- The meeting --- */
@@ -931,12 +1117,17 @@ FIXTURE_SETUP(permission)
 	set_up(_metadata);
 }
 
-FIXTURE_TEARDOWN(permission)
+static void remove_copy(void)
 {
 	if (copy_path[0]) {
 		unlink(copy_path);
 		rmdir(copy_dir);
 	}
+}
+
+FIXTURE_TEARDOWN(permission)
+{
+	remove_copy();
 }
 
 /* --- Users and groups --- */
@@ -1051,6 +1242,22 @@ TEST_F(permission, same_user_may_if_both_have_the_capability)
 	     as_alice_with_another_capability, 0);
 }
 
+TEST_F(permission, every_capability_but_cap_sys_ptrace_does_not_count)
+{
+	meet(_metadata, as_alice, as_bob_with_all_but_ptrace, EPERM);
+}
+
+/* Whoever opened the device as root has the rights of who it is when it calls. */
+TEST_F(permission, root_with_the_euid_of_a_user_may_not)
+{
+	meet(_metadata, as_alice, as_root_with_euid_of_bob, EPERM);
+}
+
+TEST_F(permission, root_that_was_a_user_for_a_while_may)
+{
+	meet(_metadata, as_alice, as_root_that_was_bob, 0);
+}
+
 /* --- Pid namespaces --- */
 
 TEST_F(permission, target_in_a_pid_namespace_is_named_from_outside)
@@ -1114,6 +1321,16 @@ TEST_F(permission, root_of_a_user_namespace_may_not_with_undumpable_old_memory)
 TEST_F(permission, root_of_a_user_namespace_may_with_undumpable_new_memory)
 {
 	meet(_metadata, NULL, ns_root_with_an_undumpable_exec, 0);
+}
+
+TEST_F(permission, root_of_a_user_namespace_may_with_a_nested_one)
+{
+	meet(_metadata, NULL, ns_root_with_a_child_in_a_nested_one, 0);
+}
+
+TEST_F(permission, root_of_a_nested_user_namespace_may_not_with_the_outer_one)
+{
+	meet(_metadata, NULL, nested_ns_root_naming_the_outer, EPERM);
 }
 
 /* --- What cannot be dumped --- */
@@ -1199,6 +1416,57 @@ TEST_F(permission, program_that_its_user_may_not_read_is_closed_to_the_user)
 TEST_F(permission, program_that_its_user_may_not_read_is_open_to_root)
 {
 	meet_copy(_metadata, 0711, "stay", as_root, 0);
+}
+
+/* What a process becomes whose rights change: 0 undumpable, 2 readable by root. */
+#define SUID_DUMPABLE	"/proc/sys/fs/suid_dumpable"
+
+FIXTURE(suid_dumpable) {
+	char before[8];
+};
+
+FIXTURE_SETUP(suid_dumpable)
+{
+	int fd = open(SUID_DUMPABLE, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_NE(3, scope()) {
+		TH_LOG("ptrace_scope is 3 already: boot the guest again");
+	}
+	if (scope() > 0)
+		ASSERT_EQ(0, set_scope(0));
+	ASSERT_LT(0, read(fd, self->before, sizeof(self->before) - 1));
+	close(fd);
+	set_up(_metadata);
+}
+
+FIXTURE_TEARDOWN(suid_dumpable)
+{
+	write_file(SUID_DUMPABLE, self->before);
+	remove_copy();
+}
+
+TEST_F(suid_dumpable, set_uid_program_that_dropped_root_is_open_to_its_starter_if_1)
+{
+	write_file(SUID_DUMPABLE, "1");
+	meet_copy(_metadata, 04755, "drop", as_alice, 0);
+}
+
+TEST_F(suid_dumpable, set_uid_program_that_dropped_root_is_closed_to_its_starter_if_2)
+{
+	write_file(SUID_DUMPABLE, "2");
+	meet_copy(_metadata, 04755, "drop", as_alice, EPERM);
+}
+
+TEST_F(suid_dumpable, set_uid_program_that_dropped_root_is_open_to_root_if_2)
+{
+	write_file(SUID_DUMPABLE, "2");
+	meet_copy(_metadata, 04755, "drop", as_root, 0);
+}
+
+TEST_F(suid_dumpable, set_uid_program_is_closed_to_its_starter_if_1)
+{
+	write_file(SUID_DUMPABLE, "1");
+	meet_copy(_metadata, 04755, "setuid", as_alice, EPERM);
 }
 
 /* --- What has no memory, or does not exist --- */
@@ -1369,6 +1637,210 @@ TEST_F(permission, seccomp_filter_of_the_syscalls_does_not_stop_the_ioctl)
 		EXPECT_EQ(err ? 0 : TOKEN(door), board->inbox[door]);
 	}
 	kill(pid, SIGKILL);
+}
+
+/* --- Landlock: of a domain, no way leads out --- */
+
+TEST_F(permission, process_in_a_landlock_domain_may_not_with_one_outside)
+{
+	meet(_metadata, as_alice, as_alice_in_a_landlock_domain, EPERM);
+}
+
+TEST_F(permission, process_in_a_landlock_domain_may_not_with_its_parent_outside)
+{
+	meet(_metadata, NULL, in_a_landlock_domain_naming_the_parent_outside, EPERM);
+}
+
+TEST_F(permission, root_in_a_landlock_domain_may_not_with_one_outside)
+{
+	meet(_metadata, as_alice, as_root_in_a_landlock_domain, EPERM);
+}
+
+TEST_F(permission, process_in_a_landlock_domain_may_not_with_one_in_another)
+{
+	meet(_metadata, as_alice_in_a_landlock_domain, as_alice_in_a_landlock_domain, EPERM);
+}
+
+TEST_F(permission, process_in_a_nested_landlock_domain_may_not_with_the_outer_one)
+{
+	meet(_metadata, NULL, in_a_nested_landlock_domain_naming_the_outer, EPERM);
+}
+
+TEST_F(permission, process_outside_may_with_one_in_a_landlock_domain)
+{
+	meet(_metadata, as_alice_in_a_landlock_domain, as_alice, 0);
+}
+
+TEST_F(permission, process_may_in_its_landlock_domain)
+{
+	meet(_metadata, NULL, in_a_landlock_domain_with_a_child, 0);
+}
+
+TEST_F(permission, process_in_a_landlock_domain_may_with_a_nested_one)
+{
+	meet(_metadata, NULL, in_a_landlock_domain_with_a_child_in_a_nested_one, 0);
+}
+
+TEST_F(permission, process_in_a_landlock_domain_may_name_itself)
+{
+	meet(_metadata, NULL, in_a_landlock_domain_naming_itself, 0);
+}
+
+/* Reads and writes through a file that was attached before its door was closed. */
+static void use_the_file(int file)
+{
+	const uint64_t token = TOKEN(ATTACH);
+	uint64_t value = UNREAD;
+	struct iovec local = { &value, sizeof(value) };
+	struct iovec remote = { (void *)(uintptr_t)board->secret_at, sizeof(value) };
+	const struct request req = {
+		.local = &local, .local_count = 1, .remote = &remote, .remote_count = 1,
+	};
+
+	if (pread(file, &value, sizeof(value), board->secret_at) != sizeof(value) ||
+	    value != SECRET)
+		broken("reading a target file");
+	value = UNREAD;
+	if (by_batch(file, &req) != sizeof(value) || value != SECRET)
+		broken("a BATCH on a target file");
+	if (pwrite(file, &token, sizeof(token), board->inbox_at) != sizeof(token) ||
+	    board->inbox[0] != token)
+		broken("writing a target file");
+	board->inbox[0] = 0;
+}
+
+static void entering_a_landlock_domain_with_a_target_file(void)
+{
+	struct pvmread_attach attach = {
+		.size = sizeof(attach),
+		.flags = PVMREAD_WRITE,
+		.pid = board->named,
+	};
+	int file;
+
+	as_alice();
+	file = ioctl(dev, PVMREAD_IOC_ATTACH, &attach);
+	if (file < 0)
+		broken("ATTACH");
+	enter_landlock_domain();
+	use_the_file(file);
+}
+
+/* As with any other file that is open; all doors to a new one are closed. */
+TEST_F(permission, target_file_taken_into_a_landlock_domain_serves_on)
+{
+	meet(_metadata, as_alice, entering_a_landlock_domain_with_a_target_file, EPERM);
+}
+
+/* --- AppArmor --- */
+
+/* The codes of what follows in a policy as the kernel takes it, version 5. */
+enum policy_code { POLICY_U32 = 2, POLICY_NAME = 4, POLICY_STRING, POLICY_STRUCT = 7, POLICY_END };
+
+static char *put_u32(char *at, uint32_t value)
+{
+	*at++ = POLICY_U32;
+	memcpy(at, &value, sizeof(value));
+	return at + sizeof(value);
+}
+
+static char *put_text(char *at, enum policy_code code, const char *text)
+{
+	uint16_t len = strlen(text) + 1;
+
+	*at++ = code;
+	memcpy(at, &len, sizeof(len));
+	return memcpy(at + sizeof(len), text, len) + len;
+}
+
+/*
+ * A profile without a rule but @caps. One that says nothing of ptrace asks for
+ * CAP_SYS_PTRACE, but of those under the same profile.
+ */
+static int load_profile(const char *name, uint32_t caps)
+{
+	char policy[256], *at = policy;
+	int fd, i, ret = -1;
+
+	at = put_u32(put_text(at, POLICY_NAME, "version"), 5);
+	at = put_text(at, POLICY_NAME, "profile");
+	*at++ = POLICY_STRUCT;
+	at = put_text(put_text(at, POLICY_STRING, name), POLICY_NAME, "flags");
+	*at++ = POLICY_STRUCT;
+	for (i = 0; i < 3; i++)		/* no hat, enforced, no audit */
+		at = put_u32(at, 0);
+	*at++ = POLICY_END;
+	at = put_u32(at, caps);
+	for (i = 0; i < 3; i++)		/* audited, quiet, inherited */
+		at = put_u32(at, 0);
+	*at++ = POLICY_END;
+
+	fd = open("/sys/kernel/security/apparmor/.replace", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	if (write(fd, policy, at - policy) == at - policy)
+		ret = 0;
+	close(fd);
+	return ret;
+}
+
+FIXTURE(apparmor) {
+};
+
+FIXTURE_SETUP(apparmor)
+{
+	if (access("/sys/kernel/security/apparmor/.replace", W_OK))
+		SKIP(return, "not in this kernel: AppArmor");
+	ASSERT_NE(3, scope()) {
+		TH_LOG("ptrace_scope is 3 already: boot the guest again");
+	}
+	if (scope() > 0)
+		ASSERT_EQ(0, set_scope(0));
+	ASSERT_EQ(0, load_profile(NO_PTRACE, 0));
+	ASSERT_EQ(0, load_profile(PTRACE, 1U << CAP_SYS_PTRACE));
+	set_up(_metadata);
+}
+
+FIXTURE_TEARDOWN(apparmor)
+{
+}
+
+TEST_F(apparmor, process_under_a_profile_without_ptrace_may_not)
+{
+	meet(_metadata, as_alice, as_alice_under_a_profile_without_ptrace, EPERM);
+}
+
+TEST_F(apparmor, root_under_a_profile_without_ptrace_may_not)
+{
+	meet(_metadata, as_alice, as_root_under_a_profile_without_ptrace, EPERM);
+}
+
+TEST_F(apparmor, process_under_a_profile_without_ptrace_may_not_with_another_profile)
+{
+	meet(_metadata, as_alice_under_a_profile_with_ptrace,
+	     as_alice_under_a_profile_without_ptrace, EPERM);
+}
+
+TEST_F(apparmor, process_under_a_profile_with_ptrace_may)
+{
+	meet(_metadata, as_alice, as_alice_under_a_profile_with_ptrace, 0);
+}
+
+/* What the profile allows is no more than the kernel's other rules allow. */
+TEST_F(apparmor, other_user_under_a_profile_with_ptrace_may_not)
+{
+	meet(_metadata, as_alice, as_bob_under_a_profile_with_ptrace, EPERM);
+}
+
+TEST_F(apparmor, process_may_under_its_own_profile)
+{
+	meet(_metadata, as_alice_under_a_profile_without_ptrace,
+	     as_alice_under_a_profile_without_ptrace, 0);
+}
+
+TEST_F(apparmor, process_under_a_profile_may_name_itself)
+{
+	meet(_metadata, NULL, under_a_profile_naming_itself, 0);
 }
 
 /* --- Yama. Keep this fixture, and its variant scope_3, the last. --- */
