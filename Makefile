@@ -72,7 +72,7 @@ endif
 demo: ## boot a guest kernel and read one process from another in it
 	@scripts/demo
 
-check: ## every check there is: builds, style, KUnit, guests; about 45 minutes the first time
+check: ## every check there is: builds, style, KUnit, guests; about 35 minutes the first time
 	@scripts/check
 
 check-all: ## the guests again on every kernel: hours the first time
