@@ -427,8 +427,10 @@ static uint64_t byte_at(const struct iovec *vec, unsigned int n, uint64_t nr)
  * struct at_hand - what a process has of its memory, before a request
  * @resident: pages in its page tables
  * @cached: pages that a file has; those of no file have it, too
+ * @pagemap: of the process, for what lies outside of the windows
  */
 struct at_hand {
+	int pagemap;
 	bool resident[WINDOW + BIG_PAGES];
 	bool cached[WINDOW];
 };
@@ -439,12 +441,20 @@ static bool look(const struct world *w, enum whom who, unsigned int flags, struc
 	int pagemap = w->pagemap[who == SELF ? OWN_SIDE : TARGET_SIDE];
 	unsigned int i;
 
+	h->pagemap = pagemap;
 	for (i = 0; i < WINDOW && flags & PVMREAD_NOWAIT; i++)
 		h->cached[i] = s->now[i] != 'h' ||
 			       lseek(s->holes[1], i * PAGE, SEEK_DATA) == (off_t)(i * PAGE);
 	return !(flags & PVMREAD_RESIDENT) ||
 	       (get_presence(pagemap, s->at + TWIN, WINDOW, h->resident) &&
 		get_presence(pagemap, s->big + TWIN, BIG_PAGES, h->resident + WINDOW));
+}
+
+static bool is_present(int pagemap, uint64_t addr)
+{
+	bool present;
+
+	return get_presence(pagemap, addr, 1, &present) && present;
 }
 
 /*
@@ -465,10 +475,11 @@ static uint64_t at_hand(enum whom who, unsigned int flags,
 			long page = page_of(who, addr);
 
 			page_end = (addr | (PAGE - 1)) + 1;
-			/* A hole, for the system call too. */
-			if (page < 0)
+			if (page < 0 && !(flags & PVMREAD_RESIDENT))
+				/* A hole for the system call, too, or of no file. */
 				return UINT64_MAX;
-			if (flags & PVMREAD_RESIDENT ? !h->resident[page] :
+			if (page < 0 ? !is_present(h->pagemap, addr) :
+			    flags & PVMREAD_RESIDENT ? !h->resident[page] :
 						       page < WINDOW && !h->cached[page])
 				return before;
 			before += (page_end < end ? page_end : end) - addr;
