@@ -11,11 +11,11 @@
  * full the next time.
  *
  * What a request allocates depends on what the target's memory is like: see
- * enum state. What io_uring gives to a worker fails in another thread, so its
- * requests here are such as it need not give away.
+ * enum state. What io_uring gives to a worker fails in the worker.
  */
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
+#include <dirent.h>
 #include <linux/fuse.h>
 #include <linux/io_uring.h>
 #include <sched.h>
@@ -815,10 +815,35 @@ static struct {
 	struct io_uring_params p;
 } ring;
 
+/* One more request: the ring has place for one. */
+static void put_on_ring(void)
+{
+	unsigned int *tail = (void *)(ring.rings + ring.p.sq_off.tail);
+
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+}
+
+/* Return: how many answers there are, the first of them in @cqe. */
+static unsigned int answers_on_ring(const struct io_uring_cqe **cqe)
+{
+	unsigned int *head = (void *)(ring.rings + ring.p.cq_off.head);
+	unsigned int *tail = (void *)(ring.rings + ring.p.cq_off.tail);
+	unsigned int *mask = (void *)(ring.rings + ring.p.cq_off.ring_mask);
+
+	*cqe = (void *)(ring.rings + ring.p.cq_off.cqes);
+	*cqe += *head & *mask;
+	return __atomic_load_n(tail, __ATOMIC_ACQUIRE) - *head;
+}
+
+static long enter_ring(void)
+{
+	return syscall(SYS_io_uring_enter, ring.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+}
+
 static bool begin_ring_of(const struct op *op, int opcode)
 {
 	struct iovec iov = { (void *)LOCAL, REGION };
-	unsigned int *array, *tail;
+	unsigned int *array;
 
 	memset(&ring, 0, sizeof(ring));
 	ring.fd = syscall(SYS_io_uring_setup, 1, &ring.p);
@@ -846,8 +871,7 @@ static bool begin_ring_of(const struct op *op, int opcode)
 	};
 	array = (void *)(ring.rings + ring.p.sq_off.array);
 	array[0] = 0;
-	tail = (void *)(ring.rings + ring.p.sq_off.tail);
-	__atomic_store_n(tail, 1, __ATOMIC_RELEASE);
+	put_on_ring();
 	return true;
 }
 
@@ -864,15 +888,14 @@ static bool begin_ring_fixed(const struct op *op)
 static void call_ring(const struct op *op, struct outcome *out)
 {
 	(void)op;
-	out->ret = syscall(SYS_io_uring_enter, ring.fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0);
+	out->ret = enter_ring();
 	out->err = out->ret < 0 ? errno : 0;
 }
 
 static void end_ring(const struct op *op, struct outcome *out)
 {
-	unsigned int *tail = (void *)(ring.rings + ring.p.cq_off.tail);
-	struct io_uring_cqe *cqe = (void *)(ring.rings + ring.p.cq_off.cqes);
-	unsigned int got = __atomic_load_n(tail, __ATOMIC_ACQUIRE);
+	const struct io_uring_cqe *cqe;
+	unsigned int got = answers_on_ring(&cqe);
 
 	(void)op;
 	out->good = got == (out->ret == 1);
@@ -889,6 +912,68 @@ static void end_ring(const struct op *op, struct outcome *out)
 	close(ring.fd);
 }
 
+/* Return: a file of the one worker's, or -1. */
+static int open_worker_file(const char *name)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *entry;
+	char path[80];
+	int fd = -1;
+
+	/* This process has no other thread. */
+	while (fd < 0 && tasks && (entry = readdir(tasks))) {
+		if (atoi(entry->d_name) <= 0 || atoi(entry->d_name) == getpid())
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/task/%d/%s", atoi(entry->d_name), name);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+	}
+	if (tasks)
+		closedir(tasks);
+	return fd;
+}
+
+/* The files of the thread that fails, and of the tester while another one does. */
+static int own_nth_fd, own_make_it_fail_fd;
+
+/*
+ * A worker is there once it has had something to do, and there is no second one.
+ * Reading the device is wrong, but that is found out by the worker.
+ */
+static bool begin_worker(const struct op *op)
+{
+	unsigned int most[] = { 1, 1 }, *head;
+	const struct io_uring_cqe *cqe;
+	struct io_uring_sqe request;
+
+	if (!begin_ring(op) || syscall(SYS_io_uring_register, ring.fd,
+				       IORING_REGISTER_IOWQ_MAX_WORKERS, most, 2))
+		return false;
+	ring.sqe->flags = IOSQE_ASYNC;
+	request = *ring.sqe;
+	ring.sqe->opcode = IORING_OP_READ;
+	ring.sqe->fd = dev;
+	if (enter_ring() != 1 || answers_on_ring(&cqe) != 1 || cqe->res >= 0)
+		return false;
+	head = (void *)(ring.rings + ring.p.cq_off.head);
+	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+	*ring.sqe = request;
+	put_on_ring();
+	own_nth_fd = nth_fd;
+	own_make_it_fail_fd = make_it_fail_fd;
+	nth_fd = open_worker_file("fail-nth");
+	make_it_fail_fd = open_worker_file("make-it-fail");
+	return nth_fd >= 0 && make_it_fail_fd >= 0;
+}
+
+static void end_worker(const struct op *op, struct outcome *out)
+{
+	close(nth_fd);
+	close(make_it_fail_fd);
+	nth_fd = own_nth_fd;
+	make_it_fail_fd = own_make_it_fail_fd;
+	end_ring(op, out);
+}
+
 static bool fits_ring(const struct op *op, const struct outcome *out, unsigned int met)
 {
 	if (out->good && out->ret == -1 && out->err == ENOMEM && met & MEMORY)
@@ -898,7 +983,8 @@ static bool fits_ring(const struct op *op, const struct outcome *out, unsigned i
 
 static const struct door
 	ring_door = { call_ring, fits_ring, begin_ring, end_ring },
-	fixed_door = { call_ring, fits_ring, begin_ring_fixed, end_ring };
+	fixed_door = { call_ring, fits_ring, begin_ring_fixed, end_ring },
+	worker_door = { call_ring, fits_ring, begin_worker, end_worker };
 
 /* --- Requests that move nothing --- */
 
@@ -963,6 +1049,47 @@ static void end_attach(const struct op *op, struct outcome *out)
 		return;
 	out->good = pread(out->ret, &c, 1, START) == 1 && c == old_bytes[HEAD] &&
 		    !close(out->ret);
+}
+
+/* A file table is copied no larger than need be. */
+static bool shrink_file_table(void)
+{
+	/* As long as somebody shares it, it can be copied. */
+	pid_t sharer = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+	bool good;
+
+	if (!sharer) {
+		die_with_parent();
+		for (;;)
+			pause();
+	}
+	if (sharer < 0)
+		return false;
+	good = !unshare(CLONE_FILES);
+	kill(sharer, SIGKILL);
+	reap(sharer, PATIENCE_MS);
+	return good;
+}
+
+static int next_fd;
+
+/* Each number that the file table has is taken: one more file needs a larger one. */
+static bool begin_attach_full(const struct op *op)
+{
+	long size;
+
+	if (!begin_attach(op) || !shrink_file_table())
+		return false;
+	size = proc_number("/proc/self/status", "FDSize:");
+	while (dup(STDIN_FILENO) < size - 1)
+		;
+	return size > next_fd;
+}
+
+static void end_attach_full(const struct op *op, struct outcome *out)
+{
+	end_attach(op, out);
+	syscall(SYS_close_range, next_fd, ~0U, 0);
 }
 
 static void call_open(const struct op *op, struct outcome *out)
@@ -1040,6 +1167,7 @@ static void end_fdinfo(const struct op *op, struct outcome *out)
 static const struct door
 	info_door = { call_info, fits_info, begin_info, NULL },
 	attach_door = { call_attach, fits_new_file, begin_attach, end_attach },
+	attach_full_door = { call_attach, fits_new_file, begin_attach_full, end_attach_full },
 	open_door = { call_open, fits_new_file, NULL, end_open },
 	close_device_door = { call_close, fits_close, begin_close_device, NULL },
 	close_file_door = { call_close, fits_close, begin_close_file, NULL },
@@ -1047,8 +1175,7 @@ static const struct door
 
 /* --- The sweep --- */
 
-/* What must not change; see struct op. */
-static int next_fd;
+/* What must not change, next_fd neither; see struct op. */
 static long refcnt_before, pins_before;
 static unsigned char expected[REGION], found[REGION];
 
@@ -1408,6 +1535,8 @@ static const struct op rest[] = {
 	  PRESENT, PRESENT, 0, 0, { 3, 0, 1 } },
 	{ "ATTACH, PIDFD", &attach_door, false, PVMREAD_PIDFD,
 	  PRESENT, PRESENT, 0, 0, { 3, 0, 1 } },
+	{ "ATTACH, with a larger file table", &attach_full_door, false, 0,
+	  PRESENT, PRESENT, 0, 0, { 6, 0, 1 } },
 	{ "open", &open_door, false, 0,
 	  PRESENT, PRESENT, 0, 0, { 2, 0, 0 } },
 	{ "close of the device", &close_device_door, false, 0,
@@ -1597,6 +1726,14 @@ static const struct op rings[] = {
 	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 0 } },
 	{ "io_uring, WRITE_FIXED, absent", &fixed_door, true, 0,
 	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 0 } },
+	{ "io_uring, READ, by a worker", &worker_door, false, 0,
+	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 1 } },
+	{ "io_uring, READ, by a worker, absent", &worker_door, false, 0,
+	  ABSENT, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
+	{ "io_uring, WRITE, by a worker", &worker_door, true, 0,
+	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 1 } },
+	{ "io_uring, WRITE, by a worker, absent", &worker_door, true, 0,
+	  ABSENT, PRESENT, MEDIUM, 1, { 1, 3, 1 } },
 };
 
 static bool is_user_mode_linux(void)
