@@ -23,7 +23,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -159,18 +158,6 @@ static struct plan plan;
 static struct verdict want[MAX_BATCH];
 static unsigned char images[2][MAX_PAGES * PAGE];
 static unsigned char scratch[MAX_PAGES * PAGE];
-
-static __printf(1, 2) void say(const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("# ");
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-	fflush(stdout);
-}
 
 /* --- Numbers --- */
 

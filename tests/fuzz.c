@@ -43,18 +43,6 @@
 #define MAX_PCS		8192U
 #define PIN_CHECK	1024U
 
-static __printf(1, 2) void say(const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("# ");
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-	fflush(stdout);
-}
-
 static const char * const kept_cases[] = {
 #include "fuzz_cases.h"
 };

@@ -935,50 +935,6 @@ TEST_F(handover, file_inherited_over_fork_serves_the_child)
 static int sock_of_child;
 static pid_t opener;
 
-static int receive_fd(int sock)
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} ctl;
-	char c;
-	struct iovec vec = { &c, 1 };
-	struct msghdr msg = {
-		.msg_iov = &vec,
-		.msg_iovlen = 1,
-		.msg_control = &ctl,
-		.msg_controllen = sizeof(ctl),
-	};
-	int fd;
-
-	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1 ||
-	    msg.msg_controllen < CMSG_LEN(sizeof(int)))
-		return -1;
-	memcpy(&fd, CMSG_DATA(&ctl.head), sizeof(fd));
-	return fd;
-}
-
-static int send_fd(int sock, int fd)
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} ctl = {};
-	struct iovec vec = { "f", 1 };
-	struct msghdr msg = {
-		.msg_iov = &vec,
-		.msg_iovlen = 1,
-		.msg_control = &ctl,
-		.msg_controllen = sizeof(ctl),
-	};
-
-	ctl.head.cmsg_len = CMSG_LEN(sizeof(int));
-	ctl.head.cmsg_level = SOL_SOCKET;
-	ctl.head.cmsg_type = SCM_RIGHTS;
-	memcpy(CMSG_DATA(&ctl.head), &fd, sizeof(fd));
-	return sendmsg(sock, &msg, 0) == 1 ? 0 : -1;
-}
-
 static void wait_to_be_read(void)
 {
 	mine = 3;

@@ -26,7 +26,6 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -269,18 +268,6 @@ static struct piece pieces[2 * MAX_SEGS];
 static unsigned char oracle[MAX_PAGES * PAGE];	/* the memory of the system call's target */
 static unsigned char scratch[MAX_PAGES * PAGE];
 static unsigned char junk[32 * PAGE];	/* what no target holds */
-
-static __printf(1, 2) void say(const char *fmt, ...)
-{
-	va_list ap;
-
-	printf("# ");
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-	fflush(stdout);
-}
 
 /* splitmix64: any two numbers give unrelated sequences, which a layout and a case need */
 static uint64_t mix(uint64_t x)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -82,6 +83,52 @@ static MAYBE_UNUSED int attach(int dev, pid_t pid, unsigned int flags,
 	};
 
 	return ioctl(dev, PVMREAD_IOC_ATTACH, &arg);
+}
+
+/* Return: 0, or -1 with errno set; EAGAIN if that would wait. */
+static MAYBE_UNUSED int send_fd(int sock, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} ctl = {};
+	struct iovec vec = { "f", 1 };
+	struct msghdr msg = {
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = &ctl,
+		.msg_controllen = sizeof(ctl),
+	};
+
+	ctl.head.cmsg_len = CMSG_LEN(sizeof(int));
+	ctl.head.cmsg_level = SOL_SOCKET;
+	ctl.head.cmsg_type = SCM_RIGHTS;
+	memcpy(CMSG_DATA(&ctl.head), &fd, sizeof(fd));
+	return sendmsg(sock, &msg, MSG_DONTWAIT) == 1 ? 0 : -1;
+}
+
+/* Return: the file, or -1 if what came was not one. */
+static MAYBE_UNUSED int receive_fd(int sock)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} ctl;
+	char c;
+	struct iovec vec = { &c, 1 };
+	struct msghdr msg = {
+		.msg_iov = &vec,
+		.msg_iovlen = 1,
+		.msg_control = &ctl,
+		.msg_controllen = sizeof(ctl),
+	};
+	int fd;
+
+	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1 ||
+	    msg.msg_controllen < CMSG_LEN(sizeof(int)))
+		return -1;
+	memcpy(&fd, CMSG_DATA(&ctl.head), sizeof(fd));
+	return fd;
 }
 
 /**

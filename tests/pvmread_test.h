@@ -34,6 +34,9 @@
 /* Of processes that a test starts: none outlives the test for long. */
 #define LIFETIME_S	900
 
+/* A line that is no result. */
+#define say(fmt, ...)	ksft_print_msg(fmt "\n", ##__VA_ARGS__)
+
 /**
  * struct request - what process_vm_readv(2) and process_vm_writev(2) take
  * @pid: the target

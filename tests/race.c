@@ -1380,50 +1380,6 @@ TEST_F_TIMEOUT(race, number_is_reused_again_and_again, TIMEOUT_S)
 
 static int sockets[PEERS][2];
 
-static int receive_fd(int sock)
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} ctl;
-	char c;
-	struct iovec vec = { &c, 1 };
-	struct msghdr msg = {
-		.msg_iov = &vec,
-		.msg_iovlen = 1,
-		.msg_control = &ctl,
-		.msg_controllen = sizeof(ctl),
-	};
-	int fd;
-
-	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1 ||
-	    msg.msg_controllen < CMSG_LEN(sizeof(int)))
-		return -1;
-	memcpy(&fd, CMSG_DATA(&ctl.head), sizeof(fd));
-	return fd;
-}
-
-static int send_fd(int sock, int fd)
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} ctl = {};
-	struct iovec vec = { "f", 1 };
-	struct msghdr msg = {
-		.msg_iov = &vec,
-		.msg_iovlen = 1,
-		.msg_control = &ctl,
-		.msg_controllen = sizeof(ctl),
-	};
-
-	ctl.head.cmsg_len = CMSG_LEN(sizeof(int));
-	ctl.head.cmsg_level = SOL_SOCKET;
-	ctl.head.cmsg_type = SCM_RIGHTS;
-	memcpy(CMSG_DATA(&ctl.head), &fd, sizeof(fd));
-	return sendmsg(sock, &msg, MSG_DONTWAIT) == 1 ? 0 : -1;
-}
-
 /* Until it is told that the file is no longer there. */
 static void read_passed(int fd, unsigned int times)
 {

@@ -3200,50 +3200,6 @@ TEST_F(target, is_not_kept_by_a_batch_whose_caller_is_slow_to_take_its_bytes)
 
 /* --- A grant: a range of one's own memory, for another user --- */
 
-static int send_fd(int fd)
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} ctl = {};
-	struct iovec vec = { "f", 1 };
-	struct msghdr msg = {
-		.msg_iov = &vec,
-		.msg_iovlen = 1,
-		.msg_control = &ctl,
-		.msg_controllen = sizeof(ctl),
-	};
-
-	ctl.head.cmsg_len = CMSG_LEN(sizeof(int));
-	ctl.head.cmsg_level = SOL_SOCKET;
-	ctl.head.cmsg_type = SCM_RIGHTS;
-	memcpy(CMSG_DATA(&ctl.head), &fd, sizeof(fd));
-	return sendmsg(sock[0], &msg, 0) == 1 ? 0 : -1;
-}
-
-static int receive_fd(void)
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} ctl;
-	char c;
-	struct iovec vec = { &c, 1 };
-	struct msghdr msg = {
-		.msg_iov = &vec,
-		.msg_iovlen = 1,
-		.msg_control = &ctl,
-		.msg_controllen = sizeof(ctl),
-	};
-	int fd;
-
-	if (recvmsg(sock[1], &msg, MSG_CMSG_CLOEXEC) != 1 ||
-	    msg.msg_controllen < CMSG_LEN(sizeof(int)))
-		return -1;
-	memcpy(&fd, CMSG_DATA(&ctl.head), sizeof(fd));
-	return fd;
-}
-
 static int scope(void)
 {
 	char c = 0;
@@ -3295,7 +3251,7 @@ static void be_granter(void)
 		broken("Yama");
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	if (send_fd(fd[0]) || send_fd(fd[1]))
+	if (send_fd(sock[0], fd[0]) || send_fd(sock[0], fd[1]))
 		broken("passing the files");
 	/* What the other one has does not hang on what she keeps. */
 	close(fd[0]);
@@ -3358,8 +3314,8 @@ static void be_grantee(void)
 	char path[40];
 
 	become(BOB);
-	grant = receive_fd();
-	gift = receive_fd();
+	grant = receive_fd(sock[1]);
+	gift = receive_fd(sock[1]);
 	if (grant < 0 || gift < 0)
 		broken("receiving the files");
 	errno = 0;
@@ -3898,11 +3854,11 @@ TEST_F(module, stays_while_a_target_file_is_in_a_socket)
 	int fd = attach_all(getpid(), 0);
 
 	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, send_fd(fd));
+	ASSERT_EQ(0, send_fd(sock[0], fd));
 	ASSERT_EQ(0, close(fd));
 	ASSERT_EQ(0, close(dev));
 	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
-	fd = receive_fd();
+	fd = receive_fd(sock[1]);
 	ASSERT_LE(0, fd);
 	EXPECT_TRUE(reads(fd, MINE));
 	ASSERT_EQ(0, close(fd));
