@@ -1852,19 +1852,6 @@ struct kind {
 	bool device;
 };
 
-static const struct kind kinds[] = {
-	{ "memfd_secret", map_secret, true, false },
-	{ "/dev/mem", map_physical, true, true },
-	{ "[vvar]", map_vvar, true, true },
-	{ "[vvar_vclock]", map_vvar_vclock, true, true },
-	{ "[vsyscall]", map_vsyscall, true, false },
-	{ "execute-only memory", map_to_execute, true, false },
-	{ "PROT_NONE", map_of_nothing, true, false },
-	{ "[vdso]", map_vdso, false, false },
-	{ "a ring of io_uring", map_ring, false, false },
-	{ "a buffer of perf", map_perf, false, false },
-};
-
 static void build_kind(const void *data)
 {
 	const struct kind *kind = data;
@@ -1961,10 +1948,10 @@ static bool is_as_the_syscall(const struct kind *kind, enum door door, uint32_t 
 	return door == STRING ? ret <= want : ret == want;
 }
 
-static void expect_kind(struct __test_metadata *_metadata, FIXTURE_DATA(sides) * const self,
+static void expect_kind(struct __test_metadata *_metadata, struct window *near,
 			const struct kind *kind, pid_t pid)
 {
-	unsigned char *bytes = self->near.view + HOLE * PAGE - LEN, seen[LEN];
+	unsigned char *bytes = near->view + HOLE * PAGE - LEN, seen[LEN];
 	const uintptr_t at = board->at;
 	ssize_t want, ret;
 	enum door door;
@@ -1974,7 +1961,7 @@ static void expect_kind(struct __test_metadata *_metadata, FIXTURE_DATA(sides) *
 	for (write = 0; write < 2; write++) {
 		/* What is written, if that may be, is what is there. */
 		if (!write)
-			set_bytes(&self->near, OURS);
+			set_bytes(near, OURS);
 		want = ask(SYSCALL, 0, write, pid, at);
 		if (kind->refused)
 			EXPECT_EQ(-EFAULT, want);
@@ -1986,10 +1973,10 @@ static void expect_kind(struct __test_metadata *_metadata, FIXTURE_DATA(sides) *
 				if (write && door == STRING)
 					continue;
 				if (!write)
-					set_bytes(&self->near, OURS);
+					set_bytes(near, OURS);
 				ret = ask(door, flags, write, pid, at);
 				EXPECT_TRUE(is_as_the_syscall(kind, door, flags, want, ret));
-				EXPECT_TRUE(canaries_live(&self->near));
+				EXPECT_TRUE(canaries_live(near));
 				if (!write && ret > 0)
 					EXPECT_EQ(0, memcmp(bytes, seen, ret));
 				if (!write && ret <= 0)
@@ -2005,28 +1992,79 @@ static void expect_kind(struct __test_metadata *_metadata, FIXTURE_DATA(sides) *
 	}
 }
 
-TEST_F(sides, move_nothing_of_memory_that_must_not_be_had)
+FIXTURE(memory) {
+	struct window near;
+	pid_t pid;
+};
+
+FIXTURE_VARIANT(memory) {
+	struct kind kind;
+};
+
+FIXTURE_VARIANT_ADD(memory, secret) {
+	.kind = { "memfd_secret", map_secret, true, false },
+};
+
+FIXTURE_VARIANT_ADD(memory, physical) {
+	.kind = { "/dev/mem", map_physical, true, true },
+};
+
+FIXTURE_VARIANT_ADD(memory, vvar) {
+	.kind = { "[vvar]", map_vvar, true, true },
+};
+
+FIXTURE_VARIANT_ADD(memory, vvar_vclock) {
+	.kind = { "[vvar_vclock]", map_vvar_vclock, true, true },
+};
+
+FIXTURE_VARIANT_ADD(memory, vsyscall) {
+	.kind = { "[vsyscall]", map_vsyscall, true, false },
+};
+
+FIXTURE_VARIANT_ADD(memory, execute_only) {
+	.kind = { "execute-only memory", map_to_execute, true, false },
+};
+
+FIXTURE_VARIANT_ADD(memory, of_nothing) {
+	.kind = { "PROT_NONE", map_of_nothing, true, false },
+};
+
+FIXTURE_VARIANT_ADD(memory, vdso) {
+	.kind = { "[vdso]", map_vdso, false, false },
+};
+
+FIXTURE_VARIANT_ADD(memory, ring) {
+	.kind = { "a ring of io_uring", map_ring, false, false },
+};
+
+FIXTURE_VARIANT_ADD(memory, perf) {
+	.kind = { "a buffer of perf", map_perf, false, false },
+};
+
+FIXTURE_SETUP(memory)
 {
-	size_t i;
+	const struct kind *kind = &variant->kind;
 
-	for (i = 0; i < ARRAY_SIZE(kinds) && !_metadata->exit_code; i++) {
-		const struct kind *kind = &kinds[i];
-		pid_t pid;
-
-		board->at = 0;
-		pid = start(0, build_kind, kind);
-		ASSERT_LT(0, pid);
-		if (board->at) {
-			EXPECT_TRUE(!kind->device || is_device(pid, board->at)) {
-				TH_LOG("%s is another kind of memory", kind->name);
-			}
-			expect_kind(_metadata, self, kind, pid);
-			TH_LOG("looked at: %s", kind->name);
-		} else {
-			TH_LOG("not in this kernel: %s", kind->name);
-		}
-		stop(pid);
+	ASSERT_TRUE(set_up());
+	ASSERT_TRUE(make_window(&self->near) && map_window(&self->near, NEAR));
+	self->pid = start(0, build_kind, kind);
+	ASSERT_LT(0, self->pid);
+	if (!board->at)
+		SKIP(return, "not in this kernel: %s", kind->name);
+	EXPECT_TRUE(!kind->device || is_device(self->pid, board->at)) {
+		TH_LOG("%s is another kind of memory", kind->name);
 	}
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	stop(self->pid);
+	close(dev);
+}
+
+TEST_F(memory, moves_as_the_syscall_says_or_not_at_all)
+{
+	expect_kind(_metadata, &self->near, &variant->kind, self->pid);
 }
 
 /* --- The node --- */
