@@ -165,15 +165,6 @@ struct rng {
 	uint64_t state;
 };
 
-/* splitmix64: any two numbers give unrelated sequences. */
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15ULL;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
-}
-
 static uint64_t next(struct rng *rng)
 {
 	rng->state += 0x9e3779b97f4a7c15ULL;

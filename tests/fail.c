@@ -59,10 +59,6 @@
 #define IN_A_ROW	64
 #define TIMES		"1000000"
 
-#ifndef RWF_NOWAIT
-#define RWF_NOWAIT	8
-#endif
-
 /* --- What fails --- */
 
 enum kind { SLAB, PAGES, USERCOPY, KINDS };
@@ -1179,19 +1175,6 @@ static const struct door
 static long refcnt_before, pins_before;
 static unsigned char expected[REGION], found[REGION];
 
-/* Of all the pages pinned since the kernel began, how many still are. */
-static long pins(void)
-{
-	char unused[16];
-	int fd = open("/proc/sys/vm/stat_refresh", O_RDONLY | O_CLOEXEC);
-
-	/* Each CPU has some of the count until it is asked for them. */
-	(void)!read(fd, unused, sizeof(unused));
-	close(fd);
-	return proc_number("/proc/vmstat", "nr_foll_pin_acquired") -
-	       proc_number("/proc/vmstat", "nr_foll_pin_released");
-}
-
 static int refcnt_fd;
 
 static long refcnt(void)
@@ -1319,7 +1302,7 @@ static bool begin_sweep(const struct op *op)
 	look_at_times();
 	next_fd = lowest_fd();
 	refcnt_before = refcnt();
-	pins_before = pins();
+	pins_before = pins_held();
 	return file >= 0 && refcnt_before > 0;
 }
 
@@ -1330,7 +1313,7 @@ static bool end_sweep(const char **what)
 	bool good = true;
 	char c;
 
-	while (good && pins() != pins_before) {
+	while (good && pins_held() != pins_before) {
 		*what = "a pin is left";
 		good = now_ms() < end;
 		usleep(1000);
@@ -2142,7 +2125,7 @@ static void end_wait(struct __test_metadata *_metadata, struct wait *wait)
 		wait->execs = 0;
 	}
 	wait->caller = 0;
-	EXPECT_EQ(pins_before, pins());
+	EXPECT_EQ(pins_before, pins_held());
 }
 
 FIXTURE_SETUP(signals)
@@ -2183,7 +2166,7 @@ FIXTURE_SETUP(signals)
 	ASSERT_LE(0, dev) {
 		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
 	}
-	pins_before = pins();
+	pins_before = pins_held();
 	if (variant->place == EXECVE) {
 		have_wait(_metadata, &self->wait, BY_READV);
 		kill(self->wait.caller, SIGKILL);

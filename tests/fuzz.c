@@ -949,18 +949,6 @@ static unsigned int open_files(void)
 	return n;
 }
 
-/* Pins not given back; -1 if this kernel does not count. */
-static long pins_left(void)
-{
-	long acquired, released;
-
-	/* What each CPU has counted is added up now; one alone has no such file. */
-	write_file("/proc/sys/vm/stat_refresh", "1");
-	acquired = proc_number("/proc/vmstat", "nr_foll_pin_acquired");
-	released = proc_number("/proc/vmstat", "nr_foll_pin_released");
-	return acquired < 0 ? -1 : acquired - released;
-}
-
 static uint64_t number_from(const char *name, uint64_t otherwise)
 {
 	const char *text = getenv(name);
@@ -984,7 +972,7 @@ FIXTURE_SETUP(fuzz)
 	}
 	tainted = open("/proc/sys/kernel/tainted", O_RDONLY | O_CLOEXEC);
 	self->files = open_files();
-	self->pins = pins_left();
+	self->pins = pins_held();
 }
 
 FIXTURE_TEARDOWN(fuzz)
@@ -995,7 +983,7 @@ FIXTURE_TEARDOWN(fuzz)
 /* No file is left open and no page pinned. */
 static bool leaves_nothing(unsigned int files, long pins)
 {
-	long now = pins_left();
+	long now = pins_held();
 
 	if (now != pins) {
 		say("%ld pages are pinned, were %ld", now, pins);

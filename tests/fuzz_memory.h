@@ -95,15 +95,6 @@ struct order {
 	long result;
 };
 
-/* splitmix64 */
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15ULL;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
-}
-
 /* Bytes that are not 0, and here and there one that is: strings of all lengths. */
 static void fill(unsigned char *to, unsigned int pages, uint64_t seed)
 {

@@ -29,10 +29,6 @@
 
 #define ALL_FLAGS	(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT)
 
-#ifndef RWF_NOWAIT
-#define RWF_NOWAIT	8
-#endif
-
 /* Where structs and arrays lie: the end of it is followed by a hole. */
 #define AREA_LEN	(12 * PAGE)
 enum area_of { ARG, LVEC, RVEC, AREAS };

@@ -36,7 +36,7 @@
 
 #include <kselftest_harness.h>
 
-#include "pvmread_test.h"
+#include "process.h"
 
 #define PAGE		4096UL
 /* Free in every process here: above the program and its heap, below libraries. */
@@ -269,15 +269,6 @@ static unsigned char oracle[MAX_PAGES * PAGE];	/* the memory of the system call'
 static unsigned char scratch[MAX_PAGES * PAGE];
 static unsigned char junk[32 * PAGE];	/* what no target holds */
 
-/* splitmix64: any two numbers give unrelated sequences, which a layout and a case need */
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15ULL;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
-}
-
 static void fill(void *to, size_t len, uint64_t seed)
 {
 	uint64_t *word = to;
@@ -486,23 +477,6 @@ static void live(struct world *w, struct target *t, int ask, int answer, uint64_
 	_exit(0);
 }
 
-/* Return: a target file, or -1 with errno set. */
-static int attach(const struct world *w, pid_t pid, unsigned int flags)
-{
-	struct pvmread_attach arg = {
-		.size = sizeof(arg),
-		.flags = flags | PVMREAD_WRITE,
-		.pid = pid,
-	};
-
-	return ioctl(w->dev, PVMREAD_IOC_ATTACH, &arg);
-}
-
-static int pidfd_of(pid_t pid)
-{
-	return syscall(SYS_pidfd_open, pid, 0);
-}
-
 static bool start_target(struct world *w, enum door by, uint64_t seed)
 {
 	struct target *t = &w->t[by];
@@ -528,11 +502,11 @@ static bool start_target(struct world *w, enum door by, uint64_t seed)
 		return false;
 	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
 	t->mem = open(path, O_RDONLY | O_CLOEXEC);
-	t->pidfd = pidfd_of(t->pid);
+	t->pidfd = open_pidfd(t->pid);
 	if (by == BY_BATCH && w->doors & 1U << BY_PIDFD)
-		t->file = attach(w, t->pidfd, PVMREAD_PIDFD);
+		t->file = attach(w->dev, t->pidfd, PVMREAD_WRITE | PVMREAD_PIDFD, 0, 0);
 	else
-		t->file = attach(w, t->pid, 0);
+		t->file = attach(w->dev, t->pid, PVMREAD_WRITE, 0, 0);
 	return t->mem >= 0 && t->pidfd >= 0 && t->file >= 0;
 }
 
@@ -1113,7 +1087,7 @@ static int pidfd_for(const struct world *w, const struct plan *p, enum door by)
 static int file_for(const struct world *w, const struct plan *p, enum door by)
 {
 	if (p->whom == NUMBER || p->whom == THREAD)
-		return attach(w, pid_for(w, p, by), 0);
+		return attach(w->dev, pid_for(w, p, by), PVMREAD_WRITE, 0, 0);
 	return target_for(w, p, by)->file;
 }
 
@@ -1709,7 +1683,7 @@ static pid_t dead_pid(int *pidfd)
 	if (!pid)
 		_exit(0);
 	if (pidfd)
-		*pidfd = pidfd_of(pid);
+		*pidfd = open_pidfd(pid);
 	waitpid(pid, NULL, 0);
 	return pid;
 }
@@ -1751,9 +1725,9 @@ FIXTURE_SETUP(parity)
 	dead_pid(&world.gone);
 	ASSERT_GE(world.gone, 0);
 	world.self.pid = getpid();
-	world.self.pidfd = pidfd_of(getpid());
+	world.self.pidfd = open_pidfd(getpid());
 	ASSERT_GE(world.self.pidfd, 0);
-	world.self.file = attach(&world, getpid(), 0);
+	world.self.file = attach(world.dev, getpid(), PVMREAD_WRITE, 0, 0);
 	ASSERT_GE(world.self.file, 0);
 	for (side = 0; side < 2; side++) {
 		void *at = (void *)(VBASE + side * 16 * PAGE);

@@ -37,7 +37,7 @@
 #include <kselftest_harness.h>
 
 #include "one_cpu.h"
-#include "pvmread_test.h"
+#include "process.h"
 
 #define PAGE		4096UL
 /*
@@ -189,13 +189,6 @@ static __attribute__((noreturn)) void broken(const char *what)
 	snprintf(board->trouble, sizeof(board->trouble), "%s: %s", what,
 		 strerror(errno));
 	_exit(2);
-}
-
-static void die_with_parent(void)
-{
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
-		broken("PR_SET_PDEATHSIG");
-	alarm(LIFETIME_S);
 }
 
 /* --- Tracefs --- */

@@ -44,7 +44,7 @@
 
 #include <kselftest_harness.h>
 
-#include "pvmread_test.h"
+#include "process.h"
 
 #define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
 
@@ -130,14 +130,6 @@ static __attribute__((noreturn)) void missing(const char *what)
 {
 	report(what);
 	_exit(MISSING);
-}
-
-/* Again after each change of credentials: that clears the first. */
-static void die_with_parent(void)
-{
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
-		broken("PR_SET_PDEATHSIG");
-	alarm(LIFETIME_S);
 }
 
 static void wait_for(int *flag)
@@ -305,13 +297,10 @@ static void as_root_that_was_bob(void)
 	set_ids(0, 0, 0, 0, 0, 0);
 }
 
-static void write_file(const char *path, const char *text)
+static void must_write(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+	if (write_file(path, text))
 		broken(path);
-	close(fd);
 }
 
 static void enter_user_namespace(uid_t uid)
@@ -323,10 +312,10 @@ static void enter_user_namespace(uid_t uid)
 	/* Or /proc/self belongs to root. */
 	if (prctl(PR_SET_DUMPABLE, 1))
 		broken("PR_SET_DUMPABLE");
-	write_file("/proc/self/setgroups", "deny");
+	must_write("/proc/self/setgroups", "deny");
 	snprintf(map, sizeof(map), "0 %u 1", uid);
-	write_file("/proc/self/uid_map", map);
-	write_file("/proc/self/gid_map", map);
+	must_write("/proc/self/uid_map", map);
+	must_write("/proc/self/gid_map", map);
 	if (geteuid() || getegid())
 		broken("root of a user namespace");
 	die_with_parent();
@@ -379,7 +368,7 @@ static void enter_profile(const char *name)
 	char text[80];
 
 	snprintf(text, sizeof(text), "changeprofile %s", name);
-	write_file("/proc/self/attr/apparmor/current", text);
+	must_write("/proc/self/attr/apparmor/current", text);
 }
 
 static void as_root_under_a_profile_without_ptrace(void)
@@ -912,18 +901,15 @@ static void rest_of_caller(void)
 }
 
 /* Return: the exit status of a child, or -1 if it has none in time. */
-static int reap(pid_t pid)
+static int exit_status(pid_t pid)
 {
-	struct pollfd pfd = { .events = POLLIN };
-	int status = 0;
+	int status = reap(pid, PATIENCE_MS);
 
-	pfd.fd = syscall(SYS_pidfd_open, pid, 0);
-	if (pfd.fd < 0 || poll(&pfd, 1, PATIENCE_MS) != 1)
+	if (status == -1) {
 		kill(pid, SIGKILL);
-	close(pfd.fd);
-	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-		return -1;
-	return WEXITSTATUS(status);
+		waitpid(pid, NULL, 0);
+	}
+	return status == -1 || !WIFEXITED(status) ? -1 : WEXITSTATUS(status);
 }
 
 /* Return: the target, ready to be asked, or minus what it ended with. */
@@ -944,7 +930,7 @@ static pid_t start_target(void (*become)(void))
 	if (pid > 0 && (poll(&pfd, 1, PATIENCE_MS) != 1 ||
 			read(ready[0], &c, 1) != 1)) {
 		/* End of file: it ended, or is about to. */
-		status = reap(pid);
+		status = exit_status(pid);
 		pid = status == MISSING ? -MISSING : -BROKEN;
 	}
 	close(ready[0]);
@@ -1025,7 +1011,7 @@ static void meet_in_order(struct __test_metadata *_metadata,
 	board->go = 1;
 	if (!caller_first)
 		board->caller = start(caller, rest_of_caller);
-	status = reap(board->caller);
+	status = exit_status(board->caller);
 	if (status == MISSING)
 		SKIP(return, "not in this kernel: %s", board->trouble);
 	ASSERT_EQ(0, status) {
@@ -1441,31 +1427,31 @@ FIXTURE_SETUP(suid_dumpable)
 
 FIXTURE_TEARDOWN(suid_dumpable)
 {
-	write_file(SUID_DUMPABLE, self->before);
+	must_write(SUID_DUMPABLE, self->before);
 	remove_copy();
 }
 
 TEST_F(suid_dumpable, set_uid_program_that_dropped_root_is_open_to_its_starter_if_1)
 {
-	write_file(SUID_DUMPABLE, "1");
+	must_write(SUID_DUMPABLE, "1");
 	meet_copy(_metadata, 04755, "drop", as_alice, 0);
 }
 
 TEST_F(suid_dumpable, set_uid_program_that_dropped_root_is_closed_to_its_starter_if_2)
 {
-	write_file(SUID_DUMPABLE, "2");
+	must_write(SUID_DUMPABLE, "2");
 	meet_copy(_metadata, 04755, "drop", as_alice, EPERM);
 }
 
 TEST_F(suid_dumpable, set_uid_program_that_dropped_root_is_open_to_root_if_2)
 {
-	write_file(SUID_DUMPABLE, "2");
+	must_write(SUID_DUMPABLE, "2");
 	meet_copy(_metadata, 04755, "drop", as_root, 0);
 }
 
 TEST_F(suid_dumpable, set_uid_program_is_closed_to_its_starter_if_1)
 {
-	write_file(SUID_DUMPABLE, "1");
+	must_write(SUID_DUMPABLE, "1");
 	meet_copy(_metadata, 04755, "setuid", as_alice, EPERM);
 }
 
@@ -1621,7 +1607,7 @@ TEST_F(permission, seccomp_filter_of_the_syscalls_does_not_stop_the_ioctl)
 	ASSERT_LT(0, pid);
 	board->named = pid;
 	board->go = 1;
-	status = reap(start(behind_a_filter, rest_of_caller));
+	status = exit_status(start(behind_a_filter, rest_of_caller));
 	if (status == MISSING)
 		SKIP(return, "not in this kernel: %s", board->trouble);
 	ASSERT_EQ(0, status) {

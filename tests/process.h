@@ -36,6 +36,15 @@ static MAYBE_UNUSED void die_with_parent(void)
 	alarm(LIFETIME_S);
 }
 
+/* splitmix64: any two numbers give sequences that have nothing to do with each other. */
+static MAYBE_UNUSED uint64_t mix(uint64_t x)
+{
+	x += 0x9e3779b97f4a7c15ULL;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
 static MAYBE_UNUSED int open_pidfd(pid_t pid)
 {
 	return syscall(SYS_pidfd_open, pid, 0);
@@ -156,7 +165,7 @@ static MAYBE_UNUSED long proc_number(const char *path, const char *name)
 /* Return: 0, or -1 with errno set; as a shell's "echo TEXT >PATH". */
 static MAYBE_UNUSED int write_file(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	int ret = -1;
 
 	if (fd < 0)
@@ -165,6 +174,34 @@ static MAYBE_UNUSED int write_file(const char *path, const char *text)
 		ret = 0;
 	close(fd);
 	return ret;
+}
+
+/**
+ * struct pins - pages pinned and given back since the kernel began
+ * @acquired: by pin_user_pages() and its like; -1 if this kernel does not count
+ * @released: by unpin_user_pages() and its like
+ */
+struct pins {
+	long acquired;
+	long released;
+};
+
+static MAYBE_UNUSED struct pins pins(void)
+{
+	/* Each CPU has some of the count until it is asked for them. */
+	write_file("/proc/sys/vm/stat_refresh", "1");
+	return (struct pins){
+		.acquired = proc_number("/proc/vmstat", "nr_foll_pin_acquired"),
+		.released = proc_number("/proc/vmstat", "nr_foll_pin_released"),
+	};
+}
+
+/* Return: how many pins have not been given back. */
+static MAYBE_UNUSED long pins_held(void)
+{
+	struct pins p = pins();
+
+	return p.acquired - p.released;
 }
 
 #endif /* PVMREAD_PROCESS_H */

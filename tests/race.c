@@ -136,11 +136,8 @@ static long used_kb(void)
 
 static struct trace trace(void)
 {
-	/* Each CPU has some of the counts until it is asked for them. */
-	file_number("/proc/sys/vm/stat_refresh");
 	return (struct trace) {
-		.pins = proc_number("/proc/vmstat", "nr_foll_pin_acquired") -
-			proc_number("/proc/vmstat", "nr_foll_pin_released"),
+		.pins = pins_held(),
 		.used_kb = used_kb(),
 		.refs = file_number(MODULE_REFS),
 	};

@@ -22,13 +22,6 @@
 #define GARBAGE		0xa5
 #define USER		1001
 
-/* Whoever has not done by then what it must do has hung. */
-#define PATIENCE_MS	60000
-
-#ifndef RWF_NOWAIT
-#define RWF_NOWAIT	8
-#endif
-
 /**
  * struct plan - one race: what the target does, and what holds meanwhile
  * @churn: a round of the target, over and over; NULL: it rests
@@ -140,14 +133,6 @@ static __attribute__((noreturn)) void broken(const char *what)
 	complain("%s: %s", what, strerror(errno));
 	dprintf(STDERR_FILENO, "# %s: %s\n", what, strerror(errno));
 	_exit(2);
-}
-
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15ULL;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
 }
 
 /* Return: a number below @n, of this thread's own row. */

@@ -16,29 +16,12 @@
 #include <kselftest_harness.h>
 
 #include "one_cpu.h"
-#include "pvmread_test.h"
+#include "process.h"
 
 #define PAGE		4096UL
 #define TRACING		"/sys/kernel/tracing/"
 #define EVENTS		TRACING "events/pvmread/"
 #define NOBODY		65534
-
-/**
- * write_file() - what a shell does with "echo TEXT >PATH"
- *
- * Return: 0, or -1 with errno set.
- */
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -1;
-	n = write(fd, text, strlen(text));
-	close(fd);
-	return n == (ssize_t)strlen(text) ? 0 : -1;
-}
 
 FIXTURE(trace) {
 	int dev;
@@ -145,16 +128,6 @@ static ssize_t rw(int dev, unsigned long cmd, pid_t pid, unsigned int flags,
 	return ioctl(dev, cmd, &arg) ? -1 : (ssize_t)arg.transferred;
 }
 
-static int attach(int dev, pid_t pid, unsigned int flags, void *start, size_t len)
-{
-	struct pvmread_attach arg = {
-		.size = sizeof(arg), .flags = flags, .pid = pid,
-		.start = (uintptr_t)start, .length = len,
-	};
-
-	return ioctl(dev, PVMREAD_IOC_ATTACH, &arg);
-}
-
 TEST_F(trace, readv_and_writev)
 {
 	ASSERT_EQ(100, rw(self->dev, PVMREAD_IOC_READV, self->target, 0,
@@ -181,7 +154,7 @@ TEST_F(trace, why_a_transfer_ended)
 
 TEST_F(trace, a_target_file)
 {
-	int fd = attach(self->dev, self->target, PVMREAD_WRITE, self->page, PAGE);
+	int fd = attach(self->dev, self->target, PVMREAD_WRITE, (uintptr_t)self->page, PAGE);
 
 	ASSERT_LE(0, fd);
 	expect_event("attach: target=%d comm=traced range=%p-%p flags=write error=0",
@@ -204,7 +177,7 @@ TEST_F(trace, a_target_file)
 
 TEST_F(trace, all_of_the_memory)
 {
-	int fd = attach(self->dev, self->target, 0, NULL, 0);
+	int fd = attach(self->dev, self->target, 0, 0, 0);
 
 	ASSERT_LE(0, fd);
 	expect_event("attach: target=%d comm=traced range=0x0-%#lx flags= error=0",
@@ -218,7 +191,7 @@ TEST_F(trace, a_batch)
 	struct pvmread_batch batch = {
 		.size = sizeof(batch), .segments = (uintptr_t)segs, .count = 40,
 	};
-	int i, fd = attach(self->dev, self->target, 0, NULL, 0);
+	int i, fd = attach(self->dev, self->target, 0, 0, 0);
 
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, write_file(TRACING "trace", ""));
@@ -252,7 +225,7 @@ TEST_F(trace, who_is_refused)
 		if (rw(self->dev, PVMREAD_IOC_READV, self->target, 0, self->page,
 		       self->buf, 8) != -1 || errno != EPERM)
 			_exit(2);
-		if (attach(self->dev, self->target, 0, NULL, 0) != -1 || errno != EPERM)
+		if (attach(self->dev, self->target, 0, 0, 0) != -1 || errno != EPERM)
 			_exit(3);
 		_exit(0);
 	}

@@ -42,7 +42,7 @@
 
 #include <kselftest_harness.h>
 
-#include "pvmread_test.h"
+#include "process.h"
 
 #define PAGE		4096UL
 /* Free in every process here: above the program and its heap, below all else. */
@@ -66,18 +66,6 @@
 #define PRESENT		0x8000000000000000ULL
 #define PFN_MASK	((1ULL << 55) - 1)
 
-#ifndef RWF_NOWAIT
-#define RWF_NOWAIT	8
-#endif
-
-static double now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000.0 + ts.tv_nsec / 1e6;
-}
-
 /* Emulated by QEMU everything takes longer. */
 static int at_once_ms(void)
 {
@@ -88,14 +76,6 @@ static int at_once_ms(void)
 		text[0] = '\0';
 	close(fd);
 	return strstr(text, "User Mode Linux") ? AT_ONCE_MS : AT_ONCE_TCG_MS;
-}
-
-static uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15ULL;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
 }
 
 /* --- Requests through every door --- */
@@ -169,7 +149,7 @@ struct answer {
 	unsigned int reason;
 	uint64_t moved;
 	uint64_t stop_addr;
-	double ms;
+	long ms;
 };
 
 static int dev = -1;
@@ -247,7 +227,7 @@ static struct answer ask_batch(const struct door *door, const struct subject *wh
 static struct answer ask(const struct door *door, const struct subject *who, uint32_t flags,
 			 uintptr_t addr, void *buf, size_t len)
 {
-	double begin = now_ms();
+	long begin = now_ms();
 	struct answer a;
 
 	errno = 0;
@@ -339,33 +319,11 @@ static void set(int *flag, int value)
 
 static bool wait_for(int *flag, int limit)
 {
-	double end = now_ms() + limit;
+	long end = now_ms() + limit;
 
 	while (!get(flag) && now_ms() < end)
 		usleep(1000);
 	return get(flag);
-}
-
-static void die_with_parent(void)
-{
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
-		broken("PR_SET_PDEATHSIG");
-	alarm(LIFETIME_S);
-}
-
-/* Return: how long a child took to end, or -1 if it did not in @limit ms. */
-static double reap(pid_t pid, int limit, int *status)
-{
-	struct pollfd pfd = { .events = POLLIN };
-	double begin = now_ms();
-	bool ended;
-
-	pfd.fd = syscall(SYS_pidfd_open, pid, 0);
-	ended = pfd.fd >= 0 && poll(&pfd, 1, limit) == 1;
-	close(pfd.fd);
-	if (!ended || waitpid(pid, status, 0) != pid)
-		return -1;
-	return now_ms() - begin;
 }
 
 static unsigned char *map(uintptr_t at, size_t len, int prot, int flags, int fd, off_t off)
@@ -629,23 +587,12 @@ static long order(long (*what)(unsigned long arg), unsigned long arg)
 	return give_order(what, arg) ? get_result(PATIENCE_MS) : LONG_MIN;
 }
 
-static int attach(pid_t pid, uint32_t flags)
-{
-	struct pvmread_attach arg = {
-		.size = sizeof(arg),
-		.flags = flags,
-		.pid = pid,
-	};
-
-	return ioctl(dev, PVMREAD_IOC_ATTACH, &arg);
-}
-
 static bool attach_all(struct subject *who)
 {
 	uint32_t i;
 
 	for (i = 0; i < ARRAY_SIZE(who->file); i++) {
-		who->file[i] = attach(who->pid, PVMREAD_WRITE | i * PVMREAD_NOWAIT);
+		who->file[i] = attach(dev, who->pid, PVMREAD_WRITE | i * PVMREAD_NOWAIT, 0, 0);
 		if (who->file[i] < 0)
 			return false;
 	}
@@ -685,7 +632,7 @@ static void stop_target(void)
 
 	if (target.pid > 0) {
 		kill(target.pid, SIGKILL);
-		reap(target.pid, PATIENCE_MS, &status);
+		reap_in(target.pid, PATIENCE_MS, &status);
 		detach_all(&target);
 		close(target.in);
 		close(target.out);
@@ -736,39 +683,8 @@ static uint64_t page_entry(pid_t pid, uintptr_t at)
 
 /* --- Leaks --- */
 
-struct pins {
-	long long acquired;
-	long long released;
-};
-
-static struct pins pins_before;
+static long pins_before;
 static int sealable = -1;
-
-static struct pins pins(void)
-{
-	struct pins p = { 0 };
-	char line[128];
-	long long n;
-	FILE *f;
-
-	/* Each CPU has some of the count until it is asked for them. */
-	f = fopen("/proc/sys/vm/stat_refresh", "re");
-	if (f) {
-		(void)!fread(line, 1, sizeof(line), f);
-		fclose(f);
-	}
-	f = fopen("/proc/vmstat", "re");
-	if (!f)
-		return p;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "nr_foll_pin_acquired %lld", &n) == 1)
-			p.acquired = n;
-		if (sscanf(line, "nr_foll_pin_released %lld", &n) == 1)
-			p.released = n;
-	}
-	fclose(f);
-	return p;
-}
 
 /*
  * To be called once all requests have ended. F_SEAL_WRITE waits for a while for
@@ -776,9 +692,7 @@ static struct pins pins(void)
  */
 static void expect_nothing_held(struct __test_metadata *_metadata)
 {
-	struct pins p = pins();
-
-	EXPECT_EQ(p.acquired - pins_before.acquired, p.released - pins_before.released);
+	EXPECT_EQ(pins_before, pins_held());
 	if (sealable < 0)
 		return;
 	EXPECT_EQ(0, fcntl(sealable, F_ADD_SEALS, F_SEAL_WRITE)) {
@@ -952,7 +866,7 @@ static void setup(struct __test_metadata *_metadata)
 	ASSERT_EQ(LOCAL, mmap(LOCAL, LOCAL_SIZE, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1,
 			      0));
-	pins_before = pins();
+	pins_before = pins_held();
 }
 
 static void teardown(void)
@@ -1031,14 +945,14 @@ FIXTURE_TEARDOWN(wait)
 }
 
 /* Through each door: of the page that is not there, and across its begin. */
-static double expect_at_once(struct __test_metadata *_metadata, uint32_t flags)
+static long expect_at_once(struct __test_metadata *_metadata, uint32_t flags)
 {
 	/* It does not matter to RESIDENT why a page is not there. */
 	unsigned int reason = flags & PVMREAD_RESIDENT ? EIO : EAGAIN;
 	int limit = at_once_ms();
 	unsigned char buf[200];
 	struct answer a, b;
-	double worst = 0;
+	long worst = 0;
 	size_t i, tries;
 
 	for (i = 0; i < DOORS; i++) {
@@ -1057,7 +971,7 @@ static double expect_at_once(struct __test_metadata *_metadata, uint32_t flags)
 				break;
 		}
 		EXPECT_NE(3, tries) {
-			TH_LOG("%s: %.1f and %.1f ms", doors[i].name, a.ms, b.ms);
+			TH_LOG("%s: %ld and %ld ms", doors[i].name, a.ms, b.ms);
 		}
 		worst = a.ms > worst ? a.ms : worst;
 		worst = b.ms > worst ? b.ms : worst;
@@ -1090,7 +1004,7 @@ TEST_F(wait, nowait_and_resident_return_at_once)
 
 	for (flags = PVMREAD_NOWAIT; flags <= (PVMREAD_NOWAIT | PVMREAD_RESIDENT);
 	     flags += PVMREAD_NOWAIT)
-		say("%s: %.2f ms at most", flag_names(flags),
+		say("%s: %ld ms at most", flag_names(flags),
 		    expect_at_once(_metadata, flags));
 	expect_nothing_held(_metadata);
 }
@@ -1099,7 +1013,7 @@ TEST_F(wait, nowait_and_resident_return_at_once)
 TEST_F(wait, nowait_returns_at_once_without_readahead_too)
 {
 	ASSERT_EQ(0, order(advise_random, 0));
-	say("NOWAIT: %.2f ms at most", expect_at_once(_metadata, PVMREAD_NOWAIT));
+	say("NOWAIT: %ld ms at most", expect_at_once(_metadata, PVMREAD_NOWAIT));
 	expect_nothing_held(_metadata);
 }
 
@@ -1165,14 +1079,14 @@ static void start_waiting(struct __test_metadata *_metadata, pid_t *reader)
 	}
 }
 
-static void kill_reader(struct __test_metadata *_metadata, size_t i, pid_t pid, double *worst)
+static void kill_reader(struct __test_metadata *_metadata, size_t i, pid_t pid, long *worst)
 {
 	int status = 0;
-	double ms;
+	long ms;
 
 	ASSERT_EQ(0, get(&board->slot[i].done));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
-	ms = reap(pid, LEAVE_MS, &status);
+	ms = reap_in(pid, LEAVE_MS, &status);
 	ASSERT_LE(0, ms) {
 		TH_LOG("%s is still there after %d ms", doors[i].name, LEAVE_MS);
 	}
@@ -1185,13 +1099,13 @@ static void kill_reader(struct __test_metadata *_metadata, size_t i, pid_t pid, 
 TEST_F(wait, without_a_flag_it_waits_and_can_be_killed)
 {
 	pid_t reader[PLAIN_DOORS];
-	double worst = 0;
+	long worst = 0;
 	size_t i;
 
 	start_waiting(_metadata, reader);
 	for (i = 0; i < PLAIN_DOORS; i++)
 		kill_reader(_metadata, i, reader[i], &worst);
-	say("killed readers left after %.1f ms at most", worst);
+	say("killed readers left after %ld ms at most", worst);
 	expect_nothing_held(_metadata);
 }
 
@@ -1207,7 +1121,7 @@ TEST_F(wait, without_a_flag_it_completes_once_the_page_is_there)
 	for (i = 0; i < PLAIN_DOORS; i++) {
 		struct slot *slot = &board->slot[i];
 
-		ASSERT_LE(0, reap(reader[i], PATIENCE_MS, &status));
+		ASSERT_LE(0, reap_in(reader[i], PATIENCE_MS, &status));
 		EXPECT_EQ(0, status);
 		ASSERT_EQ(1, get(&slot->done));
 		EXPECT_TRUE(is_answer(&slot->answer, &doors[i], 0, spot(i) + PAGE - 96, 200, 0));
@@ -1304,7 +1218,7 @@ static char process_state(pid_t pid)
  */
 static bool have_lock_held(struct __test_metadata *_metadata)
 {
-	double end = now_ms() + PATIENCE_MS, unused = 0;
+	long end = now_ms() + PATIENCE_MS, unused = 0;
 	pid_t reader;
 
 	/* A page of the file that is being read is what mmap(2) will wait for. */
@@ -1327,7 +1241,7 @@ TEST_F(target, lock_on_the_targets_mappings_is_not_waited_for)
 	const uint32_t both = PVMREAD_NOWAIT | PVMREAD_RESIDENT;
 	pid_t reader[PLAIN_DOORS];
 	int limit = at_once_ms();
-	double worst = 0;
+	long worst = 0;
 	struct answer a;
 	uint32_t flags;
 	int status;
@@ -1354,12 +1268,12 @@ TEST_F(target, lock_on_the_targets_mappings_is_not_waited_for)
 					break;
 			}
 			EXPECT_NE(3, tries) {
-				TH_LOG("%s: %.1f ms", doors[i].name, a.ms);
+				TH_LOG("%s: %ld ms", doors[i].name, a.ms);
 			}
 			worst = a.ms > worst ? a.ms : worst;
 		}
 	}
-	say("NOWAIT: %.2f ms at most", worst);
+	say("NOWAIT: %ld ms at most", worst);
 
 	/* Without NOWAIT, and that is with RESIDENT too, it is waited for, killably. */
 	worst = 0;
@@ -1372,7 +1286,7 @@ TEST_F(target, lock_on_the_targets_mappings_is_not_waited_for)
 		for (i = 0; i < PLAIN_DOORS; i++)
 			kill_reader(_metadata, i, reader[i], &worst);
 	}
-	say("killed readers left after %.1f ms at most", worst);
+	say("killed readers left after %ld ms at most", worst);
 
 	/* And had, once it is free. */
 	for (i = 0; i < PLAIN_DOORS; i++) {
@@ -1386,7 +1300,7 @@ TEST_F(target, lock_on_the_targets_mappings_is_not_waited_for)
 	let_file_system_answer(FS_ALWAYS);
 	EXPECT_EQ(0, get_result(PATIENCE_MS));
 	for (i = 0; i < PLAIN_DOORS; i++) {
-		ASSERT_LE(0, reap(reader[i], PATIENCE_MS, &status));
+		ASSERT_LE(0, reap_in(reader[i], PATIENCE_MS, &status));
 		EXPECT_EQ(100, board->slot[i].answer.moved);
 		if (!doors[i].write)
 			EXPECT_TRUE(is_filled(board->slot[i].buf, 100, early_byte, 0));
@@ -1429,7 +1343,7 @@ TEST_F(target, lock_that_comes_and_goes_gives_data_or_eagain)
 	const struct door *door;
 	size_t data = 0, again = 0, i;
 	struct answer a;
-	double end;
+	long end;
 
 	assert_started(_metadata, start_target(build_pages));
 	ASSERT_EQ(0, order(start_hammer, 0));
@@ -1512,7 +1426,7 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 {
 	struct slot *slot = &board->slot[i];
 	struct pollfd pfd = { .events = POLLIN };
-	double end = now_ms() + LEAVE_MS;
+	long end = now_ms() + LEAVE_MS;
 	pid_t reader;
 	int status;
 	bool done;
@@ -1542,7 +1456,7 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 	ASSERT_TRUE(wait_for(&slot->done, PATIENCE_MS));
 	/* One page: it was had before. */
 	EXPECT_EQ(PAGE, slot->answer.moved);
-	ASSERT_LE(0, reap(reader, PATIENCE_MS, &status));
+	ASSERT_LE(0, reap_in(reader, PATIENCE_MS, &status));
 	close(pfd.fd);
 	stop_target();
 	return done;
@@ -1597,7 +1511,7 @@ static void *chase(void *arg)
 {
 	static __thread unsigned char buf[2 * PAGE];
 	struct chase *c = arg;
-	double end = now_ms() + PATIENCE_MS;
+	long end = now_ms() + PATIENCE_MS;
 
 	while (now_ms() < end) {
 		memset(buf, 0, sizeof(buf));
@@ -1654,7 +1568,7 @@ TEST_F(target, target_that_exits_meanwhile_is_read_or_gone)
 			data += c[i].data;
 			again += c[i].again;
 		}
-		ASSERT_LE(0, reap(target.pid, PATIENCE_MS, &status));
+		ASSERT_LE(0, reap_in(target.pid, PATIENCE_MS, &status));
 		EXPECT_EQ(0, status);
 		target.pid = 0;
 		detach_all(&target);
@@ -2387,7 +2301,7 @@ TEST_F(target, resident_read_leaves_a_page_merged)
 {
 	long had_run = number_in(KSM "run");
 	long had_sleep = number_in(KSM "sleep_millisecs");
-	double end = now_ms() + PATIENCE_MS;
+	long end = now_ms() + PATIENCE_MS;
 	uint64_t entry[4];
 	struct answer a;
 	size_t i;
