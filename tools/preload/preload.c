@@ -71,6 +71,8 @@ static ino_t stderr_ino;
 static int stderr_copy = -1;
 
 static atomic_int device_fd = -1;
+/* How often it had to be opened: the number alone may be the same again. */
+static atomic_uint openings;
 static atomic_ullong device_rdev;
 
 typedef long syscall_fn(long number, ...);
@@ -202,8 +204,10 @@ static int open_device(void)
 /* Open the device in place of what @fd was. Return: as device() */
 static int reopen_device(int fd)
 {
-	int opened = open_device();
+	int opened;
 
+	atomic_fetch_add(&openings, 1);
+	opened = open_device();
 	while (opened >= 0 && !atomic_compare_exchange_strong(&device_fd, &fd, opened)) {
 		/* Another thread was quicker, or a signal handler. */
 		if (is_device(fd)) {
@@ -286,9 +290,11 @@ static ssize_t process_vm(int call, pid_t pid,
 {
 	int saved = errno, way = DEVICE, fd;
 	struct counter *counter;
+	unsigned int opening;
 	ssize_t ret;
 
 	do {
+		opening = atomic_load(&openings);
 		fd = device();
 		if (fd < 0) {
 			warn(errno);
@@ -299,8 +305,8 @@ static ssize_t process_vm(int call, pid_t pid,
 			break;
 		}
 		ret = through_device(fd, call, pid, local, liovcnt, remote, riovcnt, flags);
-		/* Unless another thread has closed the file meanwhile. */
-	} while (ret < 0 && !is_device(fd));
+		/* Unless another thread has closed the file meanwhile, and a third opened one. */
+	} while (ret < 0 && (!is_device(fd) || opening != atomic_load(&openings)));
 
 	counter = &own->counters[call][way];
 	atomic_fetch_add(&counter->calls, 1);
