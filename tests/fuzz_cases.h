@@ -77,6 +77,10 @@
 	" attach who=0x1 flags=0x8 slot=0x1;"
 	" batch slot=0x1 l=o+0x1000 r=o+0x5000:0x10;"
 	" readv who=0x1 l=o+0x1004:0x1000 r=o+0x1000:0x1000;",
+	/* more of it, onto itself: what that leaves is not what the next case begins with */
+	"own ww;"
+	" target ww;"
+	" readv who=0x1 flags=0x6 l=O+0x50:0x40000 r=O+0x0:0x40000;",
 	/* memory that changes between requests */
 	"own ww;"
 	" target wwsw;"

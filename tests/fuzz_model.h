@@ -1351,7 +1351,8 @@ static void find_blocks(struct world *w, const struct fuzz_case *c)
 	bool writes = false, target = false;
 	unsigned int i;
 
-	w->own_big = false;
+	/* What nobody knows of the case before is to be put back. */
+	w->own_big = w->skip & BIT(WINDOW);
 	for (i = 0; i < c->ops; i++) {
 		const struct op *op = &c->op[i];
 
@@ -1398,8 +1399,8 @@ static bool run_case(struct world *w, const struct fuzz_case *c, void (*outcomes
 
 	w->why[0] = '\0';
 	w->over = false;
-	w->skip = 0;
 	find_blocks(w, c);
+	w->skip = 0;
 	w->order->what = RESET;
 	w->order->big = w->big;
 	memcpy(w->order->map, c->map[TARGET_SIDE], WINDOW);
