@@ -1411,7 +1411,7 @@ static void hold(struct work_struct *work)
 		send_sig(SIGKILL, holder->victim, 1);
 	}
 	holder->timed_out = !wait_for_completion_timeout(&holder->enough,
-							 5 * HZ);
+							 60 * HZ);
 	if (holder->mm)
 		mmap_write_unlock(holder->mm);
 	else
@@ -2437,7 +2437,7 @@ static void a_target_may_exit_while_its_pages_are_pinned(struct kunit *test)
 				    "exits");
 		kunit_release_action(test, release_engine, eng);
 		/* Who must not wait leaves it to others to take all down. */
-		for (i = 0; i < 250 && !READ_ONCE(stage->closer); i++)
+		for (i = 0; i < 3000 && !READ_ONCE(stage->closer); i++)
 			msleep(20);
 		KUNIT_EXPECT_NOT_NULL(test, stage->closer);
 		KUNIT_EXPECT_EQ(test, stage->closer != current, nowait);
