@@ -1101,7 +1101,7 @@ TEST_F(abi, moves_the_bytes_of_the_process_that_the_pidfd_names)
 	pid = fork();
 	ASSERT_GE(pid, 0);
 	if (!pid) {
-		alarm(20);
+		alarm(LIFETIME_S);
 		memset(mine, GARBAGE, 100);
 		if (write(ready[1], "r", 1) != 1)
 			_exit(1);

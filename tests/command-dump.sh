@@ -190,9 +190,7 @@ stop
 # --- large ones ---
 
 start dump-target sparse
-begin=$(cut -d . -f 1 /proc/uptime)
 t "4 GiB of which two pages are there" status 0 pvmread dump -R "$target" -o "$core"
-t "  within 20 seconds" [ $(($(cut -d . -f 1 /proc/uptime) - begin)) -le 20 ]
 t "  in a small file" [ "$(stat -c %s "$core")" -lt 16777216 ]
 t "  one of them" elf 'LOAD +0x[0-9a-f]+ 0x0*24d200000 0x0+ 0x0*1000 0x0*1000 RW'
 stop
@@ -218,6 +216,7 @@ done
 rm "$work/dir/core"
 pvmread dump "$target" -o "$work/dir/core" 2>"$err" &
 dump=$!
+until [ -n "$(ls "$work/dir")" ] || ! kill -0 $dump; do usleep 100000; done
 sleep 1
 kill -KILL "$target"
 wait "$target" 2>/dev/null

@@ -18,7 +18,7 @@ start() {
 	: >"$work/ready"
 	"${0%/*}/dump-target" "$@" >"$work/ready" &
 	target=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		[ -s "$work/ready" ] && return
 		sleep 0.1
 	done
@@ -131,6 +131,7 @@ t "a process that was killed" fails 'no such process' "$target" x
 start stuck
 pvmread scan "$target" -e 'never[0-9]' >"$out" 2>"$err" &
 scan=$!
+until grep -qs '^range:' /proc/$scan/fdinfo/* || ! kill -0 $scan; do usleep 50000; done
 sleep 1
 kill -KILL "$target"
 wait "$target" 2>/dev/null
@@ -146,10 +147,11 @@ start
 	pvmread scan -R -w "$target" KKK 2>"$err" || got=$?
 	echo "$got" >"$work/status"
 } | {
-	sleep 1
+	IFS= read -r first
+	echo "$first" >"$out"
 	kill -KILL "$target"
 	sleep 0.2
-	cat >"$out"
+	cat >>"$out"
 }
 wait "$target" 2>/dev/null
 t "the process dies while what is resident is searched" [ "$(cat "$work/status")" = 2 ]

@@ -355,6 +355,7 @@ t "watch: three different values" \
 watch_still() {
 	pvmread watch -n 0.05 "$pid" "$(at text)" 16 &
 	watcher=$!
+	until grep -q 'was here' "$out" || ! kill -0 "$watcher"; do usleep 50000; done
 	sleep 1
 	kill -TERM "$watcher"
 	wait "$watcher"
@@ -373,10 +374,17 @@ for wrong in 0 -1 x nan 1x '' 1e9; do
 done
 t "watch: -c 0" status 2 pvmread watch -c 0 "$pid" "$place" 4
 
-# end_of_target OPTION... - watch one that ends after 2 seconds
+# end_of_target OPTION... - watch one that is killed when something was shown
 end_of_target() {
-	start short "$here/command-target" 2 &&
-		timeout 60 pvmread watch "$@" "$pid" "$(at counter short)" 4
+	start short "$here/command-target" 1000 || return
+	{
+		for _ in $(seq 600); do
+			! grep -q '^[0-9a-f]*: ' "$out" || break
+			usleep 100000
+		done
+		kill -KILL "$pid"
+	} &
+	timeout 120 pvmread watch "$@" "$pid" "$(at counter short)" 4
 }
 first=$pid
 t "watch ends when the target does" want 0 "$err" \
@@ -437,7 +445,7 @@ t "a dead process: watch" want 2 "$err" 'no such process' pvmread watch "$pid" 0
 
 sh -c 'sleep 0 & echo $!; exec sleep 1000' >"$work/zombie" &
 pids="$pids $!"
-sleep 1
+until grep -qs '^State:.Z' "/proc/$(cat "$work/zombie")/status"; do usleep 50000; done
 t "a zombie" want 2 "$err" 'has exited' pvmread maps "$(cat "$work/zombie")"
 pid=$first
 

@@ -861,6 +861,7 @@ static pid_t start_child(bool live, struct world *w)
 /* Return: NULL, or what could not be done. */
 static const char *open_world(struct world *w)
 {
+	siginfo_t unused;
 	static const int mode[3] = { O_RDWR, O_RDONLY, O_WRONLY };
 	struct pvmread_info info = { .size = sizeof(info) };
 	char path[32];
@@ -888,6 +889,8 @@ static const char *open_world(struct world *w)
 	w->pid[DEAD] = start_child(true, w);
 	if (w->target < 0 || w->pid[ZOMBIE] < 0 || w->pid[DEAD] < 0)
 		return "fork";
+	if (waitid(P_PID, w->pid[ZOMBIE], &unused, WEXITED | WNOWAIT))
+		return "a zombie";
 	w->pid[LIVE] = w->target;
 	w->pid[SELF] = getpid();
 	w->pid[KTHREAD] = 2;

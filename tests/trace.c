@@ -42,18 +42,16 @@ FIXTURE_SETUP(trace)
 	ASSERT_NE(MAP_FAILED, self->page);
 	memset(self->page, 'x', PAGE);
 	ASSERT_EQ(0, munmap(self->page + PAGE, PAGE));
+	/* The child has it from its beginning on. */
+	ASSERT_EQ(0, prctl(PR_SET_NAME, "traced"));
 	self->target = fork();
 	ASSERT_LE(0, self->target);
 	if (!self->target) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		prctl(PR_SET_NAME, "traced");
-		alarm(LIFETIME_S);
+		die_with_parent();
 		for (;;)
 			pause();
 	}
 	ASSERT_EQ(0, munmap(self->page, PAGE));
-	/* Its name is set when it waits. */
-	usleep(100000);
 	ASSERT_EQ(0, write_file(TRACING "trace", ""));
 	leave_one_cpu();
 	ASSERT_EQ(0, write_file(EVENTS "enable", "1"));
