@@ -570,7 +570,10 @@ static bool pvmread_fault_waits(struct pvmread_engine *eng, int *locked)
 	    vma->vm_flags & (VM_IO | VM_PFNMAP) ||
 	    !(vma->vm_flags & (write ? VM_WRITE : VM_READ)))
 		return false;
-	/* A private page that is there is to be copied; no file is asked. */
+	/*
+	 * A private page that is there is to be copied; no file is asked. Without
+	 * a fault mmap_lock is not let go, so vma stays.
+	 */
 	if (!(vma->vm_flags & VM_SHARED) &&
 	    get_user_pages_remote(eng->mm, eng->first, 1, FOLL_NOFAULT,
 				  eng->pages, locked) == 1) {
