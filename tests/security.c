@@ -1919,8 +1919,8 @@ static ssize_t ask(enum door door, uint32_t flags, bool write, pid_t pid, uintpt
 	if (door == FILE_AT) {
 		ret = move(file, write, (void *)AT(NEAR), LEN, at);
 	} else if (door == FILE_NOWAIT) {
-		lseek(file, at, SEEK_SET);
-		ret = write ? pwritev2(file, &f.local, 1, -1, RWF_NOWAIT) :
+		ret = lseek(file, at, SEEK_SET) < 0 ? -1 :
+		      write ? pwritev2(file, &f.local, 1, -1, RWF_NOWAIT) :
 			      preadv2(file, &f.local, 1, -1, RWF_NOWAIT);
 		if (ret < 0)
 			ret = -errno;
@@ -1937,7 +1937,11 @@ static bool is_as_the_syscall(const struct kind *kind, enum door door, uint32_t 
 			      ssize_t want, ssize_t ret)
 {
 	const ssize_t refusal = door == IOCTL ? -EFAULT : -EIO;
+	const int64_t pos = board->at;
 
+	/* The kernel's own half has no position in a file. */
+	if (pos < 0 && (door == FILE_AT || door == FILE_NOWAIT))
+		return ret == -EINVAL;
 	/* It may be that a page is not there at once; but not of what nobody may have. */
 	if (ret == -EAGAIN)
 		return !kind->refused && (flags & PVMREAD_NOWAIT || door == FILE_NOWAIT);
