@@ -1843,7 +1843,7 @@ static uintptr_t map_perf(void)
  * @name: for a report
  * @map: makes one; returns its address, or 0 if this kernel has none
  * @refused: nobody may look at it; or else it is as the syscall says
- * @device: it has no pages: VM_IO or VM_PFNMAP
+ * @device: it has no pages of its own: VM_IO, VM_PFNMAP or VM_MIXEDMAP
  */
 struct kind {
 	const char *name;
@@ -1873,7 +1873,7 @@ static bool is_device(pid_t pid, uintptr_t at)
 		if (sscanf(line, "%llx-%llx ", &from, &to) == 2)
 			here = from <= at && at < to;
 		else if (here && !strncmp(line, "VmFlags:", 8))
-			found = strstr(line, " io") || strstr(line, " pf");
+			found = strstr(line, " io") || strstr(line, " pf") || strstr(line, " mm");
 	}
 	if (f)
 		fclose(f);
