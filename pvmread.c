@@ -121,7 +121,8 @@ static bool pvmread_symbol_at(struct pvmread_symbol *sym, unsigned long addr)
  * @neighbour: an exported function, of the same source file if possible
  *
  * Walks from symbol to symbol, up and down in turns. It needs neither kprobes
- * nor an exported kallsyms_lookup_name(), only kallsyms.
+ * nor an exported kallsyms_lookup_name(), only kallsyms. One call at a time, which
+ * a module's init is.
  *
  * Return: the address, or 0 if there is no such symbol around @neighbour or the
  * kernel has no symbols.
@@ -129,30 +130,24 @@ static bool pvmread_symbol_at(struct pvmread_symbol *sym, unsigned long addr)
 PVMREAD_TESTED unsigned long pvmread_find_symbol(const char *name,
 						 const void *neighbour)
 {
-	unsigned long up = (unsigned long)neighbour, down = up, found = 0;
-	struct pvmread_symbol *sym;
+	unsigned long up = (unsigned long)neighbour, down = up;
+	static struct pvmread_symbol sym;
 	unsigned int hops;
 
-	sym = kmalloc(sizeof(*sym), GFP_KERNEL);
-	if (!sym)
-		return 0;
 	/* Where the text ends, that direction ends; 0 is no address of text. */
 	for (hops = 0; hops < PVMREAD_MAX_HOPS && (up || down); hops++) {
 		unsigned long *from = up && (!down || hops % 2) ? &up : &down;
 
-		if (!pvmread_symbol_at(sym, *from)) {
+		if (!pvmread_symbol_at(&sym, *from)) {
 			*from = 0;
 			continue;
 		}
-		if (!strcmp(sym->name, name)) {
-			found = sym->start;
-			break;
-		}
-		*from = from == &up ? sym->end : sym->start - 1;
+		if (!strcmp(sym.name, name))
+			return sym.start;
+		*from = from == &up ? sym.end : sym.start - 1;
 		cond_resched();
 	}
-	kfree(sym);
-	return found;
+	return 0;
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_find_symbol);
 
