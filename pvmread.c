@@ -1005,12 +1005,15 @@ static size_t pvmread_batch_ahead(const struct pvmread_target *target,
 		const struct pvmread_segment *seg = &segs[i];
 		u64 seg_end;
 
+		/* How far a string goes nobody knows: no page for it alone. */
+		if (seg->flags)
+			break;
+		/* No byte is asked for, wherever that would be. */
+		if (!seg->length)
+			continue;
 		if (seg->remote < first ||
 		    seg->remote >= round_up(end, PAGE_SIZE) + PAGE_SIZE ||
 		    check_add_overflow(seg->remote, seg->length, &seg_end))
-			break;
-		/* How far a string goes nobody knows: no page for it alone. */
-		if (seg->flags & PVMREAD_SEGMENT_STRING)
 			break;
 		end = max(end, seg_end);
 		if (end - first >= PVMREAD_STACK_PAGES * PAGE_SIZE)
@@ -1130,6 +1133,9 @@ static int pvmread_batch_run(struct pvmread_target *target,
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
+		/* Any other signal, and the freezer, waits as for one read(2). */
+		if (*total >= MAX_RW_COUNT && signal_pending(current))
+			break;
 		cond_resched();
 		n = pvmread_batch_fetch(segs, usegs, min(left, ARRAY_SIZE(segs)));
 		if (n < 0)

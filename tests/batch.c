@@ -28,6 +28,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -1452,6 +1453,85 @@ TEST_F(batch, segment_longer_than_a_read_is_cut_there)
 	EXPECT_EQ(mix(XBASE + CHUNK - 8), *(uint64_t *)(local + CHUNK - 8));
 	munmap(local, CHUNK * CHUNKS);
 	close(fd);
+}
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int sig)
+{
+	(void)sig;
+	signals++;
+}
+
+/* The signal comes in the first chunk of the array, which is not the last. */
+TEST_F(batch, signal_ends_a_batch_that_has_moved_as_much_as_a_read_can)
+{
+	const struct itimerval often = {
+		.it_value.tv_usec = 1000,
+		.it_interval.tv_usec = 10000,
+	};
+	enum { LENGTH = 64 << 20, COUNT = 50 };
+	struct pvmread_segment seg[COUNT];
+	uint64_t completed;
+	pid_t pid;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < COUNT; i++)
+		seg[i] = (struct pvmread_segment) {
+			.remote = XBASE,
+			.local = YBASE,
+			.length = LENGTH,
+			.done = NO_DONE,
+		};
+	pid = start_target(map_chunks, (void *)XBASE);
+	ASSERT_NE(0, pid);
+	fd = attach(world.dev, pid, 0, 0, 0);
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(map_chunks((char *)YBASE));
+	signal(SIGPROF, count_signal);
+	ASSERT_EQ(0, setitimer(ITIMER_PROF, &often, NULL));
+	EXPECT_EQ(0, send_batch(fd, 0, seg, COUNT, &completed));
+	ASSERT_EQ(0, setitimer(ITIMER_PROF, &(struct itimerval){}, NULL));
+	stop_target(&pid);
+	say("%llu segments, %d signals", (unsigned long long)completed, (int)signals);
+	EXPECT_LE(1, signals);
+	EXPECT_LE((MAX_RW_COUNT + LENGTH - 1) / LENGTH, completed);
+	EXPECT_GT(COUNT, completed);
+	for (i = 0; i < COUNT; i++)
+		EXPECT_EQ(i < completed ? LENGTH : NO_DONE, seg[i].done);
+	munmap((char *)YBASE, CHUNK * CHUNKS);
+	close(fd);
+}
+
+/* --- What no segment asks for --- */
+
+TEST_F(batch, page_that_no_segment_asks_for_is_not_brought_in)
+{
+	static const uint32_t flags[] = { 0, 2 };
+	size_t i, f;
+
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		ASSERT_TRUE(open_world(&world, "wwwwwwww", "wuuuuuuu", 16));
+		plan.count = 8;
+		plan.seg[0] = piece(RBASE, LBASE, 8, 0);
+		/* Nothing of each next page, or nothing that is known. */
+		for (i = 1; i < 8; i++)
+			plan.seg[i] = piece(RBASE + i * PAGE + 8, LBASE + i * 8, flags[f] ? 8 : 0,
+					    flags[f]);
+		ASSERT_TRUE(agree(&world, &plan));
+		ASSERT_TRUE(look_at_page_tables(&world));
+		for (i = 1; i < 8; i++)
+			EXPECT_FALSE(world.present[i]);
+		/* Were it asked for, it would be seen. */
+		plan.count = 2;
+		plan.seg[1] = piece(RBASE + PAGE, LBASE + PAGE, 8, 0);
+		ASSERT_TRUE(agree(&world, &plan));
+		ASSERT_TRUE(look_at_page_tables(&world));
+		EXPECT_TRUE(world.present[1]);
+		EXPECT_FALSE(world.present[2]);
+		close_world(&world);
+	}
 }
 
 /* --- Strings --- */

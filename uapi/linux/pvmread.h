@@ -354,7 +354,8 @@ struct pvmread_segment {
  *
  * Moves one segment after the other and writes each its own result. Goes on
  * past one that fails, unless PVMREAD_STOP is set: then that one is the last,
- * and @completed counts it.
+ * and @completed counts it. Once max_bytes have been moved a signal ends it, too:
+ * ioctl() returns 0, and @completed says how far it has come.
  *
  * The array is read and its results are written a few elements at a time. A
  * page of the target stays pinned from one segment to the next, and pages that
