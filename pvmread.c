@@ -26,6 +26,7 @@
 #include <linux/hugetlb_inline.h>
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
+#include <linux/magic.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -43,6 +44,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/seq_file.h>
+#include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
 #include <linux/static_call.h>
@@ -548,23 +550,35 @@ static long pvmread_gup(struct pvmread_engine *eng, unsigned long nr,
  * It is a wish that a handler may not grant: filemap_fault() reads a page itself
  * when readahead is off (MADV_RANDOM) or given up, shmem_fault() waits for a
  * lock and for swap, page_mkwrite() for a journal. So of a file only that is
- * asked for which its page cache holds. Called with mmap_lock held.
+ * asked for which its page cache holds, and goes on to hold until *@held, which
+ * is the caller's then, is given back. Called with mmap_lock held.
  */
-static bool pvmread_fault_waits(struct pvmread_engine *eng, int *locked)
+static bool pvmread_fault_waits(struct pvmread_engine *eng, int *locked,
+				struct folio **held)
 {
 	/* As GUP: an address of the target's may have a tag. */
 	unsigned long addr = untagged_addr_remote(eng->mm, eng->first);
 	struct vm_area_struct *vma = vma_lookup(eng->mm, addr);
-	bool write = eng->flags & PVMREAD_WRITE, ready;
+	bool write = eng->flags & PVMREAD_WRITE;
 	struct address_space *mapping;
 	struct folio *folio;
+	struct inode *inode;
 	pgoff_t index;
 
 	/* What is no file's, and what GUP refuses, does not get that far. */
-	if (!vma || !vma->vm_file || is_vm_hugetlb_page(vma) ||
+	if (!vma || !vma->vm_file || vma_is_anonymous(vma) ||
+	    is_vm_hugetlb_page(vma) ||
 	    vma->vm_flags & (VM_IO | VM_PFNMAP) ||
 	    !(vma->vm_flags & (write ? VM_WRITE : VM_READ)))
 		return false;
+	mapping = vma->vm_file->f_mapping;
+	inode = mapping->host;
+	/*
+	 * Its server, who may be the target, takes cached and private pages away
+	 * whenever it likes, and whoever then asks it for one cannot be killed.
+	 */
+	if (inode->i_sb->s_magic == FUSE_SUPER_MAGIC)
+		return true;
 	/*
 	 * A private page that is there is to be copied; no file is asked. Without
 	 * a fault mmap_lock is not let go, so vma stays.
@@ -575,11 +589,13 @@ static bool pvmread_fault_waits(struct pvmread_engine *eng, int *locked)
 		put_page(eng->pages[0]);
 		return false;
 	}
-	mapping = vma->vm_file->f_mapping;
 	index = linear_page_index(vma, addr);
-	if (S_ISREG(mapping->host->i_mode) &&
-	    index >= DIV_ROUND_UP(i_size_read(mapping->host), PAGE_SIZE))
+	if (S_ISREG(inode->i_mode) &&
+	    index >= DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE))
 		return false;
+	/* It waits for who punches a hole, which may be a large one. */
+	if (shmem_mapping(mapping) && READ_ONCE(inode->i_private))
+		return true;
 
 	if (write && vma->vm_flags & VM_SHARED && vma->vm_ops &&
 	    vma->vm_ops->page_mkwrite)
@@ -587,11 +603,10 @@ static bool pvmread_fault_waits(struct pvmread_engine *eng, int *locked)
 	folio = filemap_get_folio(mapping, index);
 	if (IS_ERR(folio))
 		return true;
+	*held = folio;
 	/* One that is marked would have the handler read what is behind it. */
-	ready = folio_test_uptodate(folio) && !folio_test_locked(folio) &&
-		(!folio_test_readahead(folio) || vma->vm_flags & VM_RAND_READ);
-	folio_put(folio);
-	return !ready;
+	return !folio_test_uptodate(folio) || folio_test_locked(folio) ||
+	       (folio_test_readahead(folio) && !(vma->vm_flags & VM_RAND_READ));
 }
 
 /*
@@ -613,6 +628,7 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 {
 	unsigned long nr = min(pvmread_count_pages(addr, len), eng->max_pages);
 	bool nowait = eng->flags & PVMREAD_NOWAIT;
+	struct folio *held = NULL;
 	int locked = 1;
 	long pinned;
 
@@ -630,9 +646,11 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 	pinned = pvmread_gup(eng, nr, eng->gup_flags, &locked);
 	if (pinned < 0 && nowait && !(eng->flags & PVMREAD_RESIDENT)) {
 		/* Not there yet. 0 is what GUP, too, says to FOLL_NOWAIT. */
-		pinned = pvmread_fault_waits(eng, &locked) ? 0 :
+		pinned = pvmread_fault_waits(eng, &locked, &held) ? 0 :
 			 pvmread_gup(eng, 1, (eng->gup_flags & ~FOLL_NOFAULT) |
 					     FOLL_NOWAIT, &locked);
+		if (held)
+			folio_put(held);
 	}
 	if (locked)
 		mmap_read_unlock(eng->mm);

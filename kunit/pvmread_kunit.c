@@ -26,6 +26,7 @@
 #include <linux/rwsem.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -2085,6 +2086,12 @@ static void nowait_does_not_wait_for_a_cached_page(struct kunit *test)
 		folio_unlock(folio);
 		expect_outcome(test, old, 9, PG(2) - 9, -EAGAIN, "not uptodate");
 
+		/* At one so marked a handler reads on. */
+		folio_set_readahead(folio);
+		old = piece(p, eng, 0, 9, PG(4) - 9);
+		folio_clear_readahead(folio);
+		expect_outcome(test, old, 9, PG(2) - 9, -EAGAIN, "marked");
+
 		after = piece(p, eng, 0, 9, PG(4) - 9);
 		expect_outcome(test, after, 9, PG(4) - 9, 0, "unlocked");
 		pvmread_engine_unpin(eng);
@@ -2098,6 +2105,37 @@ static void nowait_does_not_wait_for_a_cached_page(struct kunit *test)
 	}
 	KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, 0, PG(4)));
 	KUNIT_EXPECT_LE(test, abs(folio_ref_count(folio) - before), LRU_SLACK);
+}
+
+static void nowait_does_not_wait_for_a_hole(struct kunit *test)
+{
+	static const u32 flags[] = { 0, PVMREAD_WRITE };
+	struct pair *p = test->priv;
+	struct file *file = pattern_file(test, 4, 4);
+	struct inode *inode = file_inode(file);
+	/* What a fault would take for somebody who punches a hole elsewhere. */
+	void *puncher = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	struct outcome out;
+	size_t i;
+
+	KUNIT_ASSERT_NOT_NULL(test, puncher);
+	if (!shmem_mapping(file->f_mapping))
+		kunit_skip(test, "the files are not of shared memory");
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		struct pvmread_engine *eng = engine(test, flags[i] |
+						    PVMREAD_NOWAIT, 0);
+
+		KUNIT_ASSERT_EQ(test, 0,
+				remote_map(p, file, 0, PG(4),
+					   PROT_READ | PROT_WRITE, MAP_SHARED));
+		WRITE_ONCE(inode->i_private, puncher);
+		out = piece(p, eng, 0, 9, 8);
+		WRITE_ONCE(inode->i_private, NULL);
+		expect_outcome(test, out, 9, 0, -EAGAIN, "while it is punched");
+		out = piece(p, eng, 0, 9, 8);
+		expect_outcome(test, out, 9, 8, 0, "afterwards");
+		kunit_release_action(test, release_engine, eng);
+	}
 }
 
 static void nowait_asks_no_file_system_for_a_write(struct kunit *test)
@@ -3335,6 +3373,7 @@ static struct kunit_case pvmread_cases[] = {
 	KUNIT_CASE(nowait_does_not_wait_for_a_fault),
 	KUNIT_CASE(nowait_takes_of_a_file_what_its_cache_holds),
 	KUNIT_CASE(nowait_does_not_wait_for_a_cached_page),
+	KUNIT_CASE(nowait_does_not_wait_for_a_hole),
 	KUNIT_CASE(nowait_asks_no_file_system_for_a_write),
 	KUNIT_CASE(nowait_asks_no_device_for_a_page),
 	KUNIT_CASE(nowait_brings_in_a_page_that_is_at_hand),

@@ -136,12 +136,15 @@ enum pvmread_feature {
  *	and so does a lock on the target's mappings that is taken. What can be had
  *	at once is: what is mapped; of a file, and of what mmap(2) has shared,
  *	what the page cache holds, but for a page at which the kernel would read
- *	on; of private anonymous memory, what is in memory or was never touched.
+ *	on, and for FUSE; of private anonymous memory, what is in memory or was
+ *	never touched.
  *	Waits for the kernel itself remain: READV, WRITEV and ATTACH wait while
  *	the target is inside execve(2), a write may wait to mark a page of a
  *	shared file dirty, and a page that is not mapped for its migration, for
- *	memory to be reclaimed, for a compressed swap device, or for a file
- *	system that asks its peers of cached pages, too (gfs2 and orangefs)
+ *	memory to be reclaimed, for a compressed swap device, for a hole that is
+ *	punched into shared memory from just then on, or for a file system that
+ *	asks its peers of cached pages, too (bcachefs, ceph, gfs2, orangefs), or
+ *	takes a page back in that instant
  * @PVMREAD_RESIDENT: move only pages that the target has mapped already, with
  *	the permission needed. Another one ends the transfer with EIO, as a hole
  *	does; so does one that the kernel is moving just then (migration), which
