@@ -48,6 +48,7 @@
  * @refused: requests that name a number or a pidfd may be refused with EPERM
  * @huge: the window shall be of huge pages
  * @mergeable: KSM shall look at it
+ * @solid: all of it can be read and written at any time
  * @parent: the owner of what a subject has inherited, or 0
  */
 struct plan {
@@ -75,6 +76,7 @@ struct plan {
 	bool refused;
 	bool huge;
 	bool mergeable;
+	bool solid;
 	uint32_t parent;
 };
 
@@ -187,6 +189,7 @@ static struct rule rule_for(uint32_t first, uint32_t last)
  * @pidfd: which of them
  * @write: it was attached with PVMREAD_WRITE
  * @nowait: or with PVMREAD_NOWAIT
+ * @resident: or with PVMREAD_RESIDENT
  * @subject: index of whom it was got for
  * @pid: its number then
  * @first: the owner of what it shows, or the first of those that it may be
@@ -199,6 +202,7 @@ struct handle {
 	bool pidfd;
 	bool write;
 	bool nowait;
+	bool resident;
 	unsigned int subject;
 	pid_t pid;
 	uint32_t first;
@@ -450,11 +454,12 @@ static void get_handle(struct handle *h)
 	h->pidfd = !draw_lot(4);
 	h->write = draw_lot(2);
 	h->nowait = !h->pidfd && !draw_lot(4);
+	h->resident = !h->pidfd && !draw_lot(8);
 	if (h->pidfd) {
 		h->fd = open_pidfd(h->pid);
 	} else {
 		flags |= (h->write ? PVMREAD_WRITE : 0) | (h->nowait ? PVMREAD_NOWAIT : 0);
-		flags |= !draw_lot(8) ? PVMREAD_RESIDENT : 0;
+		flags |= h->resident ? PVMREAD_RESIDENT : 0;
 		h->fd = attach(dev, h->pid, flags, 0, 0);
 	}
 	if (h->fd < 0) {
@@ -510,6 +515,23 @@ static void judge_answer(struct handle *h, int err, bool nowait, bool moved)
 		h->gone = true;
 }
 
+/* After a transfer that was not all moved, @each piece for itself or in their order. */
+static void judge_end(const struct member *m, bool each)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nr; i++) {
+		const struct piece *piece = &m->pieces[i];
+
+		if (piece->got == piece->len)
+			continue;
+		if (piece->addr + piece->got < WINDOW + window_pages() * PAGE)
+			complain("EIO at %#lx, which is there", piece->addr + piece->got);
+		if (!each)
+			break;
+	}
+}
+
 static void judge_bytes(struct member *m, const struct rule *rule, struct handle *h)
 {
 	unsigned int i;
@@ -562,7 +584,7 @@ static void transfer(struct member *m)
 	unsigned int subject = lot_of_subjects(), i, flags = 0;
 	bool write = draw_lot(256) < plan->writes;
 	uint64_t before, after;
-	bool single = false, is_known;
+	bool single = false, each = draw_lot(4), is_known, nowait, resident;
 	struct rule rule;
 	int err;
 
@@ -609,7 +631,7 @@ static void transfer(struct member *m)
 		err = by_request(m, h->fd, flags | PVMREAD_PIDFD, write);
 	else if (!single)
 		err = by_batch(m, h, flags | (write ? PVMREAD_WRITE : 0) |
-				     (draw_lot(4) ? 0 : PVMREAD_STOP));
+				     (each ? 0 : PVMREAD_STOP));
 	else if (m->has_ring && draw_lot(2))
 		err = by_uring(m, h, write);
 	else
@@ -617,7 +639,11 @@ static void transfer(struct member *m)
 	after = get(&board->subject[subject]);
 
 	count(&board->answers[err & 255]);
-	judge_answer(h, err, flags & PVMREAD_NOWAIT || (h && h->nowait), has_moved(m));
+	nowait = flags & PVMREAD_NOWAIT || (h && h->nowait);
+	judge_answer(h, err, nowait, has_moved(m));
+	resident = flags & PVMREAD_RESIDENT || (h && h->resident);
+	if (err == EIO && plan->solid && !nowait && !resident)
+		judge_end(m, each && h && !h->pidfd && !single);
 	/* Whoever is to come needs the time. */
 	if (err == ESRCH || err == EPERM)
 		pass_time(1000);
