@@ -610,6 +610,23 @@ static bool pvmread_fault_waits(struct pvmread_engine *eng, int *locked,
 }
 
 /*
+ * Pin the first page by a fault that does not wait. Called with mmap_lock held.
+ * Return: as GUP, 0 if it would have to.
+ */
+static noinline long pvmread_fault_in(struct pvmread_engine *eng, int *locked)
+{
+	struct folio *held = NULL;
+	long pinned = 0;
+
+	if (!pvmread_fault_waits(eng, locked, &held))
+		pinned = pvmread_gup(eng, 1, (eng->gup_flags & ~FOLL_NOFAULT) |
+					     FOLL_NOWAIT, locked);
+	if (held)
+		folio_put(held);
+	return pinned;
+}
+
+/*
  * Pin pages of the target from the one at @addr on, as far as @len bytes need
  * them and there is room, in place of those that were. mmap_lock is held here
  * alone, and killably: its holder may be waiting for a page that never comes.
@@ -628,7 +645,6 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 {
 	unsigned long nr = min(pvmread_count_pages(addr, len), eng->max_pages);
 	bool nowait = eng->flags & PVMREAD_NOWAIT;
-	struct folio *held = NULL;
 	int locked = 1;
 	long pinned;
 
@@ -644,14 +660,8 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 		goto put;
 	}
 	pinned = pvmread_gup(eng, nr, eng->gup_flags, &locked);
-	if (pinned < 0 && nowait && !(eng->flags & PVMREAD_RESIDENT)) {
-		/* Not there yet. 0 is what GUP, too, says to FOLL_NOWAIT. */
-		pinned = pvmread_fault_waits(eng, &locked, &held) ? 0 :
-			 pvmread_gup(eng, 1, (eng->gup_flags & ~FOLL_NOFAULT) |
-					     FOLL_NOWAIT, &locked);
-		if (held)
-			folio_put(held);
-	}
+	if (pinned < 0 && nowait && !(eng->flags & PVMREAD_RESIDENT))
+		pinned = pvmread_fault_in(eng, &locked);
 	if (locked)
 		mmap_read_unlock(eng->mm);
 put:

@@ -1489,10 +1489,10 @@ TEST_F(batch, signal_ends_a_batch_that_has_moved_as_much_as_a_read_can)
 	fd = attach(world.dev, pid, 0, 0, 0);
 	ASSERT_LE(0, fd);
 	ASSERT_TRUE(map_chunks((char *)YBASE));
-	signal(SIGPROF, count_signal);
-	ASSERT_EQ(0, setitimer(ITIMER_PROF, &often, NULL));
+	signal(SIGALRM, count_signal);
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
 	EXPECT_EQ(0, send_batch(fd, 0, seg, COUNT, &completed));
-	ASSERT_EQ(0, setitimer(ITIMER_PROF, &(struct itimerval){}, NULL));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &(struct itimerval){}, NULL));
 	stop_target(&pid);
 	say("%llu segments, %d signals", (unsigned long long)completed, (int)signals);
 	EXPECT_LE(1, signals);
