@@ -8,7 +8,9 @@
  * from the n-th on. Which kind it was the kernel counts in "times". Whatever
  * happens, a request answers what the header says of such a failure, has moved
  * what it says it has and nothing else, leaves nothing behind, and is served in
- * full the next time.
+ * full the next time. What it must not leave, beside memory, is a pin of a page,
+ * which the kernel counts, or a reference to one, which nobody counts: but a file
+ * with such a page cannot be sealed.
  *
  * What a request allocates depends on what the target's memory is like: see
  * enum state. What io_uring gives to a worker fails in the worker.
@@ -55,6 +57,8 @@
 /* More calls than any request here makes, more bytes than its objects have. */
 #define MOST		1000000UL
 #define ROUNDS		10
+/* A reference that is not given back by then never is. */
+#define SEAL_MS		10000
 /* How many failures there are, where all are to fail. */
 #define IN_A_ROW	64
 #define TIMES		"1000000"
@@ -262,15 +266,16 @@ static unsigned long next_n(unsigned long n)
 
 /**
  * enum state - what memory is like that a request is about
- * @PRESENT: in the page tables, and nobody else's
+ * @PRESENT: in the page tables: pages of the region's file, mapped shared
  * @ABSENT: anonymous, never touched: no page, no page tables, no anon_vma
- * @CACHED: a private mapping of pages in the page cache, never touched
+ * @FRONT: the first page is PRESENT, those behind it are ABSENT
+ * @CACHED: the region's file, mapped privately and never touched
  * @NOTHING: there is no mapping
  */
-enum state { PRESENT, ABSENT, CACHED, NOTHING };
+enum state { PRESENT, ABSENT, FRONT, CACHED, NOTHING };
 
 /* Contents of a region: none of the other's bytes, but for NULs, is among them. */
-static unsigned char zeros[REGION], old_bytes[REGION], own_bytes[REGION];
+static unsigned char zeros[REGION], front[REGION], old_bytes[REGION], own_bytes[REGION];
 
 static __attribute__((constructor)) void fill_regions(void)
 {
@@ -280,29 +285,103 @@ static __attribute__((constructor)) void fill_regions(void)
 		old_bytes[i] = i % STRING == STRING - 1 ? 0 : 1 + (i * 7 + i / PAGE * 13) % 119;
 		own_bytes[i] = 128 + (i * 5 + i / PAGE * 11) % 119;
 	}
+	memcpy(front, old_bytes, PAGE);
 }
 
-static int cached_fd;
+/* What the target's region is like, before it is written. */
+static const unsigned char *contents(enum state state, const unsigned char *bytes)
+{
+	return state == ABSENT ? zeros : state == FRONT ? front : bytes;
+}
+
+/* The regions' files, for as long as a sweep or a wait takes. */
+static int remote_fd = -1, local_fd = -1;
+
+/* Return: a file with these bytes of a region, or -1. */
+static int make_file(const unsigned char *bytes)
+{
+	int fd = memfd_create("region", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd >= 0 && write(fd, bytes, REGION) != (ssize_t)REGION) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static bool make_files(void)
+{
+	remote_fd = make_file(old_bytes);
+	local_fd = make_file(own_bytes);
+	return remote_fd >= 0 && local_fd >= 0;
+}
+
+/*
+ * A file is not sealed as long as somebody may write to it through a mapping, or
+ * has a reference to one of its pages; what a CPU has in a batch of pages, sealing
+ * it drains.
+ */
+static bool seal_file(int fd)
+{
+	long end = now_ms() + SEAL_MS;
+
+	while (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE)) {
+		if (errno != EBUSY || now_ms() > end)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
+/* Once both regions are gone. Return: NULL if nothing is left, or what it is. */
+static const char *end_files(void)
+{
+	const char *left = NULL;
+
+	if (!seal_file(remote_fd))
+		left = "a reference to a page of the target's is left";
+	else if (!seal_file(local_fd))
+		left = "a reference to a page of the caller's is left";
+	close(remote_fd);
+	close(local_fd);
+	return left;
+}
+
+static bool map_at(void *p, size_t len, int flags, int fd)
+{
+	return mmap(p, len, PROT_READ | PROT_WRITE, flags, fd, 0) == p;
+}
 
 /* What the one region of this process was last made. */
 static enum state made = NOTHING;
 
+static void unmake_region(uintptr_t at)
+{
+	if (made != NOTHING)
+		munmap((void *)at, REGION);
+	made = NOTHING;
+}
+
 /* Have it as it shall be. What is not to be present loses its page tables. */
 static bool make_region(uintptr_t at, enum state state, const unsigned char *bytes)
 {
-	int flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE | (state == CACHED ? 0 : MAP_ANONYMOUS);
-	int fd = state == CACHED ? cached_fd : -1;
+	int flags = state == PRESENT ? MAP_SHARED : MAP_PRIVATE;
+	int fd = at == REMOTE ? remote_fd : local_fd;
 	void *p = (void *)at;
 
+	if (state == ABSENT || state == FRONT)
+		flags |= MAP_ANONYMOUS;
 	if (state != PRESENT || made != PRESENT) {
-		if (made != NOTHING)
-			munmap(p, REGION);
-		if (mmap(p, REGION, PROT_READ | PROT_WRITE, flags, fd, 0) != p)
+		unmake_region(at);
+		if (!map_at(p, REGION, flags | MAP_FIXED_NOREPLACE,
+			    flags & MAP_ANONYMOUS ? -1 : fd))
+			return false;
+		made = state;
+		if (state == FRONT && !map_at(p, PAGE, MAP_SHARED | MAP_FIXED, fd))
 			return false;
 	}
-	made = state;
-	if (state == PRESENT)
-		memcpy(p, bytes, REGION);
+	if (state == PRESENT || state == FRONT)
+		memcpy(p, bytes, state == FRONT ? PAGE : REGION);
 	return true;
 }
 
@@ -677,7 +756,7 @@ static size_t whole(const struct op *op, unsigned int i)
 	if (!(segs[i].flags & PVMREAD_SEGMENT_STRING))
 		return len;
 	for (n = 0; n < len; n++)
-		if (op->remote == ABSENT || !old_bytes[at + n])
+		if (!contents(op->remote, old_bytes)[at + n])
 			return n + 1;
 	return len;
 }
@@ -739,12 +818,14 @@ static void call_splice(const struct op *op, struct outcome *out)
 			      splice(file, NULL, pipes[1], NULL, op->len, 0));
 }
 
+/* A pipe that is to be read has the caller's own pages. */
 static bool begin_splice(const struct op *op)
 {
+	struct iovec iov = { (void *)(LOCAL + HEAD), op->len };
+
 	if (!begin_at_start(op) || pipe2(pipes, O_CLOEXEC | O_NONBLOCK))
 		return false;
-	return !op->write ||
-	       write(pipes[1], (void *)(LOCAL + HEAD), op->len) == (ssize_t)op->len;
+	return !op->write || vmsplice(pipes[1], &iov, 1, 0) == (ssize_t)op->len;
 }
 
 static void end_splice(const struct op *op, struct outcome *out)
@@ -769,21 +850,28 @@ static void end_splice(const struct op *op, struct outcome *out)
 	close(pipes[1]);
 }
 
+/* The pages that go to the target are those of the caller's region. */
 static void call_sendfile(const struct op *op, struct outcome *out)
 {
-	note(out, sendfile(elsewhere, file, NULL, op->len));
+	note(out, op->write ? sendfile(file, local_fd, NULL, op->len) :
+			      sendfile(elsewhere, file, NULL, op->len));
 }
 
 static bool begin_sendfile(const struct op *op)
 {
-	elsewhere = memfd_create("elsewhere", MFD_CLOEXEC);
-	return elsewhere >= 0 && begin_at_start(op);
+	elsewhere = memfd_create("elsewhere", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return elsewhere >= 0 && lseek(local_fd, HEAD, SEEK_SET) == (off_t)HEAD &&
+	       begin_at_start(op);
 }
 
 static void end_sendfile(const struct op *op, struct outcome *out)
 {
 	end_at_position(op, out);
-	out->elsewhere = pread(elsewhere, (void *)(LOCAL + HEAD), op->len, 0);
+	if (op->write)
+		out->good &= lseek(local_fd, 0, SEEK_CUR) == (off_t)(HEAD + out->moved);
+	else
+		out->elsewhere = pread(elsewhere, (void *)(LOCAL + HEAD), op->len, 0);
+	out->good &= seal_file(elsewhere);
 	close(elsewhere);
 }
 
@@ -935,7 +1023,7 @@ static int own_nth_fd, own_make_it_fail_fd;
  * A worker is there once it has had something to do, and there is no second one.
  * Reading the device is wrong, but that is found out by the worker.
  */
-static bool begin_worker(const struct op *op)
+static bool begin_ring_with_worker(const struct op *op)
 {
 	unsigned int most[] = { 1, 1 }, *head;
 	const struct io_uring_cqe *cqe;
@@ -944,8 +1032,8 @@ static bool begin_worker(const struct op *op)
 	if (!begin_ring(op) || syscall(SYS_io_uring_register, ring.fd,
 				       IORING_REGISTER_IOWQ_MAX_WORKERS, most, 2))
 		return false;
-	ring.sqe->flags = IOSQE_ASYNC;
 	request = *ring.sqe;
+	ring.sqe->flags = IOSQE_ASYNC;
 	ring.sqe->opcode = IORING_OP_READ;
 	ring.sqe->fd = dev;
 	if (enter_ring() != 1 || answers_on_ring(&cqe) != 1 || cqe->res >= 0)
@@ -954,6 +1042,15 @@ static bool begin_worker(const struct op *op)
 	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
 	*ring.sqe = request;
 	put_on_ring();
+	return true;
+}
+
+/* It fails in the worker, that is: the request is not tried here first. */
+static bool begin_worker(const struct op *op)
+{
+	if (!begin_ring_with_worker(op))
+		return false;
+	ring.sqe->flags = IOSQE_ASYNC;
 	own_nth_fd = nth_fd;
 	own_make_it_fail_fd = make_it_fail_fd;
 	nth_fd = open_worker_file("fail-nth");
@@ -980,6 +1077,7 @@ static bool fits_ring(const struct op *op, const struct outcome *out, unsigned i
 static const struct door
 	ring_door = { call_ring, fits_ring, begin_ring, end_ring },
 	fixed_door = { call_ring, fits_ring, begin_ring_fixed, end_ring },
+	both_door = { call_ring, fits_ring, begin_ring_with_worker, end_ring },
 	worker_door = { call_ring, fits_ring, begin_worker, end_worker };
 
 /* --- Requests that move nothing --- */
@@ -1207,11 +1305,6 @@ static bool is_as_before(const char **what)
 	return true;
 }
 
-static const unsigned char *contents(enum state state, const unsigned char *bytes)
-{
-	return state == ABSENT ? zeros : bytes;
-}
-
 /* What moved is there, and nothing else has changed. */
 static bool bytes_are_right(const struct op *op, const struct outcome *out)
 {
@@ -1296,7 +1389,8 @@ static bool begin_sweep(const struct op *op)
 	uint32_t flags = op->door == &preadv2_door ? 0 :
 			 op->flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT);
 
-	if (!start_target() || !reset_target(op->remote) || mlockall(MCL_CURRENT))
+	if (!make_files() || !start_target() || !reset_target(op->remote) ||
+	    mlockall(MCL_CURRENT))
 		return false;
 	file = attach(dev, target.pid, PVMREAD_WRITE | flags, 0, 0);
 	look_at_times();
@@ -1306,10 +1400,14 @@ static bool begin_sweep(const struct op *op)
 	return file >= 0 && refcnt_before > 0;
 }
 
-/* No page is pinned any more, and nobody has a reference to the target's memory. */
+/*
+ * No page is pinned any more, and nobody has a reference to the target's memory
+ * or to a page of either side's.
+ */
 static bool end_sweep(const char **what)
 {
 	long end = now_ms() + PATIENCE_MS;
+	const char *left;
 	bool good = true;
 	char c;
 
@@ -1326,6 +1424,12 @@ static bool end_sweep(const char **what)
 	}
 	close(file);
 	munlockall();
+	unmake_region(LOCAL);
+	left = end_files();
+	if (good && left) {
+		*what = left;
+		good = false;
+	}
 	return good;
 }
 
@@ -1483,9 +1587,6 @@ FIXTURE_SETUP(fail)
 	CPU_ZERO(&first);
 	CPU_SET(0, &first);
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(first), &first));
-	cached_fd = memfd_create("cached", MFD_CLOEXEC);
-	ASSERT_LE(0, cached_fd);
-	ASSERT_EQ((ssize_t)REGION, write(cached_fd, old_bytes, REGION));
 	ASSERT_TRUE(apply_settings(false));
 	is_set_up = true;
 	only = variant->only;
@@ -1539,6 +1640,8 @@ static const struct op vectors[] = {
 	  ABSENT, PRESENT, SMALL, 1, { 0, 1, 2 } },
 	{ "READV, large, absent", &rw_door, false, 0,
 	  ABSENT, PRESENT, LARGE, MANY, { 3, 1, MANY } },
+	{ "READV, absent but for the first page", &rw_door, false, 0,
+	  FRONT, PRESENT, MEDIUM, MANY, { 2, 0, MANY } },
 	{ "READV, cached", &rw_door, false, 0,
 	  CACHED, PRESENT, MEDIUM, MANY, { 2, 1, MANY } },
 	{ "READV, into absent memory", &rw_door, false, 0,
@@ -1563,6 +1666,8 @@ static const struct op vectors[] = {
 	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 2 } },
 	{ "WRITEV, large, absent", &rw_door, true, 0,
 	  ABSENT, PRESENT, LARGE, MANY, { 4, 17, MANY } },
+	{ "WRITEV, absent but for the first page", &rw_door, true, 0,
+	  FRONT, PRESENT, MEDIUM, MANY, { 3, 2, MANY } },
 	{ "WRITEV, cached", &rw_door, true, 0,
 	  CACHED, PRESENT, MEDIUM, MANY, { 3, 3, MANY } },
 	{ "WRITEV, from absent memory", &rw_door, true, 0,
@@ -1590,6 +1695,8 @@ static const struct op files[] = {
 	  ABSENT, PRESENT, SMALL, 1, { 0, 1, 1 } },
 	{ "pread, absent", &pread_door, false, 0,
 	  ABSENT, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
+	{ "pread, absent but for the first page", &pread_door, false, 0,
+	  FRONT, PRESENT, MEDIUM, 1, { 0, 0, 1 } },
 	{ "pread, cached", &pread_door, false, 0,
 	  CACHED, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
 	{ "pread, into absent memory", &pread_door, false, 0,
@@ -1606,6 +1713,8 @@ static const struct op files[] = {
 	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
 	{ "preadv2, RWF_NOWAIT, absent", &preadv2_door, false, PVMREAD_NOWAIT,
 	  ABSENT, PRESENT, MEDIUM, MANY, { 1, 1, MANY } },
+	{ "preadv2, RWF_NOWAIT, absent but for the first page", &preadv2_door, false,
+	  PVMREAD_NOWAIT, FRONT, PRESENT, MEDIUM, MANY, { 1, 0, MANY } },
 	{ "preadv2, RWF_NOWAIT, cached", &preadv2_door, false, PVMREAD_NOWAIT,
 	  CACHED, PRESENT, MEDIUM, MANY, { 1, 1, MANY } },
 	{ "pwrite, small", &pread_door, true, 0,
@@ -1616,6 +1725,8 @@ static const struct op files[] = {
 	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 1 } },
 	{ "pwrite, absent", &pread_door, true, 0,
 	  ABSENT, PRESENT, MEDIUM, 1, { 1, 3, 1 } },
+	{ "pwrite, absent but for the first page", &pread_door, true, 0,
+	  FRONT, PRESENT, MEDIUM, 1, { 1, 2, 1 } },
 	{ "pwrite, cached", &pread_door, true, 0,
 	  CACHED, PRESENT, MEDIUM, 1, { 1, 3, 1 } },
 	{ "pwrite, from absent memory", &pread_door, true, 0,
@@ -1632,6 +1743,8 @@ static const struct op files[] = {
 	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
 	{ "pwritev2, RWF_NOWAIT, absent", &preadv2_door, true, PVMREAD_NOWAIT,
 	  ABSENT, PRESENT, MEDIUM, MANY, { 2, 3, MANY } },
+	{ "pwritev2, RWF_NOWAIT, absent but for the first page", &preadv2_door, true,
+	  PVMREAD_NOWAIT, FRONT, PRESENT, MEDIUM, MANY, { 2, 2, MANY } },
 	{ "pwritev2, RWF_NOWAIT, cached", &preadv2_door, true, PVMREAD_NOWAIT,
 	  CACHED, PRESENT, MEDIUM, MANY, { 2, 3, MANY } },
 };
@@ -1641,12 +1754,16 @@ static const struct op batches[] = {
 	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
 	{ "BATCH, absent", &batch_door, false, 0,
 	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
+	{ "BATCH, absent but for the first page", &batch_door, false, 0,
+	  FRONT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
 	{ "BATCH, cached", &batch_door, false, 0,
 	  CACHED, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
 	{ "BATCH, STOP", &stop_door, false, 0,
 	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
 	{ "BATCH, STOP, absent", &stop_door, false, 0,
 	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
+	{ "BATCH, STOP, absent but for the first page", &stop_door, false, 0,
+	  FRONT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
 	{ "BATCH, NOWAIT, absent", &batch_door, false, PVMREAD_NOWAIT,
 	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
 	{ "BATCH, RESIDENT", &batch_door, false, PVMREAD_RESIDENT,
@@ -1657,6 +1774,8 @@ static const struct op batches[] = {
 	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
 	{ "BATCH, written, absent", &batch_door, true, 0,
 	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 1, 3, 4 } },
+	{ "BATCH, written, absent but for the first page", &batch_door, true, 0,
+	  FRONT, PRESENT, MEDIUM, SEGMENTS, { 1, 2, 4 } },
 	{ "BATCH, written, cached", &batch_door, true, 0,
 	  CACHED, PRESENT, MEDIUM, SEGMENTS, { 1, 3, 4 } },
 	{ "BATCH, written, STOP", &stop_door, true, 0,
@@ -1673,6 +1792,8 @@ static const struct op batches[] = {
 	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, SEGMENTS } },
 	{ "BATCH, STRING, absent", &string_door, false, 0,
 	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, SEGMENTS } },
+	{ "BATCH, STRING, absent but for the first page", &string_door, false, 0,
+	  FRONT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, SEGMENTS } },
 	{ "BATCH, STRING, cached", &string_door, false, 0,
 	  CACHED, PRESENT, MEDIUM, SEGMENTS, { 0, 1, SEGMENTS } },
 };
@@ -1682,14 +1803,22 @@ static const struct op splices[] = {
 	  PRESENT, PRESENT, PAGE, 1, { 1, 1, 0 } },
 	{ "splice from it, absent", &splice_door, false, 0,
 	  ABSENT, PRESENT, PAGE, 1, { 1, 2, 0 } },
+	{ "splice from it, absent but for the first page", &splice_door, false, 0,
+	  FRONT, PRESENT, PAGE, 1, { 1, 1, 0 } },
 	{ "splice to it", &splice_door, true, 0,
 	  PRESENT, PRESENT, PIPEFUL, 1, { 1, 0, 0 } },
 	{ "splice to it, absent", &splice_door, true, 0,
 	  ABSENT, PRESENT, PIPEFUL, 1, { 2, 9, 0 } },
+	{ "splice to it, absent but for the first page", &splice_door, true, 0,
+	  FRONT, PRESENT, PIPEFUL, 1, { 2, 8, 0 } },
 	{ "sendfile from it", &sendfile_door, false, 0,
 	  PRESENT, PRESENT, PIPEFUL, 1, { 1, 8, 0 } },
 	{ "sendfile from it, absent", &sendfile_door, false, 0,
 	  ABSENT, PRESENT, PIPEFUL, 1, { 1, 9, 0 } },
+	{ "sendfile to it", &sendfile_door, true, 0,
+	  PRESENT, PRESENT, PIPEFUL, 1, { 1, 0, 0 } },
+	{ "sendfile to it, absent", &sendfile_door, true, 0,
+	  ABSENT, PRESENT, PIPEFUL, 1, { 2, 9, 0 } },
 };
 
 static const struct op rings[] = {
@@ -1709,6 +1838,11 @@ static const struct op rings[] = {
 	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 0 } },
 	{ "io_uring, WRITE_FIXED, absent", &fixed_door, true, 0,
 	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 0 } },
+	/* All or nothing: the first page is given back, and the worker moves all. */
+	{ "io_uring, READ, absent but for the first page", &both_door, false, 0,
+	  FRONT, PRESENT, MEDIUM, 1, { 0, 0, 0 } },
+	{ "io_uring, WRITE, absent but for the first page", &both_door, true, 0,
+	  FRONT, PRESENT, MEDIUM, 1, { 0, 0, 0 } },
 	{ "io_uring, READ, by a worker", &worker_door, false, 0,
 	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 1 } },
 	{ "io_uring, READ, by a worker, absent", &worker_door, false, 0,
@@ -1779,6 +1913,26 @@ TEST_F_TIMEOUT(fail, io_uring_answers_as_documented, 1200)
 		SKIP(return, "not in this kernel: io_uring: %s", strerror(errno));
 	close(fd);
 	sweep_all(_metadata, rings, ARRAY_SIZE(rings));
+}
+
+TEST(a_reference_that_is_left_is_seen)
+{
+	int fd = make_file(old_bytes), ends[2];
+	struct iovec iov = { NULL, PAGE };
+
+	ASSERT_LE(0, fd);
+	iov.iov_base = mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, iov.iov_base);
+	ASSERT_EQ(0, pipe2(ends, O_CLOEXEC));
+	ASSERT_EQ((ssize_t)PAGE, vmsplice(ends[1], &iov, 1, 0));
+	ASSERT_EQ(0, munmap(iov.iov_base, REGION));
+	EXPECT_EQ(-1, fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
+	EXPECT_EQ(EBUSY, errno);
+	/* With the pipe its pages go. */
+	close(ends[0]);
+	close(ends[1]);
+	EXPECT_TRUE(seal_file(fd));
+	close(fd);
 }
 
 /* --- Signals --- */
@@ -2072,6 +2226,7 @@ static void have_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 	char c;
 
 	memset(board, 0, sizeof(*board));
+	ASSERT_TRUE(make_files());
 	ASSERT_TRUE(make_region(REMOTE, wait->place == TARGETS_PAGE ? ABSENT : PRESENT, old_bytes));
 	if (wait->place == TARGETS_PAGE) {
 		wait->uffd = leave_to_tester(REMOTE);
@@ -2114,6 +2269,7 @@ static void let_go(struct __test_metadata *_metadata, struct wait *wait)
 
 static void end_wait(struct __test_metadata *_metadata, struct wait *wait)
 {
+	const char *left;
 	int status;
 
 	close(wait->uffd);
@@ -2126,6 +2282,11 @@ static void end_wait(struct __test_metadata *_metadata, struct wait *wait)
 	}
 	wait->caller = 0;
 	EXPECT_EQ(pins_before, pins_held());
+	unmake_region(REMOTE);
+	left = end_files();
+	EXPECT_EQ(NULL, left) {
+		TH_LOG("%s", left);
+	}
 }
 
 FIXTURE_SETUP(signals)
