@@ -1937,17 +1937,65 @@ TEST(a_reference_that_is_left_is_seen)
 
 /* --- Signals --- */
 
-/*
- * Where a call waits: for a page of the target's that nobody serves yet, for one
- * of the caller's own, or for the target's execve(2). The third is made with a
- * file system of the test's own: execve(2) closes a file on it, and the server
- * does not answer.
+/**
+ * enum place - where a call waits
+ * @TARGETS_PAGE: for a page of the target's that nobody serves yet, behind one
+ *	that is there
+ * @CALLERS_PAGE: for one of the caller's own memory, which is to be moved
+ * @STRUCT: for the page that the struct of its argument is in
+ * @ARRAY: for the page that the arrays are in which the struct names
+ * @MMAP_LOCK: for the target's mmap_lock
+ * @EXECVE: for the target's execve(2)
+ *
+ * The last two are made with a file system of the test's own, whose server does
+ * not answer: mmap(2) of a file opened for direct I/O waits for a read(2) of it,
+ * execve(2) closes one.
  */
-enum place { TARGETS_PAGE, CALLERS_PAGE, EXECVE };
+enum place { TARGETS_PAGE, CALLERS_PAGE, STRUCT, ARRAY, MMAP_LOCK, EXECVE };
 
-enum way { BY_READV, BY_PREAD, BY_BATCH, BY_ATTACH, WAYS };
+enum way {
+	BY_READV, BY_WRITEV, BY_PREAD, BY_PWRITE, BY_PWRITEV, BY_BATCH, BY_BATCH_WRITE,
+	BY_SPLICE, BY_SPLICE_WRITE, BY_SENDFILE, BY_SENDFILE_WRITE, BY_ATTACH, WAYS
+};
 
-static const char * const way_name[] = { "READV", "pread", "BATCH", "ATTACH" };
+static const char * const way_name[] = {
+	"READV", "WRITEV", "pread", "pwrite", "pwritev", "BATCH", "BATCH, written",
+	"splice from it", "splice to it", "sendfile from it", "sendfile to it", "ATTACH",
+};
+
+#define IOCTLS		(BIT(BY_READV) | BIT(BY_WRITEV) | BIT(BY_BATCH) | BIT(BY_BATCH_WRITE))
+#define VECTORS		(IOCTLS | BIT(BY_PREAD) | BIT(BY_PWRITE) | BIT(BY_PWRITEV))
+#define SPLICES		(BIT(BY_SPLICE) | BIT(BY_SPLICE_WRITE) | BIT(BY_SENDFILE) | \
+			 BIT(BY_SENDFILE_WRITE))
+#define WRITES		(BIT(BY_WRITEV) | BIT(BY_PWRITE) | BIT(BY_PWRITEV) | \
+			 BIT(BY_BATCH_WRITE) | BIT(BY_SPLICE_WRITE) | BIT(BY_SENDFILE_WRITE))
+
+/* Which ways lead there. */
+static const unsigned int ways_to[] = {
+	[TARGETS_PAGE] = VECTORS | SPLICES,
+	[CALLERS_PAGE] = VECTORS,
+	[STRUCT] = IOCTLS | BIT(BY_ATTACH),
+	[ARRAY] = IOCTLS,
+	[MMAP_LOCK] = VECTORS | SPLICES,
+	[EXECVE] = BIT(BY_READV) | BIT(BY_WRITEV) | BIT(BY_ATTACH),
+};
+
+/* Behind the caller's region. */
+#define ARGUMENT	(LOCAL + 32 * PAGE)
+
+/* The struct of an argument. */
+union ask {
+	struct pvmread_rw rw;
+	struct pvmread_batch batch;
+	struct pvmread_attach attach;
+};
+
+/* And what it names. */
+struct arrays {
+	struct iovec local;
+	struct iovec remote;
+	struct pvmread_segment seg;
+};
 
 /**
  * struct board - what tester, caller, target and server tell each other
@@ -1957,9 +2005,13 @@ static const char * const way_name[] = { "READV", "pread", "BATCH", "ATTACH" };
  * @ret: what it returned
  * @err: its errno
  * @reason: why it moved nothing
- * @right: all bytes are there
+ * @right: all bytes that were read are there
  * @held: the server has a request that it does not answer
  * @answer: but now it shall
+ * @direct: the next file is opened for direct I/O
+ * @ask: what is to be in the page for which STRUCT waits
+ * @arrays: and in that of ARRAY
+ * @page: either
  */
 struct board {
 	int uffd;
@@ -1971,11 +2023,17 @@ struct board {
 	bool right;
 	int held;
 	int answer;
+	int direct;
+	union {
+		union ask ask;
+		struct arrays arrays;
+		unsigned char page[PAGE];
+	};
 };
 
 static struct board *board;
-/* In each image of this program the same. */
-static const char witness[] = "the same before and after execve(2)";
+/* In each image of this program at the same address, and so until it is written. */
+static char witness[64] = "the same before and after execve(2)";
 
 static int get(int *flag)
 {
@@ -2017,71 +2075,184 @@ static int leave_to_tester(uintptr_t at)
 	return -1;
 }
 
-/* The system call in question: @len bytes at @from of the target's to LOCAL. */
-static void call_by(enum way way, pid_t pid, int fd, uintptr_t from, size_t len)
+static bool is_fault(enum place place)
 {
-	struct iovec local = { (void *)LOCAL, len }, remote = { (void *)from, len };
-	struct request req = { pid, false, &local, 1, &remote, 1 };
-	struct pvmread_segment seg = { .remote = from, .local = LOCAL, .length = len };
-	struct pvmread_batch arg = {
-		.size = sizeof(arg),
-		.segments = (uintptr_t)&seg,
-		.count = 1,
+	return place != MMAP_LOCK && place != EXECVE;
+}
+
+/* The page that is waited for. */
+static uintptr_t awaited(enum place place)
+{
+	if (place == TARGETS_PAGE)
+		return REMOTE + PAGE;
+	return place == CALLERS_PAGE ? LOCAL : ARGUMENT;
+}
+
+/* Half of what TARGETS_PAGE has moved is in the page before. */
+static uintptr_t begin_of(enum place place)
+{
+	if (place == EXECVE)
+		return (uintptr_t)witness;
+	return place == TARGETS_PAGE ? REMOTE + PAGE / 2 : REMOTE;
+}
+
+/* No more than a page: splice(2) may take no more at a time. */
+static size_t length_of(enum place place)
+{
+	return place == EXECVE ? sizeof(witness) : PAGE;
+}
+
+static void fill_ask(union ask *ask, enum way way, pid_t pid, const struct arrays *arrays)
+{
+	memset(ask, 0, sizeof(*ask));
+	if (way == BY_READV || way == BY_WRITEV)
+		ask->rw = (struct pvmread_rw){
+			.size = sizeof(ask->rw),
+			.pid = pid,
+			.local = (uintptr_t)&arrays->local,
+			.local_count = 1,
+			.remote = (uintptr_t)&arrays->remote,
+			.remote_count = 1,
+		};
+	else if (way == BY_BATCH || way == BY_BATCH_WRITE)
+		ask->batch = (struct pvmread_batch){
+			.size = sizeof(ask->batch),
+			.flags = way == BY_BATCH_WRITE ? PVMREAD_WRITE : 0,
+			.segments = (uintptr_t)&arrays->seg,
+			.count = 1,
+		};
+	else
+		ask->attach = (struct pvmread_attach){ .size = sizeof(ask->attach), .pid = pid };
+}
+
+static void fill_arrays(struct arrays *arrays, uintptr_t from, size_t len)
+{
+	*arrays = (struct arrays){
+		.local = { (void *)LOCAL, len },
+		.remote = { (void *)from, len },
+		.seg = { .remote = from, .local = LOCAL, .length = len },
 	};
-	struct pvmread_rw answer = { 0 };
+}
+
+/*
+ * The system call in question: it moves what the target has to LOCAL or, if it
+ * writes, the other way; splice(2) by the pipe @ends and sendfile(2) by @other.
+ */
+static void call_by(enum place place, enum way way, pid_t pid, int fd, const int ends[2], int other)
+{
+	uintptr_t from = begin_of(place);
+	size_t len = length_of(place);
+	struct iovec halves[2] = {
+		{ (void *)LOCAL, len / 2 }, { (void *)(LOCAL + len / 2), len - len / 2 },
+	};
+	union ask own_ask, *ask = place == STRUCT ? (void *)ARGUMENT : &own_ask;
+	struct arrays own_arrays, *arrays = place == ARRAY ? (void *)ARGUMENT : &own_arrays;
+	off_t begin = 0;
 	long ret;
 
+	/* The tester copies it to where the call is to find it. */
+	fill_ask(place == STRUCT ? &board->ask : ask, way, pid, arrays);
+	fill_arrays(place == ARRAY ? &board->arrays : arrays, from, len);
 	switch (way) {
 	case BY_READV:
-		ret = send_ioctl(dev, &req, &answer);
+	case BY_WRITEV:
+		ret = ioctl(dev, way == BY_READV ? PVMREAD_IOC_READV : PVMREAD_IOC_WRITEV,
+			    &ask->rw);
 		break;
 	case BY_PREAD:
 		ret = pread(fd, (void *)LOCAL, len, from);
 		break;
+	case BY_PWRITE:
+		ret = pwrite(fd, (void *)LOCAL, len, from);
+		break;
+	case BY_PWRITEV:
+		ret = pwritev(fd, halves, 2, from);
+		break;
 	case BY_BATCH:
-		ret = ioctl(fd, PVMREAD_IOC_BATCH, &arg) ? -1 : (long)seg.done;
+	case BY_BATCH_WRITE:
+		ret = ioctl(fd, PVMREAD_IOC_BATCH, &ask->batch);
+		break;
+	case BY_SPLICE:
+		ret = splice(fd, NULL, ends[1], NULL, len, 0);
+		break;
+	case BY_SPLICE_WRITE:
+		ret = splice(ends[0], NULL, fd, NULL, len, 0);
+		break;
+	case BY_SENDFILE:
+		ret = sendfile(other, fd, NULL, len);
+		break;
+	case BY_SENDFILE_WRITE:
+		ret = sendfile(fd, other, &begin, len);
 		break;
 	default:
-		ret = attach(dev, pid, 0, 0, 0);
+		ret = ioctl(dev, PVMREAD_IOC_ATTACH, &ask->attach);
 		break;
 	}
 	board->err = ret < 0 ? errno : 0;
+	if (way == BY_READV || way == BY_WRITEV) {
+		board->reason = ask->rw.error;
+		ret = ret ?: (long)ask->rw.transferred;
+	} else if (way == BY_BATCH || way == BY_BATCH_WRITE) {
+		board->reason = arrays->seg.error;
+		ret = ret ?: (long)arrays->seg.done;
+	}
 	board->ret = ret;
-	board->reason = answer.error;
 	set(&board->done, 1);
 }
 
 static __attribute__((noreturn)) void be_caller(enum place place, enum way way, pid_t pid)
 {
-	const void *bytes = place == EXECVE ? (const void *)witness : old_bytes;
-	uintptr_t from = place == EXECVE ? (uintptr_t)witness : REMOTE;
-	size_t len = place == EXECVE ? sizeof(witness) : PAGE;
 	struct sigaction action = { .sa_handler = count_signal };
-	int fd = -1;
+	uintptr_t from = begin_of(place);
+	const void *bytes = place == EXECVE ? (void *)witness : old_bytes + (from - REMOTE);
+	size_t len = length_of(place);
+	struct iovec iov = { (void *)LOCAL, len };
+	int fd = -1, other = local_fd, ends[2];
 
 	die_with_parent();
 	sigaction(SIGUSR1, &action, NULL);
 	action.sa_flags = SA_RESTART;
 	sigaction(SIGUSR2, &action, NULL);
 	if (place != EXECVE)
-		fd = attach(dev, pid, 0, 0, 0);
+		fd = attach(dev, pid, PVMREAD_WRITE, 0, 0);
 	made = NOTHING;
-	if (!make_region(LOCAL, place == CALLERS_PAGE ? ABSENT : PRESENT, own_bytes))
+	if (!make_region(LOCAL, place == CALLERS_PAGE ? ABSENT : PRESENT, own_bytes) ||
+	    !map_at((void *)ARGUMENT, PAGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1))
 		_exit(1);
-	if (place == CALLERS_PAGE) {
-		board->uffd = leave_to_tester(LOCAL);
+	if (is_fault(place) && place != TARGETS_PAGE) {
+		board->uffd = leave_to_tester(awaited(place));
 		if (board->uffd < 0)
 			_exit(1);
 	}
+	if (BIT(way) & SPLICES) {
+		if (pipe2(ends, O_CLOEXEC) || lseek(fd, from, SEEK_SET) != (off_t)from)
+			_exit(1);
+		if (way == BY_SPLICE_WRITE && vmsplice(ends[1], &iov, 1, 0) != (ssize_t)len)
+			_exit(1);
+		if (way == BY_SENDFILE)
+			other = memfd_create("elsewhere", MFD_CLOEXEC);
+	}
 	if (write(target.out, "r", 1) != 1)
 		_exit(1);
-	call_by(way, pid, fd, from, len);
+	call_by(place, way, pid, fd, ends, other);
+	if (way == BY_SPLICE)
+		(void)!read(ends[0], (void *)LOCAL, len);
+	else if (way == BY_SENDFILE)
+		(void)!pread(other, (void *)LOCAL, len, 0);
 	board->right = !memcmp((void *)LOCAL, bytes, len);
 	_exit(0);
 }
 
+static void hold_answer(void)
+{
+	set(&board->held, 1);
+	while (!get(&board->answer))
+		usleep(1000);
+	set(&board->held, 0);
+}
+
 /* The file has no name but that of its file system, which is all that it is. */
-static __attribute__((noreturn)) void be_server(int fd)
+static __attribute__((noreturn)) void be_server(enum place place, int fd)
 {
 	static union {
 		struct fuse_in_header head;
@@ -2109,19 +2280,23 @@ static __attribute__((noreturn)) void be_server(int fd)
 			out.head.len += sizeof(out.init);
 			break;
 		case FUSE_OPEN:
+			out.open.open_flags = get(&board->direct) ? FOPEN_DIRECT_IO : 0;
 			out.head.len += sizeof(out.open);
 			break;
 		case FUSE_GETATTR:
 			out.attr.attr.ino = in.head.nodeid;
 			out.attr.attr.mode = S_IFREG | 0600;
 			out.attr.attr.nlink = 1;
+			out.attr.attr.size = PAGE;
 			out.head.len += sizeof(out.attr);
 			break;
 		case FUSE_FLUSH:
-			set(&board->held, 1);
-			while (!get(&board->answer))
-				usleep(1000);
-			set(&board->held, 0);
+			if (place == EXECVE)
+				hold_answer();
+			break;
+		case FUSE_READ:
+			hold_answer();
+			out.head.error = -EIO;
 			break;
 		case FUSE_RELEASE:
 			break;
@@ -2145,11 +2320,32 @@ static __attribute__((noreturn)) void be_target_that_execs(void)
 	_exit(1);
 }
 
+static __attribute__((noreturn)) void be_target_that_maps(void)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), direct;
+	char c;
+
+	die_with_parent();
+	set(&board->direct, 1);
+	direct = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || direct < 0)
+		_exit(1);
+	if (!fork()) {
+		die_with_parent();
+		(void)!pread(fd, &c, 1, 0);
+		_exit(0);
+	}
+	if (wait_for(&board->held))
+		mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, direct, 0);
+	for (;;)
+		pause();
+}
+
 /**
  * struct wait - a call that waits, and what it waits for
  * @place: where it is
  * @caller: who made it
- * @execs: the target, if it is in execve(2)
+ * @target: the target, if it is not the tester
  * @server: the server of the file system, for all of a test
  * @uffd: the userfaultfd that has the page
  * @waits: it does wait
@@ -2157,7 +2353,7 @@ static __attribute__((noreturn)) void be_target_that_execs(void)
 struct wait {
 	enum place place;
 	pid_t caller;
-	pid_t execs;
+	pid_t target;
 	pid_t server;
 	int uffd;
 	bool waits;
@@ -2177,6 +2373,18 @@ FIXTURE_VARIANT_ADD(signals, targets_page) {
 
 FIXTURE_VARIANT_ADD(signals, callers_page) {
 	.place = CALLERS_PAGE,
+};
+
+FIXTURE_VARIANT_ADD(signals, argument) {
+	.place = STRUCT,
+};
+
+FIXTURE_VARIANT_ADD(signals, arrays_of_the_argument) {
+	.place = ARRAY,
+};
+
+FIXTURE_VARIANT_ADD(signals, mmap_lock) {
+	.place = MMAP_LOCK,
 };
 
 FIXTURE_VARIANT_ADD(signals, execve) {
@@ -2227,43 +2435,58 @@ static void have_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 
 	memset(board, 0, sizeof(*board));
 	ASSERT_TRUE(make_files());
-	ASSERT_TRUE(make_region(REMOTE, wait->place == TARGETS_PAGE ? ABSENT : PRESENT, old_bytes));
+	ASSERT_TRUE(make_region(REMOTE, wait->place == TARGETS_PAGE ? FRONT : PRESENT, old_bytes));
 	if (wait->place == TARGETS_PAGE) {
-		wait->uffd = leave_to_tester(REMOTE);
+		wait->uffd = leave_to_tester(awaited(TARGETS_PAGE));
 		ASSERT_LE(0, wait->uffd);
-	} else if (wait->place == EXECVE) {
-		wait->execs = fork();
-		if (!wait->execs)
+	} else if (!is_fault(wait->place)) {
+		wait->target = fork();
+		if (!wait->target && wait->place == EXECVE)
 			be_target_that_execs();
-		pid = wait->execs;
+		if (!wait->target)
+			be_target_that_maps();
+		pid = wait->target;
 		ASSERT_TRUE(wait_for(&board->held));
+		if (wait->place == MMAP_LOCK)
+			ASSERT_TRUE(is_waiting(pid));
 	}
 	wait->caller = fork();
 	if (!wait->caller)
 		be_caller(wait->place, way, pid);
 	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
 	ASSERT_EQ(1, read(told[0], &c, 1));
-	if (wait->place == CALLERS_PAGE) {
+	if (is_fault(wait->place) && wait->place != TARGETS_PAGE) {
 		pidfd = open_pidfd(wait->caller);
 		wait->uffd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
 		ASSERT_LE(0, wait->uffd);
 		close(pidfd);
 	}
-	wait->waits = wait->place == EXECVE ? is_waiting(wait->caller) :
-					      is_asked_for_a_page(wait->uffd);
+	wait->waits = is_fault(wait->place) ? is_asked_for_a_page(wait->uffd) :
+					      is_waiting(wait->caller);
+}
+
+static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum way way)
+{
+	have_wait(_metadata, wait, way);
+	ASSERT_TRUE(wait->waits) {
+		TH_LOG("%s: over %d: %ld, %s", way_name[way], get(&board->done), board->ret,
+		       strerror(board->err));
+	}
 }
 
 static void let_go(struct __test_metadata *_metadata, struct wait *wait)
 {
+	/* The call itself writes over what is there, if it is to. */
+	const unsigned char *page = wait->place == TARGETS_PAGE ? old_bytes + PAGE :
+				    wait->place == CALLERS_PAGE ? own_bytes : board->page;
 	struct uffdio_copy copy = {
-		.dst = wait->place == TARGETS_PAGE ? REMOTE : LOCAL,
-		/* The call itself writes over what is there. */
-		.src = (uintptr_t)(wait->place == TARGETS_PAGE ? old_bytes : own_bytes),
+		.dst = awaited(wait->place),
+		.src = (uintptr_t)page,
 		.len = PAGE,
 	};
 
 	set(&board->answer, 1);
-	if (wait->place != EXECVE)
+	if (is_fault(wait->place))
 		ASSERT_EQ(0, ioctl(wait->uffd, UFFDIO_COPY, &copy));
 }
 
@@ -2274,11 +2497,11 @@ static void end_wait(struct __test_metadata *_metadata, struct wait *wait)
 
 	close(wait->uffd);
 	wait->uffd = -1;
-	if (wait->place == EXECVE) {
+	if (!is_fault(wait->place)) {
 		set(&board->answer, 1);
-		kill(wait->execs, SIGKILL);
-		ASSERT_LE(0, reap_in(wait->execs, PATIENCE_MS, &status));
-		wait->execs = 0;
+		kill(wait->target, SIGKILL);
+		ASSERT_LE(0, reap_in(wait->target, PATIENCE_MS, &status));
+		wait->target = 0;
 	}
 	wait->caller = 0;
 	EXPECT_EQ(pins_before, pins_held());
@@ -2301,7 +2524,7 @@ FIXTURE_SETUP(signals)
 	ASSERT_NE(MAP_FAILED, board);
 	ASSERT_EQ(0, pipe2(told, O_CLOEXEC));
 	target.out = told[1];
-	if (variant->place != EXECVE) {
+	if (is_fault(variant->place)) {
 		fd = open_uffd();
 		if (fd < 0)
 			SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
@@ -2320,7 +2543,7 @@ FIXTURE_SETUP(signals)
 		ASSERT_EQ(0, mount("fail", path, "fuse", 0, options));
 		self->wait.server = fork();
 		if (!self->wait.server)
-			be_server(fd);
+			be_server(variant->place, fd);
 		close(fd);
 	}
 	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
@@ -2344,8 +2567,8 @@ FIXTURE_TEARDOWN(signals)
 
 	if (self->wait.caller > 0)
 		kill(self->wait.caller, SIGKILL);
-	if (self->wait.execs > 0)
-		kill(self->wait.execs, SIGKILL);
+	if (self->wait.target > 0)
+		kill(self->wait.target, SIGKILL);
 	if (self->wait.server > 0) {
 		/* What waits for an answer ends with it. */
 		kill(self->wait.server, SIGKILL);
@@ -2354,6 +2577,17 @@ FIXTURE_TEARDOWN(signals)
 	}
 	if (path[0])
 		unlink(path);
+}
+
+/* Has the target what was written? */
+static bool has_moved_to(const struct wait *wait)
+{
+	struct iovec to = { found, sizeof(witness) }, from = { witness, sizeof(witness) };
+
+	if (wait->place != EXECVE)
+		return !memcmp((void *)begin_of(wait->place), own_bytes, PAGE);
+	return process_vm_readv(wait->target, &to, 1, &from, 1, 0) == (ssize_t)sizeof(witness) &&
+	       !memcmp(found, own_bytes, sizeof(witness));
 }
 
 /* The call has come to its end, as if nothing had been. */
@@ -2365,21 +2599,38 @@ static void expect_served(struct __test_metadata *_metadata, struct wait *wait,
 	ASSERT_LE(0, reap_in(wait->caller, PATIENCE_MS, &status));
 	EXPECT_EQ(0, status);
 	ASSERT_EQ(1, get(&board->done));
-	if (wait->place == EXECVE && way == BY_READV && board->ret < 0) {
+	if (wait->place == EXECVE && way != BY_ATTACH && board->ret < 0) {
 		/* A moment later the new image would have been there. */
 		EXPECT_EQ(EFAULT, board->err);
 		EXPECT_EQ(EIO, board->reason);
 	} else if (way == BY_ATTACH) {
 		EXPECT_LE(0, board->ret);
 	} else {
-		EXPECT_EQ(wait->place == EXECVE ? (long)sizeof(witness) : (long)PAGE, board->ret);
-		EXPECT_TRUE(board->right);
+		EXPECT_EQ((long)length_of(wait->place), board->ret) {
+			TH_LOG("%s: %s", way_name[way], strerror(board->err));
+		}
+		EXPECT_EQ(0, board->reason);
+		EXPECT_TRUE(BIT(way) & WRITES ? has_moved_to(wait) : board->right);
 	}
+}
+
+/*
+ * The wait was not ended, but between what it has read and the write of it
+ * sendfile(2) looks for signals itself, whatever the file is.
+ */
+static void expect_interrupted(struct __test_metadata *_metadata, struct wait *wait)
+{
+	int status = -1;
+
+	ASSERT_LE(0, reap_in(wait->caller, PATIENCE_MS, &status));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(-1, board->ret);
+	EXPECT_EQ(EINTR, board->err);
 }
 
 static bool goes(enum place place, enum way way)
 {
-	return place == EXECVE ? way == BY_READV || way == BY_ATTACH : way != BY_ATTACH;
+	return ways_to[place] & BIT(way);
 }
 
 /* None was served before its time, nor given up. */
@@ -2400,12 +2651,14 @@ TEST_F(signals, that_are_handled_do_not_end_a_wait)
 
 	for (way = 0; way < WAYS; way++) {
 		for (i = 0; goes(variant->place, way) && i < ARRAY_SIZE(sigs); i++) {
-			have_wait(_metadata, &self->wait, way);
-			ASSERT_TRUE(self->wait.waits);
+			must_wait(_metadata, &self->wait, way);
 			ASSERT_EQ(0, kill(self->wait.caller, sigs[i]));
 			expect_unmoved(_metadata, way);
 			let_go(_metadata, &self->wait);
-			expect_served(_metadata, &self->wait, way);
+			if (way == BY_SENDFILE && sigs[i] == SIGUSR1)
+				expect_interrupted(_metadata, &self->wait);
+			else
+				expect_served(_metadata, &self->wait, way);
 			EXPECT_EQ(1, board->signals);
 			end_wait(_metadata, &self->wait);
 		}
@@ -2421,8 +2674,7 @@ TEST_F(signals, that_stop_the_caller_do_not_end_a_wait)
 	for (way = 0; way < WAYS; way++) {
 		for (i = 0; goes(variant->place, way) && i < 2; i++) {
 			served_first = i;
-			have_wait(_metadata, &self->wait, way);
-			ASSERT_TRUE(self->wait.waits);
+			must_wait(_metadata, &self->wait, way);
 			ASSERT_EQ(0, kill(self->wait.caller, SIGSTOP));
 			expect_unmoved(_metadata, way);
 			if (served_first)
@@ -2447,8 +2699,7 @@ TEST_F(signals, that_kill_the_caller_end_a_wait)
 	for (way = 0; way < WAYS; way++) {
 		if (!goes(variant->place, way))
 			continue;
-		have_wait(_metadata, &self->wait, way);
-		ASSERT_TRUE(self->wait.waits);
+		must_wait(_metadata, &self->wait, way);
 		ASSERT_EQ(0, kill(self->wait.caller, SIGKILL));
 		ms = reap_in(self->wait.caller, LEAVE_MS, &status);
 		ASSERT_LE(0, ms) {
@@ -2456,6 +2707,9 @@ TEST_F(signals, that_kill_the_caller_end_a_wait)
 		}
 		EXPECT_TRUE(WIFSIGNALED(status));
 		EXPECT_EQ(0, get(&board->done));
+		/* Its bytes have not come, so none has moved. */
+		if (variant->place != TARGETS_PAGE)
+			EXPECT_EQ(0, memcmp((void *)REMOTE, old_bytes, PAGE));
 		printf("# %s: left after %ld ms\n", way_name[way], ms);
 		end_wait(_metadata, &self->wait);
 	}
