@@ -8,7 +8,8 @@
  * and a target file that it attaches for no more than this one, each with a pid
  * and with a pidfd; and BATCH on such a file. The answers must be equal, and they
  * must be those that the kernel's rules give, so that doors that are wrong alike
- * are seen too.
+ * are seen too. In the last but one fixture everyone meets everyone: what the system
+ * calls answer is what the rules give there.
  *
  * The device is opened once, as root, and every caller inherits that open file:
  * what counts is who calls, never who opened. A pidfd is the caller's own: where
@@ -38,6 +39,7 @@
 #include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -76,7 +78,8 @@ struct answer {
 
 /**
  * struct board - what tester, target and caller tell each other
- * @go: the caller may begin
+ * @go: the caller may begin; where they have turns, the number of that
+ * @next: who has the next turn
  * @asked: the caller has finished
  * @named: the pid that the caller names
  * @thread: the target wants to be named so, if not 0
@@ -92,6 +95,7 @@ struct answer {
  */
 struct board {
 	int go;
+	pid_t next;
 	int asked;
 	pid_t named;
 	pid_t thread;
@@ -107,6 +111,9 @@ struct board {
 
 static struct board *board;
 static int board_fd = -1;
+/* Which meeting it is, where a test has many; a log line begins with it. */
+static char meeting[160];
+static int surprises;
 static int dev = -1;
 static bool pidfd_works;
 static int ready_fd = -1;
@@ -116,6 +123,9 @@ static uint64_t secret;
 
 static void report(const char *what)
 {
+	/* The first of all is the cause of the others. */
+	if (board->trouble[0])
+		return;
 	snprintf(board->trouble, sizeof(board->trouble), "%s: %s", what,
 		 strerror(errno));
 }
@@ -260,6 +270,16 @@ static void as_someone_with(void (*someone)(void), uint64_t permitted,
 	die_with_parent();
 }
 
+static void as_alice_also_in_the_group_of_bob(void)
+{
+	const gid_t group = BOB;
+
+	as_someone_with(as_alice, 1ULL << CAP_SETGID, 1ULL << CAP_SETGID);
+	if (setgroups(1, &group))
+		broken("setgroups");
+	set_caps(0, 0);
+}
+
 static void as_bob_with_ptrace(void)
 {
 	as_someone_with(as_bob, 1ULL << CAP_SYS_PTRACE, 1ULL << CAP_SYS_PTRACE);
@@ -332,6 +352,25 @@ static void as_root_of_a_nested_user_namespace(void)
 	enter_user_namespace(0);
 }
 
+/* The namespace is that of whom the caller will name. */
+static void as_root_of_the_same_user_namespace(void)
+{
+	char path[40];
+	int fd;
+
+	if (!board->named)
+		missing("a user namespace to enter");
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", board->named);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	as_alice();
+	if (fd < 0 || setns(fd, CLONE_NEWUSER) || geteuid())
+		broken("entering a user namespace");
+	close(fd);
+	if (prctl(PR_SET_DUMPABLE, 1))
+		broken("PR_SET_DUMPABLE");
+	die_with_parent();
+}
+
 /* Of Landlock, which restricts ptrace in every domain, whatever its rules are. */
 static void enter_landlock_domain(void)
 {
@@ -359,14 +398,23 @@ static void as_alice_in_a_landlock_domain(void)
 	enter_landlock_domain();
 }
 
+static void as_bob_with_ptrace_in_a_landlock_domain(void)
+{
+	as_bob_with_ptrace();
+	enter_landlock_domain();
+}
+
 /* The names of AppArmor profiles: one gives no capability, the other just this. */
 #define NO_PTRACE	"pvmread-test-no-ptrace"
 #define PTRACE		"pvmread-test-ptrace"
+#define PROFILES	"/sys/kernel/security/apparmor/.replace"
 
 static void enter_profile(const char *name)
 {
 	char text[80];
 
+	if (access(PROFILES, F_OK))
+		missing("AppArmor");
 	snprintf(text, sizeof(text), "changeprofile %s", name);
 	must_write("/proc/self/attr/apparmor/current", text);
 }
@@ -391,6 +439,18 @@ static void as_alice_under_a_profile_with_ptrace(void)
 static void as_bob_under_a_profile_with_ptrace(void)
 {
 	as_bob();
+	enter_profile(PTRACE);
+}
+
+static void as_bob_with_ptrace_under_a_profile_without_it(void)
+{
+	as_bob_with_ptrace();
+	enter_profile(NO_PTRACE);
+}
+
+static void as_bob_with_ptrace_under_a_profile_with_it(void)
+{
+	as_bob_with_ptrace();
 	enter_profile(PTRACE);
 }
 
@@ -505,18 +565,79 @@ static void as_alice_whose_leader_left(void)
 	syscall(SYS_exit, 0);
 }
 
+static void as_alice_whose_leader_left_the_named(void)
+{
+	name_survivor = true;
+	as_alice_whose_leader_left();
+}
+
+/* By a root that does no more than that, until the target has ended. */
+static void as_alice_who_is_traced(void)
+{
+	const pid_t target = getpid();
+	pid_t pid = fork();
+
+	if (pid < 0)
+		broken("fork");
+	if (!pid) {
+		/* A signal of a dying parent comes only if alice may send it. */
+		alarm(LIFETIME_S);
+		if (ptrace(PTRACE_SEIZE, target, 0, 0))
+			broken("PTRACE_SEIZE");
+		waitpid(target, NULL, __WALL);
+		_exit(0);
+	}
+	while (proc_number("/proc/self/status", "TracerPid:") != pid) {
+		if (waitpid(pid, NULL, WNOHANG))
+			_exit(BROKEN);
+		usleep(1000);
+	}
+	as_alice();
+}
+
+static void allowing(unsigned long whom)
+{
+	if (access(YAMA_SCOPE, F_OK))
+		missing("Yama");
+	as_alice();
+	if (prctl(PR_SET_PTRACER, whom))
+		broken("PR_SET_PTRACER");
+}
+
 static void allowing_the_caller(void)
 {
-	as_alice();
-	if (prctl(PR_SET_PTRACER, board->caller))
-		broken("PR_SET_PTRACER");
+	allowing(board->caller);
 }
 
 static void allowing_anyone(void)
 {
+	allowing(PR_SET_PTRACER_ANY);
+}
+
+/* Who has no memory, or does not exist, but is named for one who does. */
+
+static void naming_a_kernel_thread(void)
+{
+	board->thread = 2;
+}
+
+static void naming_a_zombie(void)
+{
+	siginfo_t info;
+	pid_t pid;
+
 	as_alice();
-	if (prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY))
-		broken("PR_SET_PTRACER_ANY");
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	if (pid < 0 || waitid(P_PID, pid, &info, WEXITED | WNOWAIT))
+		broken("a zombie");
+	board->thread = pid;
+}
+
+static void naming_nobody(void)
+{
+	board->thread = INT_MAX;
 }
 
 /*
@@ -525,7 +646,6 @@ static void allowing_anyone(void)
  */
 static char copy_dir[40];
 static char copy_path[sizeof(copy_dir) + 8];
-static const char *copy_how;
 
 static __attribute__((noreturn)) void exec_target(const char *path, const char *how)
 {
@@ -537,10 +657,36 @@ static __attribute__((noreturn)) void exec_target(const char *path, const char *
 	broken(path);
 }
 
-static void alice_execs_the_copy(void)
+static void alice_execs_the_copy(mode_t mode, const char *how)
 {
+	struct statvfs fs;
+
+	if (chmod(copy_path, mode) || statvfs(copy_path, &fs))
+		broken(copy_path);
+	if (mode & 04000 && fs.f_flag & ST_NOSUID)
+		missing("set-uid programs in /tmp");
 	as_alice();
-	exec_target(copy_path, copy_how);
+	exec_target(copy_path, how);
+}
+
+static void alice_execs_a_program(void)
+{
+	alice_execs_the_copy(0755, "stay");
+}
+
+static void alice_execs_a_program_she_may_not_read(void)
+{
+	alice_execs_the_copy(0711, "stay");
+}
+
+static void alice_execs_a_set_uid_program(void)
+{
+	alice_execs_the_copy(04755, "setuid");
+}
+
+static void alice_execs_a_set_uid_program_that_drops_root(void)
+{
+	alice_execs_the_copy(04755, "drop");
 }
 
 static int main_of_target(char **argv)
@@ -686,6 +832,35 @@ static void ask(void)
 	board->asked = 1;
 }
 
+static void forget_the_answers(void)
+{
+	memset(board->inbox, 0, sizeof(board->inbox));
+	memset(board->reads, 0, sizeof(board->reads));
+	memset(board->writes, 0, sizeof(board->writes));
+	board->asked = 0;
+}
+
+/* Where a caller meets many targets: the board of each, and who publishes there. */
+static struct seat {
+	struct board *board;
+	int fd;
+	pid_t pid;
+} seats[64];
+
+/* Those that root can trace, and nobody traces yet. */
+static void as_alice_tracing_the_targets(void)
+{
+	size_t i;
+
+	if (board->named)
+		ptrace(PTRACE_SEIZE, board->named, 0, 0);
+	for (i = 0; i < ARRAY_SIZE(seats) && seats[i].board; i++) {
+		if (seats[i].board->named)
+			ptrace(PTRACE_SEIZE, seats[i].board->named, 0, 0);
+	}
+	as_alice();
+}
+
 static void naming_itself(void)
 {
 	secret = SECRET;
@@ -742,7 +917,7 @@ static void inside_naming_itself_from_outside(void)
 	board->named = board->outer;
 }
 
-/* Makes the target a child of the caller. */
+/* Makes the target a child of the caller; or a grandchild, if that adopts in turn. */
 static void adopt(void (*become)(void))
 {
 	int ready[2];
@@ -758,6 +933,7 @@ static void adopt(void (*become)(void))
 	if (!pid) {
 		die_with_parent();
 		ready_fd = ready[1];
+		board->named = getpid();
 		become();
 		publish();
 		stay();
@@ -766,13 +942,24 @@ static void adopt(void (*become)(void))
 	pfd = (struct pollfd){ .fd = ready[0], .events = POLLIN };
 	if (poll(&pfd, 1, PATIENCE_MS) != 1 || read(ready[0], &c, 1) != 1)
 		broken("the caller's child");
-	board->named = pid;
+	close(ready[0]);
 }
 
 static void alice_with_a_child(void)
 {
 	as_alice();
 	adopt(as_root);		/* as it is */
+}
+
+static void with_a_child(void)
+{
+	adopt(as_root);
+}
+
+static void alice_with_a_grandchild(void)
+{
+	as_alice();
+	adopt(with_a_child);
 }
 
 static void become_undumpable(void)
@@ -956,14 +1143,6 @@ static void expect_answer(struct __test_metadata *_metadata, bool write,
 	for (door = SYSCALL; door < DOORS; door++) {
 		if (a[door].err == NO_PIDFD && !has_pidfd(err))
 			continue;
-		EXPECT_EQ(a[SYSCALL].ret, a[door].ret);
-		EXPECT_EQ(a[SYSCALL].err, a[door].err);
-		if (a[door].ret != ret || a[door].err != err)
-			TH_LOG("%s by %s: %zd, %s", write ? "write" : "read",
-			       door_names[door], a[door].ret,
-			       strerror(a[door].err));
-		EXPECT_EQ(ret, a[door].ret);
-		EXPECT_EQ(err, a[door].err);
 		if (write) {
 			left = board->inbox[door];
 			value = err ? 0 : TOKEN(door);
@@ -971,6 +1150,16 @@ static void expect_answer(struct __test_metadata *_metadata, bool write,
 			left = a[door].value;
 			value = err ? UNREAD : SECRET;
 		}
+		if (a[door].ret != ret || a[door].err != err || left != value) {
+			TH_LOG("%s%s by %s: %zd, %s", meeting, write ? "write" : "read",
+			       door_names[door], a[door].ret,
+			       strerror(a[door].err));
+			surprises++;
+		}
+		EXPECT_EQ(a[SYSCALL].ret, a[door].ret);
+		EXPECT_EQ(a[SYSCALL].err, a[door].err);
+		EXPECT_EQ(ret, a[door].ret);
+		EXPECT_EQ(err, a[door].err);
 		EXPECT_EQ(value, left);
 	}
 }
@@ -1069,16 +1258,30 @@ static int set_scope(int value)
 	return ret;
 }
 
-static void set_up(struct __test_metadata *_metadata)
+static void put_up_a_board(struct __test_metadata *_metadata)
 {
-	struct pvmread_info info = { .size = sizeof(info) };
-
 	board_fd = memfd_create("board", 0);
 	ASSERT_LE(0, board_fd);
 	ASSERT_EQ(0, ftruncate(board_fd, sizeof(*board)));
 	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED,
 		     board_fd, 0);
 	ASSERT_NE(MAP_FAILED, board);
+}
+
+static void set_up(struct __test_metadata *_metadata, int wanted_scope)
+{
+	struct pvmread_info info = { .size = sizeof(info) };
+
+	if (wanted_scope < 3) {
+		ASSERT_NE(3, scope()) {
+			TH_LOG("ptrace_scope is 3 already: boot the guest again");
+		}
+	}
+	if (scope() >= 0 && scope() != wanted_scope) {
+		ASSERT_EQ(0, set_scope(wanted_scope));
+		ASSERT_EQ(wanted_scope, scope());
+	}
+	put_up_a_board(_metadata);
 	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dev) {
 		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
@@ -1094,13 +1297,8 @@ FIXTURE(permission) {
 
 FIXTURE_SETUP(permission)
 {
-	/* Yama is for the last fixture: here it adds nothing to the rules. */
-	ASSERT_NE(3, scope()) {
-		TH_LOG("ptrace_scope is 3 already: boot the guest again");
-	}
-	if (scope() > 0)
-		ASSERT_EQ(0, set_scope(0));
-	set_up(_metadata);
+	/* Yama is for the last fixtures: here it adds nothing to the rules. */
+	set_up(_metadata, 0);
 }
 
 static void remove_copy(void)
@@ -1157,6 +1355,17 @@ TEST_F(permission, egid_of_the_caller_does_not_count)
 TEST_F(permission, real_uid_of_the_caller_counts)
 {
 	meet(_metadata, as_alice, as_bob_with_euid_of_alice, EPERM);
+}
+
+/* Of the others none counts for either of them. */
+TEST_F(permission, supplementary_group_of_the_caller_does_not_count)
+{
+	meet(_metadata, as_alice_in_another_group, as_alice_also_in_the_group_of_bob, EPERM);
+}
+
+TEST_F(permission, supplementary_group_of_the_target_does_not_count)
+{
+	meet(_metadata, as_alice_also_in_the_group_of_bob, as_alice, 0);
 }
 
 /* And all of the target's. */
@@ -1298,6 +1507,11 @@ TEST_F(permission, root_of_a_user_namespace_may_inside)
 	meet(_metadata, NULL, ns_root_with_a_child, 0);
 }
 
+TEST_F(permission, root_of_the_same_user_namespace_may)
+{
+	meet(_metadata, as_root_of_a_user_namespace, as_root_of_the_same_user_namespace, 0);
+}
+
 /* Memory belongs to the user namespace in which exec() made it. */
 TEST_F(permission, root_of_a_user_namespace_may_not_with_undumpable_old_memory)
 {
@@ -1331,11 +1545,9 @@ TEST_F(permission, undumpable_target_is_open_to_root)
 	meet(_metadata, as_undumpable_alice, as_root, 0);
 }
 
-/* Return: 0, 1 if set-uid has no effect there, -1 for a failure. */
-static int copy_program(mode_t mode)
+static int copy_program(void)
 {
 	int in, out, ret = -1;
-	struct statvfs fs;
 	char buf[8192];
 	ssize_t len;
 
@@ -1352,56 +1564,55 @@ static int copy_program(mode_t mode)
 		if (write(out, buf, len) != len)
 			goto out;
 	}
-	if (!len && !fchmod(out, mode) && !fstatvfs(out, &fs))
-		ret = fs.f_flag & ST_NOSUID ? 1 : 0;
+	ret = len;
 out:
 	close(in);
 	close(out);
 	return ret;
 }
 
-static void meet_copy(struct __test_metadata *_metadata, mode_t mode,
-		      const char *how, void (*caller)(void), int err)
+static void copy_this_program(struct __test_metadata *_metadata)
 {
-	int ret = copy_program(mode);
-
-	ASSERT_LE(0, ret) {
+	ASSERT_EQ(0, copy_program()) {
 		TH_LOG("copying this program: %s", strerror(errno));
 	}
-	if (ret && mode & 04000)
-		SKIP(return, "/tmp is mounted nosuid");
-	copy_how = how;
-	meet(_metadata, alice_execs_the_copy, caller, err);
+}
+
+static void meet_copy(struct __test_metadata *_metadata, void (*target)(void),
+		      void (*caller)(void), int err)
+{
+	copy_this_program(_metadata);
+	meet(_metadata, target, caller, err);
 }
 
 TEST_F(permission, program_that_exec_started_is_open_to_its_user)
 {
-	meet_copy(_metadata, 0755, "stay", as_alice, 0);
+	meet_copy(_metadata, alice_execs_a_program, as_alice, 0);
 }
 
 TEST_F(permission, set_uid_program_is_closed_to_its_starter)
 {
-	meet_copy(_metadata, 04755, "setuid", as_alice, EPERM);
+	meet_copy(_metadata, alice_execs_a_set_uid_program, as_alice, EPERM);
 }
 
 TEST_F(permission, set_uid_program_is_open_to_root)
 {
-	meet_copy(_metadata, 04755, "setuid", as_root, 0);
+	meet_copy(_metadata, alice_execs_a_set_uid_program, as_root, 0);
 }
 
 TEST_F(permission, set_uid_program_stays_closed_after_it_dropped_root)
 {
-	meet_copy(_metadata, 04755, "drop", as_alice, EPERM);
+	meet_copy(_metadata, alice_execs_a_set_uid_program_that_drops_root, as_alice, EPERM);
 }
 
 TEST_F(permission, program_that_its_user_may_not_read_is_closed_to_the_user)
 {
-	meet_copy(_metadata, 0711, "stay", as_alice, EPERM);
+	meet_copy(_metadata, alice_execs_a_program_she_may_not_read, as_alice, EPERM);
 }
 
 TEST_F(permission, program_that_its_user_may_not_read_is_open_to_root)
 {
-	meet_copy(_metadata, 0711, "stay", as_root, 0);
+	meet_copy(_metadata, alice_execs_a_program_she_may_not_read, as_root, 0);
 }
 
 /* What a process becomes whose rights change: 0 undumpable, 2 readable by root. */
@@ -1415,14 +1626,9 @@ FIXTURE_SETUP(suid_dumpable)
 {
 	int fd = open(SUID_DUMPABLE, O_RDONLY | O_CLOEXEC);
 
-	ASSERT_NE(3, scope()) {
-		TH_LOG("ptrace_scope is 3 already: boot the guest again");
-	}
-	if (scope() > 0)
-		ASSERT_EQ(0, set_scope(0));
 	ASSERT_LT(0, read(fd, self->before, sizeof(self->before) - 1));
 	close(fd);
-	set_up(_metadata);
+	set_up(_metadata, 0);
 }
 
 FIXTURE_TEARDOWN(suid_dumpable)
@@ -1434,25 +1640,25 @@ FIXTURE_TEARDOWN(suid_dumpable)
 TEST_F(suid_dumpable, set_uid_program_that_dropped_root_is_open_to_its_starter_if_1)
 {
 	must_write(SUID_DUMPABLE, "1");
-	meet_copy(_metadata, 04755, "drop", as_alice, 0);
+	meet_copy(_metadata, alice_execs_a_set_uid_program_that_drops_root, as_alice, 0);
 }
 
 TEST_F(suid_dumpable, set_uid_program_that_dropped_root_is_closed_to_its_starter_if_2)
 {
 	must_write(SUID_DUMPABLE, "2");
-	meet_copy(_metadata, 04755, "drop", as_alice, EPERM);
+	meet_copy(_metadata, alice_execs_a_set_uid_program_that_drops_root, as_alice, EPERM);
 }
 
 TEST_F(suid_dumpable, set_uid_program_that_dropped_root_is_open_to_root_if_2)
 {
 	must_write(SUID_DUMPABLE, "2");
-	meet_copy(_metadata, 04755, "drop", as_root, 0);
+	meet_copy(_metadata, alice_execs_a_set_uid_program_that_drops_root, as_root, 0);
 }
 
 TEST_F(suid_dumpable, set_uid_program_is_closed_to_its_starter_if_1)
 {
 	must_write(SUID_DUMPABLE, "1");
-	meet_copy(_metadata, 04755, "setuid", as_alice, EPERM);
+	meet_copy(_metadata, alice_execs_a_set_uid_program, as_alice, EPERM);
 }
 
 /* --- What has no memory, or does not exist --- */
@@ -1551,8 +1757,19 @@ TEST_F(permission, leader_that_left_its_threads_has_no_memory)
 
 TEST_F(permission, thread_whose_leader_left_can_be_named)
 {
-	name_survivor = true;
-	meet(_metadata, as_alice_whose_leader_left, as_alice, 0);
+	meet(_metadata, as_alice_whose_leader_left_the_named, as_alice, 0);
+}
+
+/* --- Who is traced --- */
+
+TEST_F(permission, traced_target_is_open_to_its_user)
+{
+	meet(_metadata, as_alice_who_is_traced, as_alice, 0);
+}
+
+TEST_F(permission, traced_target_is_closed_to_others)
+{
+	meet(_metadata, as_alice_who_is_traced, as_bob, EPERM);
 }
 
 /* --- Oneself --- */
@@ -1672,6 +1889,11 @@ TEST_F(permission, process_in_a_landlock_domain_may_name_itself)
 	meet(_metadata, NULL, in_a_landlock_domain_naming_itself, 0);
 }
 
+TEST_F(permission, cap_sys_ptrace_leads_out_of_no_landlock_domain)
+{
+	meet(_metadata, as_alice, as_bob_with_ptrace_in_a_landlock_domain, EPERM);
+}
+
 /* Reads and writes through a file that was attached before its door was closed. */
 static void use_the_file(int file)
 {
@@ -1761,7 +1983,7 @@ static int load_profile(const char *name, uint32_t caps)
 		at = put_u32(at, 0);
 	*at++ = POLICY_END;
 
-	fd = open("/sys/kernel/security/apparmor/.replace", O_WRONLY | O_CLOEXEC);
+	fd = open(PROFILES, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
 	if (write(fd, policy, at - policy) == at - policy)
@@ -1770,21 +1992,21 @@ static int load_profile(const char *name, uint32_t caps)
 	return ret;
 }
 
+static void load_profiles(struct __test_metadata *_metadata)
+{
+	ASSERT_EQ(0, load_profile(NO_PTRACE, 0));
+	ASSERT_EQ(0, load_profile(PTRACE, 1U << CAP_SYS_PTRACE));
+}
+
 FIXTURE(apparmor) {
 };
 
 FIXTURE_SETUP(apparmor)
 {
-	if (access("/sys/kernel/security/apparmor/.replace", W_OK))
+	if (access(PROFILES, F_OK))
 		SKIP(return, "not in this kernel: AppArmor");
-	ASSERT_NE(3, scope()) {
-		TH_LOG("ptrace_scope is 3 already: boot the guest again");
-	}
-	if (scope() > 0)
-		ASSERT_EQ(0, set_scope(0));
-	ASSERT_EQ(0, load_profile(NO_PTRACE, 0));
-	ASSERT_EQ(0, load_profile(PTRACE, 1U << CAP_SYS_PTRACE));
-	set_up(_metadata);
+	load_profiles(_metadata);
+	set_up(_metadata, 0);
 }
 
 FIXTURE_TEARDOWN(apparmor)
@@ -1818,6 +2040,16 @@ TEST_F(apparmor, other_user_under_a_profile_with_ptrace_may_not)
 	meet(_metadata, as_alice, as_bob_under_a_profile_with_ptrace, EPERM);
 }
 
+TEST_F(apparmor, cap_sys_ptrace_under_a_profile_without_it_does_not_count)
+{
+	meet(_metadata, as_alice, as_bob_with_ptrace_under_a_profile_without_it, EPERM);
+}
+
+TEST_F(apparmor, cap_sys_ptrace_under_a_profile_with_it_counts)
+{
+	meet(_metadata, as_alice, as_bob_with_ptrace_under_a_profile_with_it, 0);
+}
+
 TEST_F(apparmor, process_may_under_its_own_profile)
 {
 	meet(_metadata, as_alice_under_a_profile_without_ptrace,
@@ -1829,15 +2061,317 @@ TEST_F(apparmor, process_under_a_profile_may_name_itself)
 	meet(_metadata, NULL, under_a_profile_naming_itself, 0);
 }
 
+/* --- Everyone with everyone, as far as Yama's value can be set back --- */
+
+enum part { BOTH, CALLER, TARGET };
+
+static const struct who {
+	const char *name;
+	void (*become)(void);
+	enum part part;
+} everyone[] = {
+#define WHO(become, part)	{ #become, become, part }
+	WHO(as_root, BOTH),
+	WHO(as_alice, BOTH),
+	WHO(as_bob, BOTH),
+	WHO(as_alice_in_another_group, BOTH),
+	WHO(as_alice_also_in_the_group_of_bob, BOTH),
+	WHO(as_alice_with_fsuid_of_bob, BOTH),
+	WHO(as_alice_with_euid_of_bob, BOTH),
+	WHO(as_alice_with_egid_of_bob, BOTH),
+	WHO(as_bob_with_euid_of_alice, BOTH),
+	WHO(as_alice_with_suid_of_bob, BOTH),
+	WHO(as_alice_with_sgid_of_bob, BOTH),
+	WHO(as_undumpable_alice, BOTH),
+	WHO(as_root_without_ptrace, BOTH),
+	WHO(as_bob_with_ptrace, BOTH),
+	WHO(as_bob_with_ptrace_unused, BOTH),
+	WHO(as_alice_with_another_capability, BOTH),
+	WHO(as_bob_with_all_but_ptrace, BOTH),
+	WHO(as_root_with_euid_of_bob, BOTH),
+	WHO(as_root_that_was_bob, BOTH),
+	WHO(as_alice_in_a_pid_namespace, BOTH),
+	WHO(as_root_of_a_user_namespace, BOTH),
+	WHO(as_root_of_a_nested_user_namespace, BOTH),
+	WHO(as_root_in_a_landlock_domain, BOTH),
+	WHO(as_alice_in_a_landlock_domain, BOTH),
+	WHO(as_bob_with_ptrace_in_a_landlock_domain, BOTH),
+	WHO(as_root_under_a_profile_without_ptrace, BOTH),
+	WHO(as_alice_under_a_profile_without_ptrace, BOTH),
+	WHO(as_alice_under_a_profile_with_ptrace, BOTH),
+	WHO(as_bob_under_a_profile_with_ptrace, BOTH),
+	WHO(as_bob_with_ptrace_under_a_profile_without_it, BOTH),
+	WHO(as_bob_with_ptrace_under_a_profile_with_it, BOTH),
+	WHO(in_a_pid_namespace, CALLER),
+	WHO(as_root_of_the_same_user_namespace, CALLER),
+	WHO(as_alice_tracing_the_targets, CALLER),
+	WHO(as_alice_naming_a_thread, TARGET),
+	WHO(as_alice_whose_leader_left, TARGET),
+	WHO(as_alice_whose_leader_left_the_named, TARGET),
+	WHO(as_alice_who_is_traced, TARGET),
+	WHO(allowing_the_caller, TARGET),
+	WHO(allowing_anyone, TARGET),
+	WHO(alice_execs_a_program, TARGET),
+	WHO(alice_execs_a_program_she_may_not_read, TARGET),
+	WHO(alice_execs_a_set_uid_program, TARGET),
+	WHO(alice_execs_a_set_uid_program_that_drops_root, TARGET),
+	WHO(naming_a_kernel_thread, TARGET),
+	WHO(naming_a_zombie, TARGET),
+	WHO(naming_nobody, TARGET),
+	/* Last, for it makes the caller one that has the secret. */
+	{ "itself", NULL, TARGET },
+#undef WHO
+};
+
+/* The caller; the board of all callers; who can be allowed by a target. */
+static const struct who *caller;
+static struct board *callers_board;
+static pid_t tester;
+
+/* Go on at the board of this target. */
+static void turn_to(size_t i)
+{
+	board = seats[i].board;
+	board_fd = seats[i].fd;
+}
+
+/* Return: 0, or -1 at the board of whoever cannot be a target. */
+static int start_targets(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(everyone); i++) {
+		struct seat *seat = &seats[i];
+
+		turn_to(i);
+		memset(board, 0, sizeof(*board));
+		if (everyone[i].part == CALLER || !everyone[i].become)
+			continue;
+		board->caller = tester;
+		seat->pid = start_target(everyone[i].become);
+		if (seat->pid > 0)
+			board->named = board->thread ? board->thread : seat->pid;
+		else if (seat->pid != -MISSING)
+			return -1;
+	}
+	board = callers_board;
+	return 0;
+}
+
+static void become_caller(void)
+{
+	size_t i;
+
+	/* Who enters a namespace names one in it. */
+	for (i = 0; i < ARRAY_SIZE(everyone); i++) {
+		if (everyone[i].become == as_root_of_a_user_namespace)
+			board->named = seats[i].board->named;
+	}
+	caller->become();
+}
+
+static void ask_of_everyone(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(everyone); i++) {
+		turn_to(i);
+		if (!everyone[i].become)
+			naming_itself();
+		if (board->named)
+			ask();
+	}
+}
+
+/* Until whoever had the turn before has ended, and the tester has read its answers. */
+static void wait_for_turn(int turn, int before)
+{
+	struct pollfd pfd = { .fd = before, .events = POLLIN };
+
+	if (before >= 0)
+		poll(&pfd, 1, -1);
+	while (__atomic_load_n(&board->go, __ATOMIC_ACQUIRE) != turn) {
+		if (kill(tester, 0))
+			_exit(BROKEN);
+		usleep(1000);
+	}
+}
+
+/*
+ * Each caller is the parent of the next, and the last that of a process that starts
+ * the targets: so every one is an ancestor of them all. Whoever has asked may end.
+ */
+static void line_up(void)
+{
+	int ready = ready_fd, before = -1, self;
+	size_t i;
+	pid_t pid;
+
+	for (i = 0; i < ARRAY_SIZE(everyone); i++) {
+		if (everyone[i].part == TARGET)
+			continue;
+		self = open_pidfd(getpid());
+		pid = fork();
+		if (self < 0 || pid < 0)
+			broken("fork");
+		if (pid) {
+			wait_for_turn(i + 1, before);
+			board->next = pid;
+			caller = &everyone[i];
+			become_caller();
+			ask_of_everyone();
+			_exit(0);
+		}
+		alarm(LIFETIME_S);
+		before = self;
+	}
+	if (start_targets()) {
+		memcpy(callers_board->trouble, board->trouble, sizeof(board->trouble));
+		_exit(BROKEN);
+	}
+	ready_fd = ready;
+	publish();
+	wait_for_turn(i + 1, before);
+	_exit(0);
+}
+
+FIXTURE(everyone) {
+};
+
+FIXTURE_VARIANT(everyone) {
+	int scope;
+	bool ancestors;		/* of the targets are the callers, or strangers */
+};
+
+FIXTURE_VARIANT_ADD(everyone, strangers_in_scope_0) {
+	.scope = 0,
+};
+
+FIXTURE_VARIANT_ADD(everyone, strangers_in_scope_1) {
+	.scope = 1,
+};
+
+FIXTURE_VARIANT_ADD(everyone, strangers_in_scope_2) {
+	.scope = 2,
+};
+
+/* In no other scope kinship counts. */
+FIXTURE_VARIANT_ADD(everyone, ancestors_in_scope_1) {
+	.scope = 1,
+	.ancestors = true,
+};
+
+FIXTURE_SETUP(everyone)
+{
+	size_t i;
+
+	if (variant->scope && access(YAMA_SCOPE, F_OK))
+		SKIP(return, "not in this kernel: Yama (no %s)", YAMA_SCOPE);
+	if (!access(PROFILES, F_OK))
+		load_profiles(_metadata);
+	for (i = 0; i < ARRAY_SIZE(everyone); i++) {
+		put_up_a_board(_metadata);
+		seats[i] = (struct seat){ .board = board, .fd = board_fd };
+	}
+	set_up(_metadata, variant->scope);
+	copy_this_program(_metadata);
+}
+
+FIXTURE_TEARDOWN(everyone)
+{
+	remove_copy();
+}
+
+/* What the rules give is not said again here: the system calls know. */
+TEST_F(everyone, gets_through_no_door_what_the_syscalls_refuse)
+{
+	int meetings = 0, allowed = 0, refused = 0, not_found = 0, status;
+	pid_t pid = 0;
+	size_t i, j;
+
+	callers_board = board;
+	tester = getpid();
+	if (variant->ancestors) {
+		/* Of the callers, too, when the parent of each has ended. */
+		ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
+		pid = start_target(line_up);
+		ASSERT_LT(0, pid) {
+			TH_LOG("target: %s", board->trouble);
+		}
+	} else {
+		ASSERT_EQ(0, start_targets()) {
+			TH_LOG("target: %s", board->trouble);
+		}
+	}
+	for (i = 0; i < ARRAY_SIZE(everyone); i++) {
+		caller = &everyone[i];
+		if (caller->part == TARGET)
+			continue;
+		board = callers_board;
+		memset(board, 0, sizeof(*board));
+		if (variant->ancestors)
+			__atomic_store_n(&board->go, i + 1, __ATOMIC_RELEASE);
+		else
+			pid = start(become_caller, ask_of_everyone);
+		status = exit_status(pid);
+		pid = board->next;
+		if (status == MISSING) {
+			say("no caller %s: %s", caller->name, board->trouble);
+			continue;
+		}
+		ASSERT_EQ(0, status) {
+			TH_LOG("%s: %s", caller->name, board->trouble);
+		}
+		for (j = 0; j < ARRAY_SIZE(everyone); j++) {
+			int err;
+
+			turn_to(j);
+			if (!board->named)
+				continue;
+			err = board->reads[SYSCALL].err;
+			meetings++;
+			allowed += !err;
+			refused += err == EPERM;
+			not_found += err == ESRCH;
+			snprintf(meeting, sizeof(meeting), "%s with %s: ", caller->name,
+				 everyone[j].name);
+			expect(_metadata, err);
+			/* Of many the first tell enough. */
+			ASSERT_GT(60, surprises);
+			forget_the_answers();
+		}
+	}
+	for (i = 0; i < ARRAY_SIZE(everyone); i++) {
+		turn_to(i);
+		if (everyone[i].part == TARGET && !board->named)
+			say("no target %s: %s", everyone[i].name, board->trouble);
+		if (seats[i].pid > 0) {
+			EXPECT_EQ(0, waitpid(seats[i].pid, &status, WNOHANG));
+			kill(seats[i].pid, SIGKILL);
+			waitpid(seats[i].pid, &status, 0);
+		}
+	}
+	if (variant->ancestors) {
+		__atomic_store_n(&callers_board->go, i + 1, __ATOMIC_RELEASE);
+		EXPECT_EQ(0, exit_status(pid));
+	}
+	say("%d meetings: %d allowed, %d refused, %d with nobody to be found",
+	    meetings, allowed, refused, not_found);
+	EXPECT_LT(0, allowed);
+	EXPECT_LT(0, refused);
+	EXPECT_LT(0, not_found);
+	EXPECT_EQ(meetings, allowed + refused + not_found);
+}
+
 /* --- Yama. Keep this fixture, and its variant scope_3, the last. --- */
 
 FIXTURE(yama) {
 };
 
 /*
- * The errno for a caller of the same user that is the target's parent; a
- * stranger; a stranger whom the target allowed; one of all whom it allowed; a
- * stranger with CAP_SYS_PTRACE.
+ * The errno for a caller of the same user that is the target's parent, or an older
+ * ancestor; a stranger; a stranger whom the target allowed, or that traces it; one of
+ * all whom it allowed; a stranger with CAP_SYS_PTRACE.
  */
 FIXTURE_VARIANT(yama) {
 	int scope;
@@ -1878,15 +2412,7 @@ FIXTURE_SETUP(yama)
 {
 	if (access(YAMA_SCOPE, F_OK))
 		SKIP(return, "not in this kernel: Yama (no %s)", YAMA_SCOPE);
-	if (variant->scope < 3) {
-		ASSERT_NE(3, scope()) {
-			TH_LOG("ptrace_scope is 3 already: boot the guest again");
-		}
-	}
-	if (scope() != variant->scope)
-		ASSERT_EQ(0, set_scope(variant->scope));
-	ASSERT_EQ(variant->scope, scope());
-	set_up(_metadata);
+	set_up(_metadata, variant->scope);
 }
 
 FIXTURE_TEARDOWN(yama)
@@ -1898,6 +2424,11 @@ TEST_F(yama, parent)
 	meet(_metadata, NULL, alice_with_a_child, variant->parent);
 }
 
+TEST_F(yama, grandparent)
+{
+	meet(_metadata, NULL, alice_with_a_grandchild, variant->parent);
+}
+
 TEST_F(yama, stranger_of_the_same_user)
 {
 	meet(_metadata, as_alice, as_alice, variant->stranger);
@@ -1907,6 +2438,12 @@ TEST_F(yama, stranger_whom_the_target_allowed)
 {
 	meet_in_order(_metadata, allowing_the_caller, as_alice, true,
 		      variant->allowed);
+}
+
+/* It was root when it began to; in scope 3 it cannot. */
+TEST_F(yama, stranger_that_traces_the_target)
+{
+	meet(_metadata, as_alice, as_alice_tracing_the_targets, variant->allowed);
 }
 
 TEST_F(yama, anyone_whom_the_target_allowed)
@@ -1923,6 +2460,12 @@ TEST_F(yama, other_user_whom_the_target_allowed)
 TEST_F(yama, root)
 {
 	meet(_metadata, as_alice, as_root, variant->root);
+}
+
+TEST_F(yama, root_of_the_same_user_namespace)
+{
+	meet(_metadata, as_root_of_a_user_namespace, as_root_of_the_same_user_namespace,
+	     variant->root);
 }
 
 TEST_F(yama, oneself)
