@@ -2335,8 +2335,9 @@ static __attribute__((noreturn)) void be_target_that_maps(void)
 		(void)!pread(fd, &c, 1, 0);
 		_exit(0);
 	}
-	if (wait_for(&board->held))
-		mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, direct, 0);
+	if (wait_for(&board->held) &&
+	    mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, direct, 0) == MAP_FAILED)
+		_exit(1);
 	for (;;)
 		pause();
 }
