@@ -584,7 +584,8 @@ static unsigned long moved(bool write)
 static bool is_enough(void)
 {
 	return get(&board->rounds) >= plan->rounds && get(&board->goals) >= plan->goals &&
-	       moved(false) && (!plan->writes || moved(true));
+	       moved(false) && (!plan->writes || moved(true)) &&
+	       (!plan->refused || get(&board->answers[EPERM]));
 }
 
 /* Go on until the time is up and there was enough, as long as something happens. */
@@ -1030,6 +1031,7 @@ static void churn_ksm(unsigned int round)
 TEST_F_TIMEOUT(race, equal_pages_are_merged_and_split_by_writes, TIMEOUT_S)
 {
 	long old[ARRAY_SIZE(fast_ksm)];
+	long split = proc_number("/proc/vmstat", "cow_ksm");
 
 	if (access(KSM "run", F_OK))
 		SKIP(return, "not in this kernel: KSM");
@@ -1038,6 +1040,7 @@ TEST_F_TIMEOUT(race, equal_pages_are_merged_and_split_by_writes, TIMEOUT_S)
 		.prepare = have_twin, .churn = churn_ksm, .rounds = 20, .goals = 10, .writes = 8,
 		.anon = 64, .period = 32, .quiet = 32, .mergeable = true, .solid = true,
 	});
+	EXPECT_LT(split, proc_number("/proc/vmstat", "cow_ksm"));
 	/* What is still merged is taken apart. */
 	write_file(KSM "run", "2");
 	restore(fast_ksm, ARRAY_SIZE(fast_ksm), old);
