@@ -920,6 +920,8 @@ static const char *open_world(struct world *w)
 	    open_area(&w->area[LVEC], 0x70400000) || open_area(&w->area[RVEC], 0x70800000) ||
 	    pipe2(w->pipe, O_CLOEXEC | O_NONBLOCK))
 		return "memory";
+	if (!probe_splice(w))
+		return "splice";
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", w->target);
 	w->pagemap[TARGET_SIDE] = open(path, O_RDONLY | O_CLOEXEC);
 	w->pagemap[OWN_SIDE] = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);

@@ -94,6 +94,11 @@
 	" readv flags=0x4 l=o+0x0:0x8 r=t+0x2000:0x8;"
 	" touch page=0x2 kind=0x1;"
 	" readv flags=0x4 l=o+0x0:0x8 r=t+0x2000:0x8;",
+	/* more than one page to a pipe, for which a kernel may have but one */
+	"own wwwwwwwwwwww;"
+	" target wwwwwwwwwwww;"
+	" attach;"
+	" splice pos=t+0x0 len=rest+0x0;",
 	/* lengths that the VFS refuses, pages that can only be written */
 	"own wwwwwwwwwwww;"
 	" target wwwwwwwwxwww;"
