@@ -550,8 +550,8 @@ static long pvmread_gup(struct pvmread_engine *eng, unsigned long nr,
  * It is a wish that a handler may not grant: filemap_fault() reads a page itself
  * when readahead is off (MADV_RANDOM) or given up, shmem_fault() waits for a
  * lock and for swap, page_mkwrite() for a journal. So of a file only that is
- * asked for which its page cache holds, and goes on to hold until *@held, which
- * is the caller's then, is given back. Called with mmap_lock held.
+ * asked for which its page cache holds. *@held keeps it there, and is the
+ * caller's to give back. Called with mmap_lock held.
  */
 static bool pvmread_fault_waits(struct pvmread_engine *eng, int *locked,
 				struct folio **held)
@@ -574,8 +574,9 @@ static bool pvmread_fault_waits(struct pvmread_engine *eng, int *locked,
 	mapping = vma->vm_file->f_mapping;
 	inode = mapping->host;
 	/*
-	 * Its server, who may be the target, takes cached and private pages away
-	 * whenever it likes, and whoever then asks it for one cannot be killed.
+	 * Its server, who may be the target, takes pages out of the cache when it
+	 * likes, the target its private ones; and whoever then asks the server
+	 * for a page cannot be killed.
 	 */
 	if (inode->i_sb->s_magic == FUSE_SUPER_MAGIC)
 		return true;
