@@ -204,7 +204,10 @@ static bool all_have_ended(void)
 	return false;
 }
 
-/* Return: the number of a task, the kernel's own too, that no signal can wake; or 0. */
+/*
+ * Return: the number of a task, the kernel's own too, that no signal can wake; 0 if
+ * there is none, -1 if that cannot be told.
+ */
 static int sleeper(void)
 {
 	int pid, found = 0;
@@ -213,7 +216,7 @@ static int sleeper(void)
 	size_t i;
 
 	if (glob("/proc/[0-9]*/task/*/stat", GLOB_NOSORT, NULL, &paths))
-		return 0;
+		return -1;
 	for (i = 0; i < paths.gl_pathc && !found; i++) {
 		FILE *f = fopen(paths.gl_pathv[i], "re");
 
@@ -285,7 +288,8 @@ static bool expect_no_trace(struct __test_metadata *_metadata, const struct trac
 	EXPECT_GE(before->stray, now.stray);
 	if (last)
 		EXPECT_GT(TOLERANCE_ALL_KB, now.used_kb - before->used_kb);
-	ksft_print_msg("memory in use: %+ld KiB\n", now.used_kb - before->used_kb);
+	ksft_print_msg("memory in use: %+ld KiB, pages that nobody has mapped: %ld\n",
+		       now.used_kb - before->used_kb, now.stray);
 
 	/* Refused as long as somebody has a reference to one of its pages. */
 	if (memfd >= 0 && plan->shared) {
