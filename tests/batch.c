@@ -1403,17 +1403,26 @@ TEST_F(batch, nothing_outside_of_the_attached_range_is_reached)
 /*
  * More than 2 GiB in one segment. Both sides are a few pages mapped over and
  * over: 2 GiB of memory are not there.
+ *
+ * User mode Linux needs a mapping of its host for each run of pages that do not
+ * lie one behind the other in memory, and kills who needs more of them than the
+ * host's vm.max_map_count. So other memory takes the scattered pages first.
  */
 #define CHUNK		(4UL << 20)
 #define CHUNKS		513UL
+#define BALLAST		(128UL << 20)
 
 static bool map_chunks(void *at)
 {
 	int fd = memfd_create("chunk", MFD_CLOEXEC);
+	void *ballast;
 	size_t i;
 
-	if (fd < 0 || ftruncate(fd, CHUNK))
+	ballast = mmap(NULL, BALLAST, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (ballast == MAP_FAILED || fd < 0 || fallocate(fd, 0, 0, CHUNK))
 		return false;
+	munmap(ballast, BALLAST);
 	for (i = 0; i < CHUNKS; i++)
 		if (mmap((char *)at + i * CHUNK, CHUNK, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
