@@ -45,9 +45,6 @@
 #define FILE_PAGES	64UL
 #define ANON_PAGES	4UL
 
-#define MODULE_NAME	"pvmread"
-#define MODULE_FILE	"/pvmread.ko"
-
 enum door { SYSCALL, IOCTL };
 
 /**
@@ -955,23 +952,6 @@ TEST_F(handover, file_passed_over_a_socket_has_the_receivers_rights)
 
 /* --- The module --- */
 
-static int unload(int flags)
-{
-	return syscall(SYS_delete_module, MODULE_NAME, flags);
-}
-
-static int load(void)
-{
-	int fd = open(MODULE_FILE, O_RDONLY | O_CLOEXEC);
-	int ret;
-
-	if (fd < 0)
-		return -1;
-	ret = syscall(SYS_finit_module, fd, "", 0);
-	close(fd);
-	return ret;
-}
-
 FIXTURE(module) {
 };
 
@@ -991,7 +971,7 @@ FIXTURE_TEARDOWN(module)
 {
 	/* The programs after this one need it. */
 	if (access(PVMREAD_DEVICE, F_OK))
-		load();
+		load("");
 }
 
 /* delete_module(2) says EWOULDBLOCK, which rmmod(8) words as it likes. */
@@ -1010,7 +990,7 @@ TEST_F(module, stays_while_the_device_is_open)
 	EXPECT_EQ(PVMREAD_ABI_VERSION, info.version);
 	EXPECT_EQ(0, close(dev));
 	EXPECT_EQ(0, unload(O_NONBLOCK));
-	EXPECT_EQ(0, load());
+	EXPECT_EQ(0, load(""));
 }
 
 static void *send_in_thread(void *unused)
@@ -1084,7 +1064,7 @@ TEST_F(module, stays_while_a_request_is_on_its_way)
 	EXPECT_EQ((ssize_t)PAGE, board->ret);
 	EXPECT_EQ(-1, board->wrong);
 	EXPECT_EQ(0, unload(O_NONBLOCK));
-	EXPECT_EQ(0, load());
+	EXPECT_EQ(0, load(""));
 }
 
 TEST_F(module, can_be_unloaded_and_loaded_again)
@@ -1097,7 +1077,7 @@ TEST_F(module, can_be_unloaded_and_loaded_again)
 		ASSERT_EQ(-1, access(PVMREAD_DEVICE, F_OK));
 		ASSERT_EQ(-1, unload(O_NONBLOCK));
 		ASSERT_EQ(ENOENT, errno);
-		ASSERT_EQ(0, load());
+		ASSERT_EQ(0, load(""));
 		dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 		ASSERT_LE(0, dev);
 		EXPECT_EQ(7, read_mine(getpid()));

@@ -177,6 +177,29 @@ static MAYBE_UNUSED int write_file(const char *path, const char *text)
 	return ret;
 }
 
+/* The module's file in a guest, and what it is called when it is loaded. */
+#define MODULE_FILE	"/pvmread.ko"
+#define MODULE_NAME	"pvmread"
+
+/* Return: 0, or -1 with errno set; as insmod(8) with these parameters. */
+static MAYBE_UNUSED int load(const char *parameters)
+{
+	int fd = open(MODULE_FILE, O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -1;
+	ret = syscall(SYS_finit_module, fd, parameters, 0);
+	close(fd);
+	return ret;
+}
+
+/* Return: 0, or -1 with errno set; @flags are those of delete_module(2). */
+static MAYBE_UNUSED int unload(int flags)
+{
+	return syscall(SYS_delete_module, MODULE_NAME, flags);
+}
+
 /**
  * struct pins - pages pinned and given back since the kernel began
  * @acquired: by pin_user_pages() and its like; -1 if this kernel does not count

@@ -48,8 +48,6 @@
 #define HUGE_PAGES	512UL
 #define ELSEWHERE	0x70000000UL
 
-#define MODULE_NAME	"pvmread"
-#define MODULE_FILE	"/pvmread.ko"
 #define MODULE_REFS	"/sys/module/pvmread/refcnt"
 #define MODULE_READONLY	"/sys/module/pvmread/parameters/readonly"
 #define KSM		"/sys/kernel/mm/ksm/"
@@ -703,21 +701,9 @@ static void prepare_board(struct __test_metadata *_metadata)
 
 static bool was_readonly;
 
-static int unload(void)
+static int load_again(void)
 {
-	return syscall(SYS_delete_module, MODULE_NAME, O_NONBLOCK);
-}
-
-static int load(void)
-{
-	int fd = open(MODULE_FILE, O_RDONLY | O_CLOEXEC);
-	int ret;
-
-	if (fd < 0)
-		return -1;
-	ret = syscall(SYS_finit_module, fd, was_readonly ? "readonly=1" : "", 0);
-	close(fd);
-	return ret;
+	return load(was_readonly ? "readonly=1" : "");
 }
 
 FIXTURE(race) {
@@ -737,8 +723,8 @@ FIXTURE_TEARDOWN(race)
 	close(dev);
 	if (access(MODULE_FILE, R_OK))
 		return;
-	EXPECT_EQ(0, unload());
-	EXPECT_EQ(0, load());
+	EXPECT_EQ(0, unload(O_NONBLOCK));
+	EXPECT_EQ(0, load_again());
 }
 
 /* --- The target's memory moves about --- */
@@ -1624,7 +1610,7 @@ FIXTURE_TEARDOWN(module)
 {
 	/* The programs after this one need it. */
 	if (access(PVMREAD_DEVICE, F_OK))
-		load();
+		load_again();
 }
 
 /* The device may not be there, but if it is, it serves. */
@@ -1665,9 +1651,9 @@ static void be_user(void)
 
 static void step_reload(void)
 {
-	if (!unload()) {
+	if (!unload(O_NONBLOCK)) {
 		pass_time(3000);
-		if (load())
+		if (load_again())
 			complain("finit_module: %s", strerror(errno));
 		count(&board->rounds);
 	} else if (errno == EWOULDBLOCK) {

@@ -74,8 +74,6 @@
 #define BOB		1002
 
 #define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
-#define MODULE_NAME	"pvmread"
-#define MODULE_FILE	"/pvmread.ko"
 #define MODULE_REFS	"/sys/module/pvmread/refcnt"
 
 /* An errno for what went wrong around a call; no call here answers it. */
@@ -3774,23 +3772,6 @@ TEST_F(target, serves_on_after_the_target_has_closed_itself_to_others)
 
 /* --- The module --- */
 
-static int unload(void)
-{
-	return syscall(SYS_delete_module, MODULE_NAME, O_NONBLOCK);
-}
-
-static int load(void)
-{
-	int fd = open(MODULE_FILE, O_RDONLY | O_CLOEXEC);
-	int ret;
-
-	if (fd < 0)
-		return -1;
-	ret = syscall(SYS_finit_module, fd, "", 0);
-	close(fd);
-	return ret;
-}
-
 FIXTURE(module) {
 };
 
@@ -3806,7 +3787,7 @@ FIXTURE_TEARDOWN(module)
 	end_children();
 	/* The programs after this one need it. */
 	if (access(PVMREAD_DEVICE, F_OK))
-		load();
+		load("");
 }
 
 /* delete_module(2) says EWOULDBLOCK, which rmmod(8) words as it likes. */
@@ -3816,19 +3797,19 @@ TEST_F(module, stays_while_a_target_file_is_open)
 	int copy;
 
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload(O_NONBLOCK)));
 	/* Now the target file alone holds it. */
 	ASSERT_EQ(0, close(dev));
-	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload(O_NONBLOCK)));
 	EXPECT_TRUE(reads(fd, MINE));
 	copy = dup(fd);
 	ASSERT_LE(0, copy);
 	ASSERT_EQ(0, close(fd));
-	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload(O_NONBLOCK)));
 	EXPECT_TRUE(reads(copy, MINE));
 	ASSERT_EQ(0, close(copy));
-	EXPECT_EQ(0, unload());
-	EXPECT_EQ(0, load());
+	EXPECT_EQ(0, unload(O_NONBLOCK));
+	EXPECT_EQ(0, load(""));
 }
 
 TEST_F(module, stays_while_the_file_of_a_target_that_has_gone_is_open)
@@ -3841,13 +3822,13 @@ TEST_F(module, stays_while_the_file_of_a_target_that_has_gone_is_open)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, close(dev));
 	EXPECT_TRUE(kill_and_reap(pid));
-	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload(O_NONBLOCK)));
 	EXPECT_GONE(fd);
 	ASSERT_EQ(0, close(fd));
 	/* io_uring's worker gives it back after it has answered. */
 	EXPECT_TRUE(module_refs_become(0));
-	EXPECT_EQ(0, unload());
-	EXPECT_EQ(0, load());
+	EXPECT_EQ(0, unload(O_NONBLOCK));
+	EXPECT_EQ(0, load(""));
 }
 
 /* On its way between two processes a file is in no file table. */
@@ -3859,13 +3840,13 @@ TEST_F(module, stays_while_a_target_file_is_in_a_socket)
 	ASSERT_EQ(0, send_fd(sock[0], fd));
 	ASSERT_EQ(0, close(fd));
 	ASSERT_EQ(0, close(dev));
-	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload(O_NONBLOCK)));
 	fd = receive_fd(sock[1]);
 	ASSERT_LE(0, fd);
 	EXPECT_TRUE(reads(fd, MINE));
 	ASSERT_EQ(0, close(fd));
-	EXPECT_EQ(0, unload());
-	EXPECT_EQ(0, load());
+	EXPECT_EQ(0, unload(O_NONBLOCK));
+	EXPECT_EQ(0, load(""));
 }
 
 TEST_F(module, stays_while_a_ring_has_a_target_file)
@@ -3879,13 +3860,13 @@ TEST_F(module, stays_while_a_ring_has_a_target_file)
 	ASSERT_EQ(0, io_uring_register_files(ring, &fd, 1));
 	ASSERT_EQ(0, close(fd));
 	ASSERT_EQ(0, close(dev));
-	EXPECT_EQ(EWOULDBLOCK, errno_of(unload()));
+	EXPECT_EQ(EWOULDBLOCK, errno_of(unload(O_NONBLOCK)));
 	EXPECT_EQ(100, by_uring(&req, 0, LOCAL, 100, F(0, 0)));
 	EXPECT_EQ(100, differs(LOCAL, 100, F(0, 0), MINE));
 	io_uring_queue_exit(ring);
 	EXPECT_TRUE(module_refs_become(0));
-	EXPECT_EQ(0, unload());
-	EXPECT_EQ(0, load());
+	EXPECT_EQ(0, unload(O_NONBLOCK));
+	EXPECT_EQ(0, load(""));
 }
 
 int main(int argc, char **argv)
