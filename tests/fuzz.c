@@ -182,6 +182,7 @@ static uint64_t random_number(enum kind kind, enum field f)
 		return below(40);
 	case F_RESERVED:
 	case F_SIDE:
+	case F_RING:
 		return below(2);
 	case F_DEV:
 		return below(3);
@@ -264,6 +265,10 @@ static void random_op(struct op *op, enum kind kind)
 		op->f[F_FLAGS] &= ALL_FLAGS;
 	if (kind == OP_ATTACH && one_in(2))
 		op->f[F_FLAGS] |= PVMREAD_WRITE;
+	if (field[F_RING].kinds & BIT(kind) && one_in(3)) {
+		op->f[F_RING] = 1;
+		op->f[F_RWF] = below(2) * RWF_NOWAIT;
+	}
 	if (BIT(kind) & HAS_LEFT)
 		random_list(op, LEFT);
 	if (BIT(kind) & HAS_RIGHT)
@@ -922,6 +927,8 @@ static const char *open_world(struct world *w)
 		return "memory";
 	if (!probe_splice(w))
 		return "splice";
+	if (io_uring_queue_init(1, &w->ring, 0))
+		return "io_uring";
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", w->target);
 	w->pagemap[TARGET_SIDE] = open(path, O_RDONLY | O_CLOEXEC);
 	w->pagemap[OWN_SIDE] = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);

@@ -71,8 +71,8 @@ static const char * const kind_name[KINDS] = {
 	[OP_WRITEV] = "writev",		/* WRITEV */
 	[OP_ATTACH] = "attach",		/* ATTACH; the file goes to a slot */
 	[OP_CLOSE] = "close",
-	[OP_READ] = "read",		/* preadv2(2) of a target file */
-	[OP_WRITE] = "write",		/* pwritev2(2) */
+	[OP_READ] = "read",		/* preadv2(2) of a target file, or READV of io_uring */
+	[OP_WRITE] = "write",		/* pwritev2(2), or WRITEV of io_uring */
 	[OP_SEEK] = "seek",
 	[OP_SPLICE] = "splice",		/* from a target file to a pipe */
 	[OP_FEED] = "feed",		/* and the other way */
@@ -98,7 +98,7 @@ enum place { GOOD, READ_ONLY, AT_NULL, IN_KERNEL, AT_HALF, CUT = 16 };
 
 enum field {
 	F_SLOT, F_WHO, F_FLAGS, F_SIZE, F_TAIL, F_RESERVED, F_DEV, F_AT, F_LAT, F_RAT, F_LCOUNT,
-	F_RCOUNT, F_RWF, F_WHENCE, F_CMD, F_SIDE, F_PAGE, F_PAGES, F_KIND, FIELDS
+	F_RCOUNT, F_RWF, F_RING, F_WHENCE, F_CMD, F_SIDE, F_PAGE, F_PAGES, F_KIND, FIELDS
 };
 
 enum word { W_POS, W_LEN, WORDS };
@@ -139,6 +139,8 @@ static const struct {
 	[F_LCOUNT] = { "lcount", DEFAULT, VECTORED | BIT(OP_BATCH) | BIT(OP_READ) | BIT(OP_WRITE) },
 	[F_RCOUNT] = { "rcount", DEFAULT, VECTORED },
 	[F_RWF] = { "rwf", 0, BIT(OP_READ) | BIT(OP_WRITE) },
+	/* 1: by io_uring. */
+	[F_RING] = { "ring", 0, BIT(OP_READ) | BIT(OP_WRITE) },
 	[F_WHENCE] = { "whence", 0, BIT(OP_SEEK) },
 	/* From 0x100 on: less that, of the file. */
 	[F_CMD] = { "cmd", 0x7f, BIT(OP_IOCTL) },

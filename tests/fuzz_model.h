@@ -13,6 +13,7 @@
 #ifndef PVMREAD_FUZZ_MODEL_H
 #define PVMREAD_FUZZ_MODEL_H
 
+#include <liburing.h>
 #include <limits.h>
 #include <stdarg.h>
 
@@ -77,6 +78,7 @@ struct file {
  * @segs: the array of a BATCH
  * @file: the target files
  * @pipe: for splice(2)
+ * @ring: of io_uring
  * @splice_most: to a pipe the kernel moves no more at a time
  * @scratch: room for what one transfer moves
  * @wanted: what it must be
@@ -104,6 +106,7 @@ struct world {
 	struct pvmread_segment segs[MAX_VEC];
 	struct file file[SLOTS];
 	int pipe[2];
+	struct io_uring ring;
 	size_t splice_most;
 	unsigned char *scratch;
 	unsigned char *wanted;
@@ -821,16 +824,75 @@ static bool refused_position(uint64_t pos, long ret)
 	return (int64_t)pos < 0 && (ret == -EINVAL || ret == -EOVERFLOW);
 }
 
+/* The same by io_uring: tried at once, and if that would wait in a worker. */
+static long by_ring(struct world *w, int fd, bool write, const struct iovec *vec,
+		    unsigned int count, uint64_t pos, int rwf)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&w->ring);
+	struct io_uring_cqe *cqe;
+	int ret;
+
+	if (write)
+		io_uring_prep_writev2(sqe, fd, vec, count, pos, rwf);
+	else
+		io_uring_prep_readv2(sqe, fd, vec, count, pos, rwf);
+	ret = io_uring_submit(&w->ring);
+	while (ret >= 0 && (ret = io_uring_wait_cqe(&w->ring, &cqe)) == -EINTR)
+		;
+	if (ret < 0)
+		return ret;
+	ret = cqe->res;
+	io_uring_cqe_seen(&w->ring, cqe);
+	return ret;
+}
+
+/*
+ * What is said of a transfer of @count elements before the module is asked. io_uring
+ * copies the array first, and then looks for the file.
+ */
+static long judge_file(const struct world *w, const struct file *f, const struct op *op,
+		       const struct iovec *l, uint32_t count)
+{
+	bool write = op->kind == OP_WRITE, closed;
+	long vec = count > 1024 ? -EINVAL : judge_local(w, l, count, write);
+
+	closed = f->fd < 0 || (write && !(f->flags & PVMREAD_WRITE));
+	if (!op->f[F_RING])
+		return closed ? -EBADF : vec;
+	if (vec || closed)
+		return vec ?: -EBADF;
+	return op->f[F_RWF] & ~RWF_NOWAIT ? -EOPNOTSUPP : 0;
+}
+
+/* Has the process certainly got all of this mapped, for either direction? */
+static bool surely_mapped(const struct world *w, enum whom who, uint64_t addr, uint64_t len)
+{
+	uint64_t end = addr + len;
+
+	for (; addr < end; addr = (addr | (PAGE - 1)) + 1)
+		if (!surely_writable(w, who, addr))
+			return false;
+	return true;
+}
+
+/* What an asynchronous request that must not wait moves: all, 256 pages at most, or nothing. */
+static bool may_refuse(const struct world *w, const struct file *f, uint64_t pos, uint64_t total)
+{
+	uint64_t reach = reach_of(f, pos, total);
+
+	return reach && (pos % PAGE + reach > 256 * PAGE || !surely_mapped(w, f->who, pos, reach));
+}
+
 static bool run_file(struct world *w, const struct op *op)
 {
-	bool write = op->kind == OP_WRITE, onto;
+	bool write = op->kind == OP_WRITE, onto, ring = op->f[F_RING];
 	struct file *f = &w->file[op->f[F_SLOT]];
 	struct iovec (*l)[MAX_VEC] = w->vec[LEFT];
 	unsigned int n = make_vec(w, op, LEFT, F_LCOUNT), pages;
 	/* The VFS has 32 bits for it. */
 	uint32_t count = op->f[F_LCOUNT] == DEFAULT ? n : op->f[F_LCOUNT];
 	uint64_t pos = address(w, op->w[W_POS]), total;
-	bool own = !has_position(op, pos);
+	bool own = !has_position(op, pos), at_once;
 	int rwf = op->f[F_RWF];
 	struct transfer t = {
 		.who = f->who, .write = write,
@@ -838,11 +900,12 @@ static bool run_file(struct world *w, const struct op *op)
 		.l = l[0], .ln = count,
 	};
 	struct at_hand h;
-	long ret, must = 0;
+	long ret, must;
 
 	/* An array that ends before it would be one of what was there before. */
 	if (count > n && count <= 1024)
 		return true;
+	at_once = ring && rwf & RWF_NOWAIT;
 	if (own)
 		pos = f->pos;
 	total = sum(l[1], count > n ? n : count);
@@ -853,18 +916,17 @@ static bool run_file(struct world *w, const struct op *op)
 	pages = own_pages(pos, total);
 	onto = onto_itself(w, f->who, vec_pages(l[1], n), pages,
 			   write ? pages : vec_pages(l[1], n));
-	ret = answer(syscall(write ? SYS_pwritev2 : SYS_preadv2, f->fd, l[1], (unsigned long)count,
-			     own ? -1UL : pos, 0UL, rwf));
+	if (ring)
+		ret = by_ring(w, f->fd, write, l[1], count, own ? -1ULL : pos, rwf);
+	else
+		ret = answer(syscall(write ? SYS_pwritev2 : SYS_preadv2, f->fd, l[1],
+				     (unsigned long)count, own ? -1UL : pos, 0UL, rwf));
 	note(w, op, ret, 0, false, false);
 
-	if (!own && (int64_t)pos < 0)
-		must = -EINVAL;
-	else if (f->fd < 0 || (write && !(f->flags & PVMREAD_WRITE)))
-		must = -EBADF;
-	else if (count > 1024)
-		must = -EINVAL;
-	else
-		must = judge_local(w, l[0], count, write);
+	must = !own && !ring && (int64_t)pos < 0 ? -EINVAL : judge_file(w, f, op, l[0], count);
+	/* Of nothing to move the VFS does not ask the module; io_uring does. */
+	if (!must && !total && ring && !can_transfer(f->who))
+		must = -ESRCH;
 	if (must || !total)
 		return same_answer(w, op, ret, must);
 	if (refused_position(pos, ret))
@@ -873,12 +935,19 @@ static bool run_file(struct world *w, const struct op *op)
 		return same_answer(w, op, ret, -EOPNOTSUPP);
 	if (!can_transfer(f->who))
 		return same_answer(w, op, ret, -ESRCH);
+	/* Tried twice, it may have met with two ends. */
+	f->unsure |= ring && ret != (long)total;
 	if (onto && t.flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT)) {
 		f->unsure = true;
 		return ret <= (long)total;
 	}
+	if (at_once && ret == -EAGAIN && may_refuse(w, f, pos, total))
+		return true;
 	if (!model_file(w, f, op, &t, &h, pos, total, ret))
 		return false;
+	if (at_once && t.moved && t.moved < reach_of(f, pos, total) && t.error != EFAULT)
+		return wrong(w, "%s by io_uring: neither all nor nothing: %llu bytes",
+			     kind_name[op->kind], (unsigned long long)t.moved);
 	if (own)
 		f->pos += t.moved;
 	return true;
