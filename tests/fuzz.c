@@ -9,10 +9,10 @@
  * are two places of the module's code one behind the other (KCOV), or an answer
  * of an operation. Without KCOV there are the answers alone.
  *
- * A failure is made as small as it gets while it still fails, and printed as a
- * line for fuzz_cases.h. A case on which the kernel reports something is
- * printed, too. One that the kernel does not survive is found by running the
- * same again with TRACE.
+ * A case that fails, or that leaves a page pinned or a file open, is made as small
+ * as it gets while it still does so, and printed as a line for fuzz_cases.h. One on
+ * which the kernel reports something is printed as it was: most reports come once.
+ * One that the kernel does not survive is found by running the same again with TRACE.
  *
  * Environment:
  *   CASES=n    how many cases to run (20,000)
@@ -20,7 +20,7 @@
  *   SEED=n     what to make them from, 32 bits (a new one every time)
  *   TRACE=n    print each case from the n-th on before it is run
  *   FRESH=1    do not begin with the cases of fuzz_cases.h
- *   KEEP=1     print the corpus and what was covered at the end
+ *   KEEP=1     print what comes into the corpus, and at the end what was covered
  *
  * Cases of an earlier run are taken from the file /corpus.
  */
@@ -28,6 +28,7 @@
 #include <fcntl.h>
 #include <linux/kcov.h>
 #include <sys/random.h>
+#include <termios.h>
 
 #include <kselftest_harness.h>
 
@@ -42,6 +43,8 @@
 #define OUTCOMES	131072U
 #define MAX_PCS		8192U
 #define PIN_CHECK	1024U
+/* A litter takes less than a second. */
+#define LITTER_S	300
 
 static const char * const kept_cases[] = {
 #include "fuzz_cases.h"
@@ -608,27 +611,91 @@ static void see_cover(void)
 		see_pc(cover[i]);
 }
 
+static bool keeping;
+
+/* When there is no more room, in place of any other. */
 static void keep_case(const struct fuzz_case *c)
 {
-	struct fuzz_case *copy;
+	struct fuzz_case **kept = &corpus[corpus_len];
 
 	if (corpus_len == MAX_CORPUS)
+		kept = &corpus[below(MAX_CORPUS)];
+	else
+		*kept = malloc(sizeof(**kept));
+	if (!*kept)
 		return;
-	copy = malloc(sizeof(*copy));
-	if (!copy)
+	corpus_len += kept == &corpus[corpus_len];
+	**kept = *c;
+	if (!keeping)
 		return;
-	*copy = *c;
-	corpus[corpus_len++] = copy;
+	/* At once: whatever becomes of this run, the next one begins with it. */
+	printf("#corpus ");
+	print_case(stdout, c, " ");
+	printf("\n");
 }
 
-static int tainted = -1;
+/* --- What the kernel reports, and what a case leaves --- */
 
-/* What the kernel says of itself: another number when it has warned. */
-static int read_taint(void)
+static int kmsg = -1;
+
+/* Has it reported something since it was asked last? Not all that it says taints it. */
+static bool kernel_reports(void)
 {
-	char text[16] = "";
+	static const char * const words[] = {
+		"BUG:", "WARNING:", "UBSAN:", "INFO: possible", "INFO: suspicious", "refcount_t:",
+	};
+	bool found = false;
+	char text[8192];
+	ssize_t len;
+	unsigned int i;
 
-	return pread(tainted, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
+	/* EPIPE: some of it is gone, and the rest comes next. */
+	while ((len = read(kmsg, text, sizeof(text) - 1)) > 0 || errno == EPIPE) {
+		text[len > 0 ? len : 0] = '\0';
+		/* Races are of all the kernel: scripts/guest has a look whose they are. */
+		if (strstr(text, "BUG: KCSAN:"))
+			continue;
+		for (i = 0; i < ARRAY_SIZE(words); i++)
+			found |= !!strstr(text, words[i]);
+	}
+	return found;
+}
+
+static unsigned int open_files(void)
+{
+	unsigned int n = 0;
+	int i;
+
+	for (i = 0; i < 256; i++)
+		n += fcntl(i, F_GETFD) >= 0;
+	return n;
+}
+
+/* No file is left open and no page pinned; or world.why says which. */
+static bool leaves_nothing(unsigned int files, long pins)
+{
+	long now = pins_held();
+
+	if (now != pins)
+		return wrong(&world, "pages: %ld are pinned, were %ld", now, pins);
+	if (open_files() != files)
+		return wrong(&world, "files: %u are open, were %u", open_files(), files);
+	return true;
+}
+
+/* Look for what is left after each case; that is slow. */
+static bool searching;
+
+static bool carry_out(const struct fuzz_case *c, void (*outcomes)(uint32_t))
+{
+	unsigned int files;
+	long pins;
+
+	if (!searching)
+		return run_case(&world, c, outcomes);
+	files = open_files();
+	pins = pins_held();
+	return run_case(&world, c, outcomes) && leaves_nothing(files, pins);
 }
 
 /* Run one that may turn out new. Return: false if it failed. */
@@ -641,10 +708,12 @@ static bool try_case(struct fuzz_case *c)
 		print_case(stdout, c, " ");
 		printf("\n");
 		fflush(stdout);
+		/* Out of the guest, before it may end. */
+		tcdrain(STDOUT_FILENO);
 	}
 	found_new = false;
 	clear_cover();
-	good = run_case(&world, c, see_outcome);
+	good = carry_out(c, see_outcome);
 	see_cover();
 	if (found_new)
 		keep_case(c);
@@ -665,7 +734,7 @@ static bool fails(const struct fuzz_case *c)
 	size_t first = strcspn(world.why, " ");
 
 	memcpy(why, world.why, sizeof(why));
-	if (!run_case(&world, c, ignore_outcome) && !strncmp(why, world.why, first + 1))
+	if (!carry_out(c, ignore_outcome) && !strncmp(why, world.why, first + 1))
 		return true;
 	memcpy(world.why, why, sizeof(why));
 	return false;
@@ -786,6 +855,7 @@ static void report(struct fuzz_case *c, uint64_t nr)
 	size_t len;
 	FILE *out;
 
+	alarm(0);
 	say("case %llu: %s", (unsigned long long)nr, world.why);
 	printf("# as it was: ");
 	print_case(stdout, c, " ");
@@ -813,6 +883,22 @@ static void report(struct fuzz_case *c, uint64_t nr)
 	}
 	fflush(stdout);
 	free(text);
+}
+
+static struct fuzz_case recent[PIN_CHECK];
+
+/* Which of the last cases was it that has left something? */
+static void report_leak(uint64_t first, uint64_t n)
+{
+	alarm(0);
+	say("%s", world.why);
+	searching = true;
+	for (; first < n; first++)
+		if (!carry_out(&recent[first % PIN_CHECK], ignore_outcome)) {
+			report(&recent[first % PIN_CHECK], first);
+			return;
+		}
+	say("none of the last cases leaves it again");
 }
 
 /* --- The world --- */
@@ -951,16 +1037,6 @@ static void close_world(struct world *w)
 	reap(w->pid[ZOMBIE], 60000);
 }
 
-static unsigned int open_files(void)
-{
-	unsigned int n = 0;
-	int i;
-
-	for (i = 0; i < 256; i++)
-		n += fcntl(i, F_GETFD) >= 0;
-	return n;
-}
-
 static uint64_t number_from(const char *name, uint64_t otherwise)
 {
 	const char *text = getenv(name);
@@ -982,7 +1058,9 @@ FIXTURE_SETUP(fuzz)
 	ASSERT_EQ(NULL, missing) {
 		TH_LOG("%s: %s", missing, strerror(errno));
 	}
-	tainted = open("/proc/sys/kernel/tainted", O_RDONLY | O_CLOEXEC);
+	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ASSERT_LE(0, kmsg);
+	lseek(kmsg, 0, SEEK_END);
 	self->files = open_files();
 	self->pins = pins_held();
 }
@@ -992,38 +1070,22 @@ FIXTURE_TEARDOWN(fuzz)
 	close_world(&world);
 }
 
-/* No file is left open and no page pinned. */
-static bool leaves_nothing(unsigned int files, long pins)
-{
-	long now = pins_held();
-
-	if (now != pins) {
-		say("%ld pages are pinned, were %ld", now, pins);
-		return false;
-	}
-	if (open_files() != files) {
-		say("%u files are open, were %u", open_files(), files);
-		return false;
-	}
-	return true;
-}
-
 TEST_F_TIMEOUT(fuzz, cases_that_are_kept_answer_as_the_system_call, 600)
 {
 	static struct fuzz_case c;
 	unsigned int i;
 
+	searching = true;
 	for (i = 0; i < ARRAY_SIZE(kept_cases); i++) {
 		ASSERT_TRUE(parse_case(kept_cases[i], &c)) {
 			TH_LOG("case %u of fuzz_cases.h is none", i);
 		}
 		world.careful = true;
-		ASSERT_TRUE(run_case(&world, &c, ignore_outcome)) {
+		ASSERT_TRUE(carry_out(&c, ignore_outcome)) {
 			TH_LOG("case %u of fuzz_cases.h: %s", i, world.why);
 		}
 	}
 	say("%u cases of fuzz_cases.h", i);
-	EXPECT_TRUE(leaves_nothing(self->files, self->pins));
 }
 
 /* Cases of an earlier run. Return: how many, or -1 if one failed. */
@@ -1032,14 +1094,16 @@ static int read_corpus(const char *path)
 	static struct fuzz_case c;
 	char *line = NULL;
 	size_t room = 0;
-	int n = 0;
+	int n = 0, none = 0;
 	FILE *in = fopen(path, "re");
 
 	if (!in)
 		return 0;
 	while (getline(&line, &room, in) > 0) {
-		if (!parse_case(line, &c) || !c.ops)
+		if (!parse_case(line, &c) || !c.ops) {
+			none++;
 			continue;
+		}
 		n++;
 		if (!try_case(&c)) {
 			report(&c, 0);
@@ -1049,6 +1113,7 @@ static int read_corpus(const char *path)
 	}
 	free(line);
 	fclose(in);
+	say("%d cases of an earlier run, and %d lines that are none", n, none);
 	return n;
 }
 
@@ -1065,20 +1130,32 @@ static uint64_t text_start(void)
 	return addr;
 }
 
-static void print_corpus(void)
+static void print_places(void)
 {
 	uint64_t start = text_start();
 	unsigned int i;
 
-	for (i = 0; i < corpus_len; i++) {
-		printf("#corpus ");
-		print_case(stdout, corpus[i], " ");
-		printf("\n");
-	}
 	for (i = 0; i < MAX_PCS; i++)
 		if (pcs[i])
 			printf("#pc +%#llx\n", (unsigned long long)(pcs[i] - start));
 	fflush(stdout);
+}
+
+/* Else the answers alone would do that, and nobody would notice. */
+TEST_F_TIMEOUT(fuzz, is_steered_by_what_of_the_module_is_reached, 600)
+{
+	static struct fuzz_case c;
+
+	start_cover();
+	if (!cover)
+		SKIP(return, "not in this kernel: KCOV");
+	ASSERT_TRUE(parse_case(kept_cases[0], &c));
+	EXPECT_TRUE(try_case(&c)) {
+		TH_LOG("%s", world.why);
+	}
+	EXPECT_LT(0, pc_count) {
+		TH_LOG("the module was built without KCOV_INSTRUMENT_pvmread.o=y");
+	}
 }
 
 TEST_F_TIMEOUT(fuzz, random_cases_answer_as_the_system_call, 7200)
@@ -1089,8 +1166,6 @@ TEST_F_TIMEOUT(fuzz, random_cases_answer_as_the_system_call, 7200)
 	uint32_t seed = 0;
 	uint64_t n;
 	unsigned int i;
-	int taint;
-	int kept;
 
 	end = begin + number_from("SECONDS", 7000) * 1000;
 	while (!seed && getrandom(&seed, sizeof(seed), 0) == sizeof(seed))
@@ -1099,23 +1174,26 @@ TEST_F_TIMEOUT(fuzz, random_cases_answer_as_the_system_call, 7200)
 	start_cover();
 	say("SEED=%u CASES=%llu", seed, (unsigned long long)cases);
 	if (!cover)
-		say("this kernel, or the module, has no KCOV: steered by the answers alone");
-	taint = read_taint();
+		say("this kernel has no KCOV: steered by the answers alone");
+	self->files += !!cover;
+	keeping = number_from("KEEP", 0);
 	tracing = !trace;
+	searching = true;
 	for (i = 0; i < ARRAY_SIZE(kept_cases) && !number_from("FRESH", 0); i++) {
 		ASSERT_TRUE(parse_case(kept_cases[i], &c));
 		ASSERT_TRUE(try_case(&c)) {
 			report(&c, 0);
 		}
 	}
-	kept = read_corpus("/corpus");
-	ASSERT_LE(0, kept);
-	if (kept)
-		say("%d cases of an earlier run", kept);
+	ASSERT_LE(0, read_corpus("/corpus"));
+	searching = false;
 
 	last = now_ms();
 	for (n = 0; n < cases; n++) {
 		rng_state = mix(mix(seed) + n);
+		/* One that hangs ends the test. */
+		if (!(n % LITTER))
+			alarm(LITTER_S);
 		if (!(n % (4 * LITTER)))
 			random_case(&parent);
 		else if (!(n % LITTER))
@@ -1128,15 +1206,17 @@ TEST_F_TIMEOUT(fuzz, random_cases_answer_as_the_system_call, 7200)
 		ASSERT_TRUE(try_case(&c)) {
 			report(&c, n);
 		}
-		if (read_taint() != taint) {
+		recent[n % PIN_CHECK] = c;
+		ASSERT_FALSE(kernel_reports()) {
 			say("case %llu made the kernel report something:", (unsigned long long)n);
 			printf("#case ");
 			print_case(stdout, &c, " ");
 			printf("\n");
-			ASSERT_EQ(taint, read_taint());
 		}
-		if (!(n % PIN_CHECK)) {
-			ASSERT_TRUE(leaves_nothing(self->files + !!cover, self->pins));
+		if (n % PIN_CHECK == PIN_CHECK - 1) {
+			ASSERT_TRUE(leaves_nothing(self->files, self->pins)) {
+				report_leak(n + 1 - PIN_CHECK, n + 1);
+			}
 			if (now_ms() > end)
 				break;
 			if (now_ms() - last > 10000) {
@@ -1146,12 +1226,15 @@ TEST_F_TIMEOUT(fuzz, random_cases_answer_as_the_system_call, 7200)
 			}
 		}
 	}
-	EXPECT_TRUE(leaves_nothing(self->files + !!cover, self->pins));
+	alarm(0);
+	EXPECT_TRUE(leaves_nothing(self->files, self->pins)) {
+		report_leak(n / PIN_CHECK * PIN_CHECK, n);
+	}
 	say("%llu cases in %ld s, SEED=%u: %u places, %u edges, %u answers, %u cases kept",
 	    (unsigned long long)n, (now_ms() - begin) / 1000, seed, pc_count, edge_count,
 	    outcome_count, corpus_len);
-	if (number_from("KEEP", 0))
-		print_corpus();
+	if (keeping)
+		print_places();
 }
 
 TEST_HARNESS_MAIN
