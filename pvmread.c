@@ -448,7 +448,7 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_pages);
  * @eng: the engine; on success pvmread_engine_release() is due
  * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_PIN,
  *	PVMREAD_HELD; others are not looked at. What a flag asks of GUP is said
- *	here and nowhere else
+ *	here, but for the fault that PVMREAD_NOWAIT may make: pvmread_fault_in()
  * @pages: how many pages one pin has to take at most
  *
  * The page pointers are allocated here and not for each segment, and only if
@@ -470,6 +470,7 @@ PVMREAD_TESTED int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
 	eng->gup_flags = (flags & PVMREAD_WRITE ? FOLL_WRITE : 0) |
 			 (flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT) ?
 			  FOLL_NOFAULT : 0);
+	eng->pinned = eng->pin;
 	eng->stop_addr = 0;
 	eng->first = 0;
 	eng->nr = 0;
@@ -494,13 +495,15 @@ PVMREAD_TESTED void pvmread_engine_unpin(struct pvmread_engine *eng)
 {
 	unsigned long i;
 
-	if (eng->pin)
+	if (eng->pinned) {
 		/* Dirty even after a fault: a part may have been written. */
 		unpin_user_pages_dirty_lock(eng->pages, eng->nr,
 					    eng->flags & PVMREAD_WRITE);
-	else
+		eng->pinned = eng->pin;
+	} else {
 		for (i = 0; i < eng->nr; i++)
 			put_page(eng->pages[i]);
+	}
 	eng->nr = 0;
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_unpin);
@@ -534,15 +537,88 @@ static struct page **pvmread_engine_page(const struct pvmread_engine *eng,
 	return &eng->pages[array_index_nospec(i, eng->nr)];
 }
 
-/* Have pages as GUP gives them; *@locked is cleared if it let mmap_lock go. */
-static long pvmread_gup(struct pvmread_engine *eng, unsigned long nr,
-			unsigned int gup_flags, int *locked)
+/* Take mmap_lock. Return: false if it would be waited for, or the caller is killed. */
+static __always_inline bool pvmread_lock(struct pvmread_engine *eng)
 {
+	if (eng->flags & PVMREAD_NOWAIT)
+		return mmap_read_trylock(eng->mm);
+	return !mmap_read_lock_killable(eng->mm);
+}
+
+/* How many pages of hugetlbfs the process has mapped. */
+static long pvmread_huge(struct mm_struct *mm)
+{
+#ifdef CONFIG_HUGETLB_PAGE
+	return atomic_long_read(&mm->hugetlb_usage);
+#else
+	return 0;
+#endif
+}
+
+/*
+ * Does it take a pin to keep what a page holds? A process that shares it
+ * copy-on-write writes to a copy as long as somebody has a reference. But hugetlbfs
+ * counts who has it mapped: when the target is gone, its child, whom the caller may
+ * not be allowed to see, would write to the page itself.
+ */
+static bool pvmread_needs_pin(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	return folio_test_hugetlb(folio) && folio_test_anon(folio);
+}
+
+/*
+ * Of @got pages to which there are references keep the first that are alike, or
+ * pin them. *@locked is cleared if mmap_lock was let go. Return: as GUP.
+ */
+static noinline long pvmread_keep(struct pvmread_engine *eng, long got,
+				  unsigned int gup_flags, int *locked)
+{
+	bool needs_pin;
+	long i, nr = 1;
+
+	if (got <= 0)
+		return got;
+	needs_pin = pvmread_needs_pin(eng->pages[0]);
+	while (nr < got && pvmread_needs_pin(eng->pages[nr]) == needs_pin)
+		nr++;
+	for (i = needs_pin ? 0 : nr; i < got; i++)
+		put_page(eng->pages[i]);
+	if (!needs_pin)
+		return nr;
+
+	if (!*locked)
+		*locked = pvmread_lock(eng);
+	if (!*locked)
+		return 0;
+	got = pin_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
+				    eng->pages, locked);
+	if (got > 0)
+		eng->pinned = true;
+	return got;
+}
+
+/*
+ * Have pages as GUP gives them, the first of them that are to be kept alike.
+ * *@locked is cleared if mmap_lock was let go.
+ */
+static __always_inline long
+pvmread_gup(struct pvmread_engine *eng, unsigned long nr,
+	    unsigned int gup_flags, int *locked)
+{
+	long got, huge;
+
 	if (eng->pin)
 		return pin_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
 					     eng->pages, locked);
-	return get_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
-				     eng->pages, locked);
+	huge = pvmread_huge(eng->mm);
+	got = get_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
+				    eng->pages, locked);
+	/* One that came and went meanwhile no fork has shared: mmap_lock forbids. */
+	if (unlikely(huge | pvmread_huge(eng->mm) || !*locked))
+		return pvmread_keep(eng, got, gup_flags, locked);
+	return got;
 }
 
 /*
@@ -567,10 +643,12 @@ static bool pvmread_fault_waits(struct pvmread_engine *eng, int *locked,
 
 	/* What is no file's, and what GUP refuses, does not get that far. */
 	if (!vma || !vma->vm_file || vma_is_anonymous(vma) ||
-	    is_vm_hugetlb_page(vma) ||
 	    vma->vm_flags & (VM_IO | VM_PFNMAP) ||
 	    !(vma->vm_flags & (write ? VM_WRITE : VM_READ)))
 		return false;
+	/* Its handler waits for locks that others have while they clear a page. */
+	if (is_vm_hugetlb_page(vma))
+		return true;
 	mapping = vma->vm_file->f_mapping;
 	inode = mapping->host;
 	/*
@@ -645,7 +723,6 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 			      size_t len)
 {
 	unsigned long nr = min(pvmread_count_pages(addr, len), eng->max_pages);
-	bool nowait = eng->flags & PVMREAD_NOWAIT;
 	int locked = 1;
 	long pinned;
 
@@ -655,13 +732,13 @@ static int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 	if (!(eng->flags & PVMREAD_HELD) && !mmget_not_zero(eng->mm))
 		return -ESRCH;
 
-	if (nowait ? !mmap_read_trylock(eng->mm) :
-		     mmap_read_lock_killable(eng->mm)) {
-		pinned = nowait ? 0 : -EINTR;
+	if (!pvmread_lock(eng)) {
+		pinned = 0;
 		goto put;
 	}
 	pinned = pvmread_gup(eng, nr, eng->gup_flags, &locked);
-	if (pinned < 0 && nowait && !(eng->flags & PVMREAD_RESIDENT))
+	if (pinned < 0 &&
+	    (eng->flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT)) == PVMREAD_NOWAIT)
 		pinned = pvmread_fault_in(eng, &locked);
 	if (locked)
 		mmap_read_unlock(eng->mm);

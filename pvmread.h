@@ -58,7 +58,8 @@ struct pvmread_vectors {
  * struct pvmread_engine - what moves bytes between an mm and an iov_iter
  * @mm: the target's memory; the caller holds a reference to it
  * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_HELD
- * @pin: the pages are pinned; if not, they are just referenced
+ * @pin: pages are to be pinned; if not, a reference will do, if it does
+ * @pinned: those in @pages are; if not, they are just referenced
  * @gup_flags: how they are to be had first: FOLL_WRITE, FOLL_NOFAULT
  * @stop_addr: the address in @mm at which the last transfer ended
  * @first: the address of the first page that is pinned
@@ -73,6 +74,7 @@ struct pvmread_engine {
 	struct mm_struct *mm;
 	u32 flags;
 	bool pin;
+	bool pinned;
 	unsigned int gup_flags;
 	unsigned long stop_addr;
 	unsigned long first;

@@ -110,6 +110,7 @@ struct board {
 	unsigned long done;
 	unsigned long failed;
 	uintptr_t at;
+	pid_t heir;
 };
 
 static struct board *board;
@@ -2069,6 +2070,212 @@ FIXTURE_TEARDOWN(memory)
 TEST_F(memory, moves_as_the_syscall_says_or_not_at_all)
 {
 	expect_kind(_metadata, &self->near, &variant->kind, self->pid);
+}
+
+/* --- What others write to a page that the target has left --- */
+
+/* Where nothing else is, in a 32-bit program neither. */
+#define HUGE_AT		0x80000000UL
+#define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
+/* The target's, the heir's, and one for whoever needs a copy of its own. */
+#define HUGE_PAGES	4
+
+/*
+ * The target has a huge page of hugetlbfs, whose first two pages the tester reads,
+ * and a process that was forked from it: the heir, who keeps the page when the
+ * target is gone, and then writes there.
+ */
+FIXTURE(heir) {
+	long had;
+	pid_t pid;
+	unsigned char *near;
+	int uffd;
+};
+
+static long huge_size(void)
+{
+	return proc_number("/proc/meminfo", "Hugepagesize:") * 1024;
+}
+
+static bool set_huge_pages(long nr)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%ld", nr);
+	return !write_file(NR_HUGEPAGES, text) &&
+	       proc_number("/proc/meminfo", "HugePages_Total:") >= nr;
+}
+
+/* Not the target's child, or it would go with it. */
+static void build_heir(const void *unused)
+{
+	unsigned char *at = mmap((void *)HUGE_AT, huge_size(), PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED_NOREPLACE,
+				 -1, 0);
+
+	(void)unused;
+	if (at == MAP_FAILED)
+		broken("a huge page");
+	memset(at, THEIRS, 2 * PAGE);
+	board->heir = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
+	if (board->heir < 0)
+		broken("clone");
+	if (board->heir)
+		return;
+	die_with_parent();
+	while (!__atomic_load_n(&board->at, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	memset(at, SECRET, 2 * PAGE);
+	__atomic_store_n(&board->done, 1, __ATOMIC_RELEASE);
+	for (;;)
+		pause();
+}
+
+/* Half of the bytes have been copied, and the caller's other page does not come. */
+static void *outlive_target(void *arg)
+{
+	FIXTURE_DATA(heir) * const self = arg;
+	struct pollfd pfd = { .fd = self->uffd, .events = POLLIN };
+	struct uffdio_zeropage zero = { .range = { .start = LATE, .len = PAGE } };
+	long end = now_ms() + PATIENCE_MS;
+
+	if (poll(&pfd, 1, PATIENCE_MS) == 1) {
+		stop(self->pid);
+		__atomic_store_n(&board->at, 1, __ATOMIC_RELEASE);
+		while (!__atomic_load_n(&board->done, __ATOMIC_ACQUIRE) && now_ms() < end)
+			usleep(1000);
+	}
+	ioctl(self->uffd, UFFDIO_ZEROPAGE, &zero);
+	return NULL;
+}
+
+FIXTURE_SETUP(heir)
+{
+	ASSERT_TRUE(set_up());
+	self->had = proc_number("/proc/meminfo", "HugePages_Total:");
+	if (self->had < 0)
+		SKIP(return, "not in this kernel: huge pages of hugetlbfs");
+	self->uffd = map_late();
+	if (self->uffd < 0)
+		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
+	ASSERT_TRUE(set_huge_pages(self->had + HUGE_PAGES));
+	self->near = mmap((void *)(LATE - PAGE), PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	ASSERT_EQ((void *)(LATE - PAGE), self->near);
+	memset(self->near, OURS, PAGE);
+	self->pid = start(0, build_heir, NULL);
+	ASSERT_LT(0, self->pid) {
+		TH_LOG("%s", board->trouble);
+	}
+}
+
+FIXTURE_TEARDOWN(heir)
+{
+	stop(self->pid);
+	stop(board->heir);
+	set_huge_pages(self->had);
+	close(dev);
+}
+
+/* Two pages, of which the second one waits until the heir has written. */
+static ssize_t read_by_pread(int file)
+{
+	ssize_t ret = pread(file, (void *)(LATE - PAGE), 2 * PAGE, HUGE_AT);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static ssize_t read_by_batch(int file)
+{
+	struct pvmread_segment segs[] = {
+		{ .remote = HUGE_AT, .local = LATE - PAGE, .length = PAGE },
+		/* Nothing waits for the first bytes of it. */
+		{ .remote = HUGE_AT + PAGE, .local = LATE - 8, .length = 8 },
+		{ .remote = HUGE_AT + PAGE, .local = LATE, .length = PAGE },
+	};
+	struct pvmread_batch batch = {
+		.size = sizeof(batch),
+		.segments = (uintptr_t)segs,
+		.count = ARRAY_SIZE(segs),
+	};
+
+	if (ioctl(file, PVMREAD_IOC_BATCH, &batch))
+		return -errno;
+	return segs[2].error ? -(ssize_t)segs[2].error : (ssize_t)(segs[0].done + segs[2].done);
+}
+
+static void read_as_it_was(struct __test_metadata *_metadata, FIXTURE_DATA(heir) * const self,
+			   ssize_t (*read_by)(int file))
+{
+	int file = attach(dev, self->pid, 0, 0, 0);
+	pthread_t thread;
+
+	ASSERT_LE(0, file);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, outlive_target, self));
+	EXPECT_EQ(2 * PAGE, read_by(file)) {
+		TH_LOG("%s", strerror(errno));
+	}
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(1, board->done);
+	EXPECT_TRUE(is_all(self->near, PAGE, THEIRS));
+	EXPECT_TRUE(is_all((unsigned char *)LATE, PAGE, THEIRS)) {
+		TH_LOG("%#x, written by a process that nobody has attached",
+		       *(unsigned char *)LATE);
+	}
+	close(file);
+}
+
+TEST_F(heir, writes_what_a_read_of_the_target_does_not_show)
+{
+	read_as_it_was(_metadata, self, read_by_pread);
+}
+
+TEST_F(heir, writes_what_a_batch_of_the_target_does_not_show)
+{
+	read_as_it_was(_metadata, self, read_by_batch);
+}
+
+/* It must not take a copy of its own for the target, and the page is not the target's. */
+TEST_F(heir, shares_what_is_not_resident_for_the_target_alone)
+{
+	struct iovec local = { self->near, PAGE }, remote = { (void *)HUGE_AT, PAGE };
+	int file = attach(dev, self->pid, PVMREAD_RESIDENT, 0, 0);
+	struct pvmread_rw rw = {
+		.size = sizeof(rw),
+		.flags = PVMREAD_RESIDENT,
+		.pid = self->pid,
+		.local = (uintptr_t)&local,
+		.local_count = 1,
+		.remote = (uintptr_t)&remote,
+		.remote_count = 1,
+	};
+	long free_pages = proc_number("/proc/meminfo", "HugePages_Free:");
+
+	ASSERT_LE(0, file);
+	EXPECT_EQ(-1, pread(file, self->near, PAGE, HUGE_AT));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(-1, ioctl(dev, PVMREAD_IOC_READV, &rw));
+	EXPECT_EQ(EIO, rw.error);
+	/* Nor is it waited for. */
+	EXPECT_EQ(-1, preadv2(file, &local, 1, HUGE_AT, RWF_NOWAIT));
+	EXPECT_EQ(EIO, errno);
+	close(file);
+	file = attach(dev, self->pid, 0, 0, 0);
+	ASSERT_LE(0, file);
+	EXPECT_EQ(-1, preadv2(file, &local, 1, HUGE_AT, RWF_NOWAIT));
+	EXPECT_EQ(EAGAIN, errno);
+	EXPECT_EQ(free_pages, proc_number("/proc/meminfo", "HugePages_Free:"));
+	EXPECT_TRUE(is_all(self->near, PAGE, OURS));
+	close(file);
+	/* Any other read has the target get a copy of its own, as the syscall has. */
+	file = attach(dev, self->pid, 0, 0, 0);
+	EXPECT_EQ((ssize_t)PAGE, pread(file, self->near, PAGE, HUGE_AT));
+	close(file);
+	memset(self->near, OURS, PAGE);
+	file = attach(dev, self->pid, PVMREAD_RESIDENT, 0, 0);
+	EXPECT_EQ((ssize_t)PAGE, pread(file, self->near, PAGE, HUGE_AT));
+	EXPECT_TRUE(is_all(self->near, PAGE, THEIRS));
+	close(file);
 }
 
 /* --- The node --- */
