@@ -56,7 +56,7 @@
  * A read takes pages as they are: one that is shared copy-on-write stays
  * shared, but for a private huge page of hugetlbfs (and any page on s390), of which
  * the target gets a copy of its own first, as by READV. A write gives it one of
- * any page, and marks what it has written as dirty.
+ * any page, and marks as dirty what it has written, or was about to when it ended.
  *
  * A transfer that ends early is short, as read(2) and write(2) are. One that
  * moved nothing answers
@@ -137,13 +137,15 @@ enum pvmread_feature {
  *	and so does a lock on the target's mappings that is taken. What can be had
  *	at once is: what is mapped; of a file, and of what mmap(2) has shared,
  *	what the page cache holds, but for a page at which the kernel would read
- *	on, and for FUSE; of private anonymous memory, what is in memory or was
- *	never touched; of hugetlbfs what is mapped, but for a private page that a
- *	fork has left shared copy-on-write.
+ *	on, for FUSE, and to write for a file system that wants to be told before
+ *	a shared page is written; of private anonymous memory, what is in memory
+ *	or was never touched; of hugetlbfs what is mapped, but for a private page
+ *	that a fork has left shared copy-on-write.
  *	Waits for the kernel itself remain: READV, WRITEV and ATTACH wait while
  *	the target is inside execve(2), a write may wait to mark a page of a
  *	shared file dirty, and a page that is not mapped for its migration, for
- *	memory to be reclaimed, for a compressed swap device, for a hole that is
+ *	memory to be reclaimed, for a compressed swap device, for room in the queue
+ *	of any swap device, for the lock of a huge page, for a hole that is
  *	punched into shared memory from just then on, or for a file system that
  *	asks its peers of cached pages, too (bcachefs, ceph, gfs2, orangefs), or
  *	takes a page back in that instant
