@@ -421,6 +421,24 @@ static ssize_t send_batch(int file, struct forms *f, bool write)
 	return f->segment.done ? (ssize_t)f->segment.done : -(ssize_t)f->segment.error;
 }
 
+static ssize_t send_rw_by_pidfd(int file, struct forms *f, bool write)
+{
+	f->rw.flags = PVMREAD_PIDFD;
+	return send_rw(file, f, write);
+}
+
+static ssize_t send_attach_by_pidfd(int file, struct forms *f, bool write)
+{
+	f->attach.flags |= PVMREAD_PIDFD;
+	return send_attach(file, f, write);
+}
+
+static ssize_t send_string(int file, struct forms *f, bool write)
+{
+	f->segment.flags = PVMREAD_SEGMENT_STRING;
+	return send_batch(file, f, write);
+}
+
 /* What must come of a value in a field: bytes moved, or minus errno. */
 typedef ssize_t (*outcome_fn)(uint64_t value, bool write);
 
@@ -519,6 +537,13 @@ static ssize_t pid_of_attach(uint64_t value, bool write)
 	return (int)value == 1 ? -EIO : -ESRCH;
 }
 
+static ssize_t pidfd(uint64_t value, bool write)
+{
+	(void)value;
+	(void)write;
+	return -EBADF;
+}
+
 static ssize_t iovec_count(uint64_t value, bool write)
 {
 	(void)write;
@@ -543,6 +568,22 @@ static ssize_t segment_length(uint64_t value, bool write)
 {
 	(void)write;
 	return least(value, LEN);
+}
+
+/* A string is read only, and none ends before the hole. */
+static ssize_t remote_of_string(uint64_t value, bool write)
+{
+	return write ? -EINVAL : io_error(value, write);
+}
+
+static ssize_t local_of_string(uint64_t value, bool write)
+{
+	return write ? -EINVAL : fault(value, write);
+}
+
+static ssize_t length_of_string(uint64_t value, bool write)
+{
+	return write ? -EINVAL : segment_length(value, write);
 }
 
 /* None of these ranges takes in the LEN bytes. */
@@ -585,12 +626,15 @@ struct field {
 static const struct field fields[] = {
 	FIELD(info.size, 4, send_info, size_of_info),
 	FIELD(info.__reserved, 4, send_info, reserved_of_info),
+	FIELD(info.version, 4, send_info, no_effect_on_info),
+	FIELD(info.max_segments, 4, send_info, no_effect_on_info),
 	FIELD(info.features, 8, send_info, no_effect_on_info),
 	FIELD(info.max_bytes, 8, send_info, no_effect_on_info),
 	FIELD(info.max_batch, 8, send_info, no_effect_on_info),
 	FIELD(rw.size, 4, send_rw, size_of_rw),
 	FIELD(rw.flags, 4, send_rw, flags_of_rw),
 	FIELD(rw.pid, 4, send_rw, pid_of_rw),
+	FIELD(rw.pid, 4, send_rw_by_pidfd, pidfd),
 	FIELD(rw.error, 4, send_rw, no_effect),
 	FIELD(rw.local, 8, send_rw, fault),
 	FIELD(rw.local_count, 8, send_rw, iovec_count),
@@ -605,6 +649,7 @@ static const struct field fields[] = {
 	FIELD(attach.size, 4, send_attach, size_of_others),
 	FIELD(attach.flags, 4, send_attach, flags_of_attach),
 	FIELD(attach.pid, 4, send_attach, pid_of_attach),
+	FIELD(attach.pid, 4, send_attach_by_pidfd, pidfd),
 	FIELD(attach.__reserved, 4, send_attach, reserved),
 	FIELD(attach.start, 8, send_attach, start_of_range),
 	FIELD(attach.length, 8, send_attach, length_of_range),
@@ -615,6 +660,9 @@ static const struct field fields[] = {
 	FIELD(segment.remote, 8, send_batch, io_error),
 	FIELD(segment.local, 8, send_batch, fault),
 	FIELD(segment.length, 8, send_batch, segment_length),
+	FIELD(segment.remote, 8, send_string, remote_of_string),
+	FIELD(segment.local, 8, send_string, local_of_string),
+	FIELD(segment.length, 8, send_string, length_of_string),
 	FIELD(segment.flags, 4, send_batch, flags_of_segment),
 	FIELD(segment.error, 4, send_batch, no_effect),
 	FIELD(segment.done, 8, send_batch, no_effect),
@@ -783,6 +831,7 @@ static const char * const late_names[LATES] = {
  * @first: the element of an array that lies before the page
  * @late: what the page holds
  * @far: the forbidden process
+ * @rewrite: how much of a struct is rewritten
  * @met: it has happened
  */
 struct meddler {
@@ -793,6 +842,7 @@ struct meddler {
 	struct iovec *first;
 	enum late late;
 	pid_t far;
+	size_t rewrite;
 	bool met;
 };
 
@@ -1004,6 +1054,108 @@ TEST_F(fetch, is_of_what_the_request_was_when_it_was_made)
 					return;
 				}
 			}
+}
+
+/*
+ * What a struct begins with, its size and flags, is there; the rest is late. Of a
+ * longer struct the tail is looked at first, when the size has been read alone.
+ */
+#define HEAD	8U
+
+static void *meddle_with_head(void *arg)
+{
+	struct meddler *m = arg;
+	struct pollfd pfd = { .fd = m->uffd, .events = POLLIN };
+	struct uffdio_copy copy = {
+		.dst = m->page,
+		.src = (uintptr_t)m->content,
+		.len = PAGE,
+	};
+
+	m->met = poll(&pfd, 1, PATIENCE_MS) == 1;
+	memset((void *)(LATE - HEAD), 0xff, m->rewrite);
+	ioctl(m->uffd, UFFDIO_COPY, &copy);
+	return NULL;
+}
+
+/* Return: what ioctl() did, of a struct whose tail is @more zero bytes. */
+static int fetch_struct(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) * const self,
+			int fd, unsigned int cmd, const void *arg, uint32_t more)
+{
+	uint32_t size;
+	pthread_t thread;
+	int ret;
+
+	memcpy(&size, arg, sizeof(size));
+	memset(self->page, 0, PAGE);
+	memcpy(self->page, (const char *)arg + HEAD, size - HEAD);
+	memcpy((void *)(LATE - HEAD), arg, HEAD);
+	size += more;
+	memcpy((void *)(LATE - HEAD), &size, sizeof(size));
+	self->meddler.rewrite = more ? sizeof(size) : HEAD;
+	self->meddler.uffd = map_late();
+	EXPECT_LE(0, self->meddler.uffd);
+	EXPECT_EQ(0, pthread_create(&thread, NULL, meddle_with_head, &self->meddler));
+	ret = ioctl(fd, cmd, LATE - HEAD);
+	EXPECT_LE(0, ret) {
+		TH_LOG("command %#x, %u bytes: %s", cmd, size, strerror(errno));
+	}
+	EXPECT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_TRUE(self->meddler.met);
+	close(self->meddler.uffd);
+	return ret;
+}
+
+TEST_F(fetch, is_of_a_struct_whose_size_is_rewritten_while_the_rest_comes)
+{
+	const struct pvmread_info *info = (void *)(LATE - HEAD);
+	const struct pvmread_rw *rw = (void *)(LATE - HEAD);
+	const struct pvmread_batch *batch = (void *)(LATE - HEAD);
+	struct forms f;
+	uint32_t more;
+	int file;
+
+	self->meddler.uffd = open_uffd();
+	if (self->meddler.uffd < 0)
+		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
+	close(self->meddler.uffd);
+	for (more = 0; more <= 8; more += 8) {
+		set_bytes(&self->near, OURS);
+		set_bytes(&self->far, THEIRS);
+		good_forms(&f, self->pid, false);
+		fetch_struct(_metadata, self, dev, PVMREAD_IOC_INFO, &f.info, more);
+		EXPECT_EQ(sizeof(f.info) + more, info->size);
+		EXPECT_EQ(PVMREAD_ABI_VERSION, info->version);
+		EXPECT_EQ(65536, info->max_batch);
+		munmap((void *)LATE, PAGE);
+
+		fetch_struct(_metadata, self, dev, PVMREAD_IOC_READV, &f.rw, more);
+		EXPECT_EQ(LEN, rw->transferred);
+		EXPECT_EQ(AT(FAR) + LEN, rw->stop_addr);
+		EXPECT_TRUE(holds(&self->near, LEN, THEIRS, OURS));
+		munmap((void *)LATE, PAGE);
+
+		set_bytes(&self->near, OURS);
+		fetch_struct(_metadata, self, dev, PVMREAD_IOC_WRITEV, &f.rw, more);
+		EXPECT_EQ(LEN, rw->transferred);
+		EXPECT_TRUE(holds(&self->far, LEN, OURS, THEIRS));
+		munmap((void *)LATE, PAGE);
+
+		/* All flags were asked for, but too late. */
+		file = fetch_struct(_metadata, self, dev, PVMREAD_IOC_ATTACH, &f.attach, more);
+		EXPECT_EQ(-EBADF, move(file, true, (void *)AT(NEAR), LEN, AT(FAR)));
+		EXPECT_EQ(LEN, move(file, false, (void *)AT(NEAR), LEN, AT(FAR)));
+		close(file);
+		munmap((void *)LATE, PAGE);
+
+		set_bytes(&self->near, OURS);
+		set_bytes(&self->far, THEIRS);
+		fetch_struct(_metadata, self, self->file, PVMREAD_IOC_BATCH, &f.batch, more);
+		EXPECT_EQ(1, batch->completed);
+		EXPECT_TRUE(holds(&self->near, LEN, THEIRS, OURS));
+		EXPECT_TRUE(holds(&self->far, 0, 0, THEIRS));
+		munmap((void *)LATE, PAGE);
+	}
 }
 
 /* --- Rewritten all the time, by a process without any rights --- */
