@@ -992,6 +992,17 @@ static bool pvmread_target_alive(const struct pvmread_target *target)
 	return atomic_read(&target->mm->mm_users);
 }
 
+/* The tracepoint, with what nobody else needs to know of the file. */
+static noinline __cold void
+pvmread_trace_target(enum pvmread_trace_op op,
+		     const struct pvmread_target *target,
+		     const struct pvmread_engine *eng, u64 addr, u64 segments,
+		     u64 bytes, int ret)
+{
+	pvmread_trace_transfer(op, pid_nr(target->pid), eng, addr, segments,
+			       bytes, ret);
+}
+
 static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 				 u32 flags)
 {
@@ -1002,13 +1013,14 @@ static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 	unsigned long pages;
 	int ret;
 
-	if (!pvmread_target_alive(target))
+	reach = pvmread_target_reach(target, addr, len);
+	/* Else the engine finds that out. */
+	if (!reach && !pvmread_target_alive(target))
 		return -ESRCH;
 	flags |= target->flags & ~PVMREAD_WRITE;
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		flags |= PVMREAD_NOWAIT;
 
-	reach = pvmread_target_reach(target, addr, len);
 	pages = pvmread_count_pages(addr, reach);
 	ret = pvmread_engine_init(&eng, flags, pages);
 	if (ret)
@@ -1036,8 +1048,8 @@ static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 	if (ret == -EIO)
 		atomic64_inc(&target->faults);
 	if (trace_transfer_enabled())
-		pvmread_trace_transfer(PVMREAD_TRACE_FILE, pid_nr(target->pid),
-				       &eng, iocb->ki_pos - moved, 1, moved, ret);
+		pvmread_trace_target(PVMREAD_TRACE_FILE, target, &eng,
+				     iocb->ki_pos - moved, 1, moved, ret);
 	return moved ?: ret;
 }
 
@@ -1315,8 +1327,8 @@ static long pvmread_ioctl_batch(struct file *file,
 	ret = pvmread_batch_run(target, &eng, &batch, usegs, &moved);
 	pvmread_engine_release(&eng);
 	if (trace_transfer_enabled())
-		pvmread_trace_transfer(PVMREAD_TRACE_BATCH, pid_nr(target->pid),
-				       &eng, 0, batch.completed, moved, ret);
+		pvmread_trace_target(PVMREAD_TRACE_BATCH, target, &eng, 0,
+				     batch.completed, moved, ret);
 	if (put_user(batch.completed, &ubatch->completed))
 		ret = -EFAULT;
 	return ret;
