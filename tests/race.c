@@ -290,7 +290,7 @@ static bool expect_no_trace(struct __test_metadata *_metadata, const struct trac
 		       now.used_kb - before->used_kb, now.stray);
 
 	/* Refused as long as somebody has a reference to one of its pages. */
-	if (memfd >= 0 && plan->shared) {
+	if (memfd >= 0) {
 		while (fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE) && now_ms() < end)
 			usleep(100000);
 		EXPECT_TRUE(fcntl(memfd, F_GET_SEALS) & F_SEAL_WRITE);
