@@ -649,6 +649,7 @@ static bool race_once(struct __test_metadata *_metadata, const struct plan *p, b
 	long begin = now_ms();
 	bool good;
 
+	alarm(limit_s);
 	plan = p;
 	if (plan->shared || plan->private) {
 		memfd = memfd_create("race", MFD_CLOEXEC | MFD_ALLOW_SEALING);
