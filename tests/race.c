@@ -35,6 +35,8 @@
 #define SECONDS		2
 /* A race that meets with a slow machine may take longer by so much. */
 #define EXTRA_S		900
+/* But nothing that has yet to happen takes this long. */
+#define STALLED_MS	(5 * PATIENCE_MS)
 #define TIMEOUT_S	(4 * 3600)
 /* Owners are not used twice, and some are not for targets. */
 #define MOST_ROUNDS	50000
@@ -583,31 +585,34 @@ static unsigned long moved(bool write)
 	return get(&board->moved[0][write]) + get(&board->moved[1][write]);
 }
 
-static bool is_enough(void)
+/* How much has yet to happen; what happens more often than it must makes it no less. */
+static unsigned int missing(void)
 {
-	return get(&board->rounds) >= plan->rounds && get(&board->goals) >= plan->goals &&
-	       moved(false) && (!plan->writes || moved(true)) &&
-	       (!plan->refused || get(&board->answers[EPERM]));
+	unsigned int rounds = get(&board->rounds), goals = get(&board->goals);
+
+	return (rounds < plan->rounds ? plan->rounds - rounds : 0) +
+	       (goals < plan->goals ? plan->goals - goals : 0) +
+	       !moved(false) + (plan->writes && !moved(true)) +
+	       (plan->refused && !get(&board->answers[EPERM]));
 }
 
-/* Go on until the time is up and there was enough, as long as something happens. */
+/* Go on until the time is up and nothing is missing, as long as that comes nearer. */
 static void run_race(void)
 {
 	long begin = now_ms(), news = begin, now;
-	unsigned int most = plan->most ?: MOST_ROUNDS, last = 0;
+	unsigned int most = plan->most ?: MOST_ROUNDS, last = 0, left;
 	long least = 1000L * (plan->least_s > seconds ? plan->least_s : seconds);
 
 	while (!get(&board->complaints) && get(&board->rounds) < most) {
-		unsigned int progress = get(&board->rounds) + get(&board->goals);
-
 		now = now_ms();
-		if (now - begin >= least && is_enough())
+		left = missing();
+		if (now - begin >= least && !left)
 			break;
-		if (progress != last)
+		if (left != last)
 			news = now;
-		last = progress;
-		if (now - begin >= least && now - news > PATIENCE_MS)
-			complain("nothing happens any more");
+		last = left;
+		if (now - begin >= least && now - news > STALLED_MS)
+			complain("what has yet to happen does not");
 		if (plan->step)
 			plan->step();
 		else
@@ -635,7 +640,9 @@ static bool end_race(struct __test_metadata *_metadata, const struct trace *befo
 {
 	EXPECT_TRUE(all_have_ended());
 	expect_no_sleeper(_metadata);
-	EXPECT_TRUE(is_enough());
+	EXPECT_EQ(0, missing()) {
+		TH_LOG("there must be %u rounds and %u goals", plan->rounds, plan->goals);
+	}
 	EXPECT_EQ(0, board->complaints) {
 		TH_LOG("%s", board->complaint);
 	}
