@@ -1350,7 +1350,7 @@ TEST_F_TIMEOUT(race, target_execs_a_setuid_program_which_nobody_may_read, TIMEOU
 
 #define KEPT	4
 
-static struct handle kept[2 * KEPT];
+static struct handle kept[2 * KEPT] = { [0 ... 2 * KEPT - 1].fd = -1 };
 
 /* The number again that the last target had. */
 static void start_namesake(pid_t pid)
@@ -1426,8 +1426,8 @@ static void step_reuse(void)
 
 	if (round >= KEPT) {
 		expect_gone(file, true);
-		close(file->fd);
-		close(pidfd->fd);
+		drop_handle(file);
+		drop_handle(pidfd);
 	}
 	file->first = owner;
 	file->fd = attach(dev, pid, 0, 0, 0);
@@ -1456,7 +1456,7 @@ static void close_kept(void)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(kept); i++)
-		close(kept[i].fd);
+		drop_handle(&kept[i]);
 }
 
 /* A thousand times; where a race is short, as often as half a minute has time for. */
