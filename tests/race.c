@@ -502,10 +502,12 @@ static __attribute__((noreturn)) void be_image(int argc, char **argv)
 /* A copy of this program that everybody may run. */
 static void copy_program(const char *path, mode_t mode)
 {
-	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), to;
 	struct stat st;
 
+	/* Whoever was killed has left it. */
+	unlink(path);
+	to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (from < 0 || to < 0 || fstat(from, &st) ||
 	    sendfile(to, from, NULL, st.st_size) != st.st_size || fchmod(to, mode))
 		broken(path);
@@ -714,6 +716,31 @@ static int load_again(void)
 	return load(was_readonly ? "readonly=1" : "");
 }
 
+/* What a race has set, and what was there before. */
+static struct {
+	const char *path;
+	long old;
+} settings[4];
+
+static unsigned int nr_settings;
+
+static bool change(const char *path, const char *value)
+{
+	settings[nr_settings].path = path;
+	settings[nr_settings++].old = file_number(path);
+	return !write_file(path, value);
+}
+
+static void restore_settings(void)
+{
+	char text[24];
+
+	while (nr_settings--) {
+		snprintf(text, sizeof(text), "%ld", settings[nr_settings].old);
+		write_file(settings[nr_settings].path, text);
+	}
+}
+
 FIXTURE(race) {
 };
 
@@ -729,6 +756,9 @@ FIXTURE_SETUP(race)
 FIXTURE_TEARDOWN(race)
 {
 	close(dev);
+	restore_settings();
+	unlink(FILE_OF_IMAGE);
+	unlink(SETUID_FILE);
 	if (access(MODULE_FILE, R_OK))
 		return;
 	EXPECT_EQ(0, unload(O_NONBLOCK));
@@ -937,41 +967,6 @@ TEST_F_TIMEOUT(race, target_truncates_the_file_that_is_read, TIMEOUT_S)
 
 /* --- The kernel moves it --- */
 
-static const struct setting {
-	const char *path;
-	const char *value;
-} fast_khugepaged[] = {
-	{ THP "khugepaged/scan_sleep_millisecs", "20" },
-	{ THP "khugepaged/alloc_sleep_millisecs", "20" },
-}, fast_ksm[] = {
-	{ KSM "sleep_millisecs", "2" },
-	{ KSM "pages_to_scan", "1000" },
-	{ KSM "run", "1" },
-};
-
-/* Write settings; what was there before is kept in @old if it is not NULL. */
-static bool change(const struct setting *settings, unsigned int nr, long *old)
-{
-	unsigned int i;
-
-	for (i = 0; i < nr; i++) {
-		old[i] = file_number(settings[i].path);
-		if (write_file(settings[i].path, settings[i].value))
-			return false;
-	}
-	return true;
-}
-
-static void restore(const struct setting *settings, unsigned int nr, const long *old)
-{
-	char text[24];
-
-	while (nr--) {
-		snprintf(text, sizeof(text), "%ld", old[nr]);
-		write_file(settings[nr].path, text);
-	}
-}
-
 /* Every huge page of the target's, whoever has it. */
 static void step_split(void)
 {
@@ -986,16 +981,14 @@ static void step_split(void)
 
 TEST_F_TIMEOUT(race, huge_pages_are_split_and_collapsed, TIMEOUT_S)
 {
-	long old[ARRAY_SIZE(fast_khugepaged)];
-
 	if (access(THP "enabled", F_OK))
 		SKIP(return, "not in this kernel: transparent huge pages");
-	ASSERT_TRUE(change(fast_khugepaged, ARRAY_SIZE(fast_khugepaged), old));
+	ASSERT_TRUE(change(THP "khugepaged/scan_sleep_millisecs", "20"));
+	ASSERT_TRUE(change(THP "khugepaged/alloc_sleep_millisecs", "20"));
 	race(_metadata, &(struct plan){
 		.churn = churn_huge, .step = step_split, .rounds = 8, .goals = 2, .writes = 96,
 		.anon = 2 * HUGE_PAGES, .longest = 320, .huge = true,
 	});
-	restore(fast_khugepaged, ARRAY_SIZE(fast_khugepaged), old);
 }
 
 /*
@@ -1044,12 +1037,13 @@ static void churn_ksm(unsigned int round)
 
 TEST_F_TIMEOUT(race, equal_pages_are_merged_and_split_by_writes, TIMEOUT_S)
 {
-	long old[ARRAY_SIZE(fast_ksm)];
 	long split = proc_number("/proc/vmstat", "cow_ksm");
 
 	if (access(KSM "run", F_OK))
 		SKIP(return, "not in this kernel: KSM");
-	ASSERT_TRUE(change(fast_ksm, ARRAY_SIZE(fast_ksm), old));
+	ASSERT_TRUE(change(KSM "sleep_millisecs", "2"));
+	ASSERT_TRUE(change(KSM "pages_to_scan", "1000"));
+	ASSERT_TRUE(change(KSM "run", "1"));
 	race(_metadata, &(struct plan){
 		.prepare = have_twin, .churn = churn_ksm, .rounds = 20, .goals = 10, .writes = 8,
 		.anon = 64, .period = 32, .quiet = 32, .mergeable = true, .solid = true,
@@ -1057,7 +1051,6 @@ TEST_F_TIMEOUT(race, equal_pages_are_merged_and_split_by_writes, TIMEOUT_S)
 	EXPECT_LT(split, proc_number("/proc/vmstat", "cow_ksm"));
 	/* What is still merged is taken apart. */
 	write_file(KSM "run", "2");
-	restore(fast_ksm, ARRAY_SIZE(fast_ksm), old);
 }
 
 #define MOVED_PAGES	64U
@@ -1347,7 +1340,6 @@ TEST_F_TIMEOUT(race, target_execs, TIMEOUT_S)
 	race(_metadata, &(struct plan){
 		.rounds = 6, .writes = 96, .anon = IMAGE_PAGES, .image = true, .mortal = true,
 	});
-	unlink(FILE_OF_IMAGE);
 }
 
 TEST_F_TIMEOUT(race, target_execs_a_setuid_program_which_nobody_may_read, TIMEOUT_S)
@@ -1358,8 +1350,6 @@ TEST_F_TIMEOUT(race, target_execs_a_setuid_program_which_nobody_may_read, TIMEOU
 		.rounds = 4, .goals = 4, .writes = 96, .anon = IMAGE_PAGES, .image = true,
 		.mortal = true, .uid = USER, .refused = true,
 	});
-	unlink(FILE_OF_IMAGE);
-	unlink(SETUID_FILE);
 }
 
 /* --- Its number is given to another --- */
