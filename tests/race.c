@@ -365,8 +365,6 @@ static void be_target(void)
 
 	be_child();
 	introduce(0);
-	if (plan->prepare)
-		plan->prepare();
 	map_pages(0, window_pages());
 	fill_pages(0, window_pages(), 0);
 	present();
@@ -656,6 +654,7 @@ static bool race_once(struct __test_metadata *_metadata, const struct plan *p, b
 {
 	struct trace before = trace();
 	long begin = now_ms();
+	pid_t witness = 0;
 	bool good;
 
 	alarm(limit_s);
@@ -671,9 +670,13 @@ static bool race_once(struct __test_metadata *_metadata, const struct plan *p, b
 		start_image();
 	crew = start(plan->crew ?: be_crew);
 	neighbour = start(be_neighbour);
+	if (plan->witness)
+		witness = start(plan->witness);
 	run_race();
 	end_with(&crew, 0, "crew");
 	end_with(&neighbour, 0, "neighbour");
+	if (plan->witness)
+		end_with(&witness, 0, "witness");
 	set(&board->stop, STOP_ALL);
 	end_with(&target, 0, "target");
 	if (plan->finish)
@@ -1010,45 +1013,58 @@ static void be_twin(void)
 		at = inspect(window(0), WINDOW, window_pages() * PAGE, &rule, &found);
 		if (at >= 0)
 			complain("a write into a merged page shows in another process, %#zx", at);
+		count(&board->looks);
 		pass_time(3000);
 	}
 }
 
-static void have_twin(void)
+/* Until it is by so much more, or there is nothing to wait for any more. */
+static void await_more(const unsigned long *number, unsigned long more)
 {
-	if (!fork()) {
-		be_twin();
-		_exit(0);
-	}
+	unsigned long before = get(number);
+
+	while (get(number) < before + more && !get(&board->stop))
+		usleep(500);
 }
 
+/*
+ * All is made equal, at times also what nobody else writes, so that merging begins
+ * anew. From then on the crew alone writes: a merged page that is split was written
+ * by a request.
+ */
 static void churn_ksm(unsigned int round)
 {
-	unsigned int first = draw_lot(plan->period), nr = 1 + draw_lot(plan->period - first);
+	long splits, scans;
 
-	/* At times all of it, so that merging begins anew. */
-	if (round % 64 == 0)
-		fill_pages(plan->quiet, plan->period, mark_of(0));
-	fill_pages(first, nr, mark_of(0));
-	if (file_number(KSM "pages_sharing") > 0)
+	fill_pages(0, round % 64 ? plan->quiet : window_pages(), mark_of(0));
+	splits = proc_number("/proc/vmstat", "cow_ksm");
+	/* One that has begun before, one that sees the pages and one that merges them. */
+	scans = file_number(KSM "full_scans");
+	while (file_number(KSM "full_scans") < scans + 3 && !get(&board->stop))
+		usleep(500);
+	/* So many may have begun before. */
+	await_more(&board->moved[0][true], THREADS + 1);
+	if (proc_number("/proc/vmstat", "cow_ksm") == splits)
+		return;
+	/* One look that has begun before, and one that would see the write. */
+	await_more(&board->looks, 2);
+	if (!get(&board->stop))
 		count(&board->goals);
-	pass_time(4000);
 }
 
 TEST_F_TIMEOUT(race, equal_pages_are_merged_and_split_by_writes, TIMEOUT_S)
 {
-	long split = proc_number("/proc/vmstat", "cow_ksm");
-
 	if (access(KSM "run", F_OK))
 		SKIP(return, "not in this kernel: KSM");
 	ASSERT_TRUE(change(KSM "sleep_millisecs", "2"));
 	ASSERT_TRUE(change(KSM "pages_to_scan", "1000"));
+	/* Which leaves pages out that were not equal to others before. */
+	ASSERT_TRUE(change(KSM "smart_scan", "0"));
 	ASSERT_TRUE(change(KSM "run", "1"));
 	race(_metadata, &(struct plan){
-		.prepare = have_twin, .churn = churn_ksm, .rounds = 20, .goals = 10, .writes = 8,
+		.churn = churn_ksm, .witness = be_twin, .rounds = 4, .goals = 4, .writes = 8,
 		.anon = 64, .period = 32, .quiet = 32, .mergeable = true, .solid = true,
 	});
-	EXPECT_LT(split, proc_number("/proc/vmstat", "cow_ksm"));
 	/* What is still merged is taken apart. */
 	write_file(KSM "run", "2");
 }

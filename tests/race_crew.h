@@ -26,8 +26,8 @@
  * struct plan - one race: what the target does, and what holds meanwhile
  * @churn: a round of the target, over and over; NULL: it rests
  * @step: what the tester does, over and over; NULL: it waits
- * @prepare: the target's first act, before its window is filled
  * @crew: who reads and writes; NULL: be_crew()
+ * @witness: a process of the tester's that looks at something meanwhile; NULL: none
  * @finish: the tester's last act, when the target has ended
  * @anon: the window's pages of private memory
  * @shared: pages behind these, of a shared file
@@ -54,8 +54,8 @@
 struct plan {
 	void (*churn)(unsigned int round);
 	void (*step)(void);
-	void (*prepare)(void);
 	void (*crew)(void);
+	void (*witness)(void);
 	void (*finish)(void);
 	unsigned int anon;
 	unsigned int shared;
@@ -91,6 +91,7 @@ enum { STOP_CREW = 1, STOP_ALL };
  * @filled: the owner whose window is full
  * @rounds: rounds that are over
  * @goals: how often happened what a round is about; its own for each race
+ * @looks: how often the witness has looked
  * @moved: transfers that moved something, by subject and direction
  * @answers: transfers by the reason why they ended; 0 is success
  * @complaints: how many there were
@@ -102,6 +103,7 @@ struct board {
 	uint32_t filled;
 	unsigned int rounds;
 	unsigned int goals;
+	unsigned long looks;
 	unsigned long moved[2][2];
 	unsigned long answers[256];
 	unsigned int complaints;
