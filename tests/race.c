@@ -531,16 +531,24 @@ static void begin_image(void)
 
 /* --- The tester --- */
 
-static pid_t start(void (*be)(void))
+/* fork(2), whose failure is told. */
+static pid_t split_off(void)
 {
 	pid_t pid = fork();
+
+	if (pid < 0)
+		complain("fork: %s", strerror(errno));
+	return pid;
+}
+
+static pid_t start(void (*be)(void))
+{
+	pid_t pid = split_off();
 
 	if (!pid) {
 		be();
 		_exit(0);
 	}
-	if (pid < 0)
-		complain("fork: %s", strerror(errno));
 	return pid;
 }
 
@@ -1223,7 +1231,7 @@ static void be_forked(uint32_t own)
 
 static pid_t fork_child(uint32_t own)
 {
-	pid_t pid = fork();
+	pid_t pid = split_off();
 
 	if (!pid) {
 		be_forked(own);
@@ -1571,7 +1579,7 @@ static void hand_on(int fd, int to)
 
 	if (pthread_create(&thread, NULL, read_in_thread, &copy))
 		broken("pthread_create");
-	child = fork();
+	child = split_off();
 	if (!child) {
 		read_passed(fd, 1);
 		close(fd);
@@ -1629,7 +1637,7 @@ static void be_peers(void)
 		close(fd);
 	}
 	for (i = 0; i < PEERS; i++)
-		if (!fork()) {
+		if (!split_off()) {
 			be_peer(i);
 			_exit(0);
 		}
