@@ -1529,9 +1529,19 @@ TEST_F_TIMEOUT(race, number_is_reused_again_and_again, TIMEOUT_S)
 
 static int sockets[PEERS][2];
 
-/* Until it is told that the file is no longer there. */
-static void read_passed(int fd, unsigned int times)
+static int attach_to_pass(bool write)
 {
+	int fd = attach(dev, subject_pid(get(&board->subject[0])), write ? PVMREAD_WRITE : 0, 0, 0);
+
+	if (fd < 0)
+		broken("ATTACH");
+	return fd;
+}
+
+/* Until it is told that the file is no longer there. */
+static void use_passed(int fd, unsigned int times)
+{
+	bool may_write = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR, write;
 	struct rule rule = rule_for(owner, owner);
 	unsigned char buf[3 * PAGE];
 	uint32_t found;
@@ -1539,21 +1549,26 @@ static void read_passed(int fd, unsigned int times)
 
 	while (times--) {
 		uintptr_t addr = WINDOW + draw_lot(window_pages() * PAGE);
+		size_t len = 1 + draw_lot(sizeof(buf));
 
-		ret = pread(fd, buf, 1 + draw_lot(sizeof(buf)), addr);
+		write = may_write && draw_lot(256) < plan->writes;
+		if (write)
+			draw(buf, addr, len, rule.period, owner, lot_of_marks(0));
+		ret = write ? pwrite(fd, buf, len, addr) : pread(fd, buf, len, addr);
 		if (ret < 0 && errno == EBADF)
 			return;
-		if (ret < 0 ? errno != EIO : inspect(buf, addr, ret, &rule, &found) >= 0)
+		if (ret < 0 ? errno != EIO :
+			      !write && inspect(buf, addr, ret, &rule, &found) >= 0)
 			complain("a file that was passed on: %s",
 				 ret < 0 ? strerror(errno) : "wrong bytes");
 		if (ret > 0)
-			count(&board->moved[0][false]);
+			count(&board->moved[0][write]);
 	}
 }
 
-static void *read_in_thread(void *fd)
+static void *use_in_thread(void *fd)
 {
-	read_passed(*(int *)fd, 16);
+	use_passed(*(int *)fd, 16);
 	return NULL;
 }
 
@@ -1570,18 +1585,18 @@ static void lose(int fd)
 	close(pair[1]);
 }
 
-/* A thread reads, a child closes its own, and the file goes on meanwhile. */
+/* A thread uses it, a child closes its own, and the file goes on meanwhile. */
 static void hand_on(int fd, int to)
 {
 	int status, copy = fd;
 	pthread_t thread;
 	pid_t child;
 
-	if (pthread_create(&thread, NULL, read_in_thread, &copy))
+	if (pthread_create(&thread, NULL, use_in_thread, &copy))
 		broken("pthread_create");
 	child = split_off();
 	if (!child) {
-		read_passed(fd, 1);
+		use_passed(fd, 1);
 		close(fd);
 		_exit(0);
 	}
@@ -1589,9 +1604,7 @@ static void hand_on(int fd, int to)
 		lose(fd);
 		close(fd);
 		pthread_join(thread, NULL);
-		fd = attach(dev, subject_pid(get(&board->subject[0])), 0, 0, 0);
-		if (fd < 0)
-			broken("ATTACH");
+		fd = attach_to_pass(draw_lot(2));
 		send_fd(to, fd);
 		close(fd);
 	} else {
@@ -1630,9 +1643,9 @@ static void be_peers(void)
 		if (socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets[i]))
 			broken("socketpair");
 	for (i = 0; i < PASSED; i++) {
-		int fd = attach(dev, subject_pid(get(&board->subject[0])), 0, 0, 0);
+		int fd = attach_to_pass(i % 2);
 
-		if (fd < 0 || send_fd(sockets[i % PEERS][1], fd))
+		if (send_fd(sockets[i % PEERS][1], fd))
 			broken("the first files");
 		close(fd);
 	}
@@ -1650,7 +1663,7 @@ TEST_F_TIMEOUT(race, target_files_are_passed_on_and_closed_by_children, TIMEOUT_
 {
 	race(_metadata, &(struct plan){
 		.crew = be_peers, .churn = churn_munmap, .rounds = 20, .goals = 20,
-		.anon = 64, .shared = 16,
+		.writes = 96, .anon = 64, .shared = 16,
 	});
 }
 
