@@ -728,32 +728,20 @@ static int load_again(void)
 }
 
 /* What a race has set, and what was there before. */
-static struct {
-	const char *path;
-	long old;
-} settings[4];
+FIXTURE(race) {
+	struct {
+		const char *path;
+		long old;
+	} settings[4];
+	unsigned int nr;
+};
 
-static unsigned int nr_settings;
-
-static bool change(const char *path, const char *value)
+static bool change(FIXTURE_DATA(race) * const self, const char *path, const char *value)
 {
-	settings[nr_settings].path = path;
-	settings[nr_settings++].old = file_number(path);
+	self->settings[self->nr].path = path;
+	self->settings[self->nr++].old = file_number(path);
 	return !write_file(path, value);
 }
-
-static void restore_settings(void)
-{
-	char text[24];
-
-	while (nr_settings--) {
-		snprintf(text, sizeof(text), "%ld", settings[nr_settings].old);
-		write_file(settings[nr_settings].path, text);
-	}
-}
-
-FIXTURE(race) {
-};
 
 FIXTURE_SETUP(race)
 {
@@ -764,10 +752,16 @@ FIXTURE_SETUP(race)
 	ASSERT_LE(0, dev);
 }
 
-FIXTURE_TEARDOWN(race)
+/* By the parent, as a test that is killed does not do it, nor one that asserts. */
+FIXTURE_TEARDOWN_PARENT(race)
 {
+	char text[24];
+
 	close(dev);
-	restore_settings();
+	while (self->nr) {
+		snprintf(text, sizeof(text), "%ld", self->settings[--self->nr].old);
+		write_file(self->settings[self->nr].path, text);
+	}
 	unlink(FILE_OF_IMAGE);
 	unlink(SETUID_FILE);
 	if (access(MODULE_FILE, R_OK))
@@ -994,8 +988,8 @@ TEST_F_TIMEOUT(race, huge_pages_are_split_and_collapsed, TIMEOUT_S)
 {
 	if (access(THP "enabled", F_OK))
 		SKIP(return, "not in this kernel: transparent huge pages");
-	ASSERT_TRUE(change(THP "khugepaged/scan_sleep_millisecs", "20"));
-	ASSERT_TRUE(change(THP "khugepaged/alloc_sleep_millisecs", "20"));
+	ASSERT_TRUE(change(self, THP "khugepaged/scan_sleep_millisecs", "20"));
+	ASSERT_TRUE(change(self, THP "khugepaged/alloc_sleep_millisecs", "20"));
 	race(_metadata, &(struct plan){
 		.churn = churn_huge, .step = step_split, .rounds = 8, .goals = 2, .writes = 96,
 		.anon = 2 * HUGE_PAGES, .longest = 320, .huge = true,
@@ -1064,11 +1058,11 @@ TEST_F_TIMEOUT(race, equal_pages_are_merged_and_split_by_writes, TIMEOUT_S)
 {
 	if (access(KSM "run", F_OK))
 		SKIP(return, "not in this kernel: KSM");
-	ASSERT_TRUE(change(KSM "sleep_millisecs", "2"));
-	ASSERT_TRUE(change(KSM "pages_to_scan", "1000"));
+	ASSERT_TRUE(change(self, KSM "sleep_millisecs", "2"));
+	ASSERT_TRUE(change(self, KSM "pages_to_scan", "1000"));
 	/* Which leaves pages out that were not equal to others before. */
-	ASSERT_TRUE(change(KSM "smart_scan", "0"));
-	ASSERT_TRUE(change(KSM "run", "1"));
+	ASSERT_TRUE(change(self, KSM "smart_scan", "0"));
+	ASSERT_TRUE(change(self, KSM "run", "1"));
 	race(_metadata, &(struct plan){
 		.churn = churn_ksm, .witness = be_twin, .rounds = 4, .goals = 4, .writes = 8,
 		.anon = 64, .period = 32, .quiet = 32, .mergeable = true, .solid = true,
