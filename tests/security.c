@@ -831,7 +831,7 @@ static const char * const late_names[LATES] = {
  * @first: the element of an array that lies before the page
  * @late: what the page holds
  * @far: the forbidden process
- * @rewrite: how much of a struct is rewritten
+ * @head: how much of a late struct's beginning is rewritten, and nothing else; or 0
  * @met: it has happened
  */
 struct meddler {
@@ -842,11 +842,54 @@ struct meddler {
 	struct iovec *first;
 	enum late late;
 	pid_t far;
-	size_t rewrite;
+	size_t head;
 	bool met;
 };
 
 #define GARBAGE		0xa5a5a5a5a5a5a5a5ULL
+/* What of a struct is there when the rest is late: its size and flags. */
+#define HEAD		8U
+
+/* Another process, all flags, more bytes, other places. */
+static void rewrite_forms(const struct meddler *m)
+{
+	struct forms *f = m->forms;
+
+	f->rw = (struct pvmread_rw){
+		.size = f->rw.size == sizeof(f->rw) ? 56 : sizeof(f->rw),
+		.flags = ~0U,
+		.pid = m->far,
+		.error = (uint32_t)GARBAGE,
+		.local = AT(NEAR),
+		.local_count = 1 << 20,
+		.remote = ~0ULL,
+		.remote_count = ~0ULL,
+		.transferred = GARBAGE,
+		.stop_addr = GARBAGE,
+	};
+	/* The arrays are read one after the other, and so are their elements. */
+	if (m->late != LATE_LOCAL)
+		f->local = (struct iovec){ (void *)(NEAR + PAGE), PAGE };
+	if (m->late == LATE_MEMORY)
+		f->remote = (struct iovec){ (void *)(FAR + PAGE), PAGE };
+	if (m->late == LATE_LOCAL || m->late == LATE_REMOTE)
+		*m->first = (struct iovec){ NULL, -1UL };
+	f->batch = (struct pvmread_batch){
+		.size = 1 << 20,
+		.flags = ~0U,
+		.segments = AT(NEAR),
+		.count = ~0ULL,
+		.completed = GARBAGE,
+	};
+	f->segment = (struct pvmread_segment){
+		.remote = FAR + PAGE,
+		.local = NEAR + PAGE,
+		.length = ~0ULL,
+		.flags = ~0U,
+		.error = (uint32_t)GARBAGE,
+		.done = GARBAGE,
+	};
+}
 
 static void *meddle(void *arg)
 {
@@ -857,46 +900,14 @@ static void *meddle(void *arg)
 		.src = (uintptr_t)m->content,
 		.len = PAGE,
 	};
-	struct forms *f = m->forms;
 	struct uffd_msg msg;
 
 	if (poll(&pfd, 1, PATIENCE_MS) == 1 && read(m->uffd, &msg, sizeof(msg)) == sizeof(msg)) {
 		m->met = true;
-		/* Another process, all flags, more bytes, other places. */
-		f->rw = (struct pvmread_rw){
-			.size = f->rw.size == sizeof(f->rw) ? 56 : sizeof(f->rw),
-			.flags = ~0U,
-			.pid = m->far,
-			.error = (uint32_t)GARBAGE,
-			.local = AT(NEAR),
-			.local_count = 1 << 20,
-			.remote = ~0ULL,
-			.remote_count = ~0ULL,
-			.transferred = GARBAGE,
-			.stop_addr = GARBAGE,
-		};
-		/* The arrays are read one after the other, and so are their elements. */
-		if (m->late != LATE_LOCAL)
-			f->local = (struct iovec){ (void *)(NEAR + PAGE), PAGE };
-		if (m->late == LATE_MEMORY)
-			f->remote = (struct iovec){ (void *)(FAR + PAGE), PAGE };
-		if (m->late == LATE_LOCAL || m->late == LATE_REMOTE)
-			*m->first = (struct iovec){ NULL, -1UL };
-		f->batch = (struct pvmread_batch){
-			.size = 1 << 20,
-			.flags = ~0U,
-			.segments = AT(NEAR),
-			.count = ~0ULL,
-			.completed = GARBAGE,
-		};
-		f->segment = (struct pvmread_segment){
-			.remote = FAR + PAGE,
-			.local = NEAR + PAGE,
-			.length = ~0ULL,
-			.flags = ~0U,
-			.error = (uint32_t)GARBAGE,
-			.done = GARBAGE,
-		};
+		if (m->head)
+			memset((void *)(LATE - HEAD), 0xff, m->head);
+		else
+			rewrite_forms(m);
 	}
 	/* In any case, or the request would wait for ever. */
 	ioctl(m->uffd, UFFDIO_COPY, &copy);
@@ -1056,28 +1067,6 @@ TEST_F(fetch, is_of_what_the_request_was_when_it_was_made)
 			}
 }
 
-/*
- * What a struct begins with, its size and flags, is there; the rest is late. Of a
- * longer struct the tail is looked at first, when the size has been read alone.
- */
-#define HEAD	8U
-
-static void *meddle_with_head(void *arg)
-{
-	struct meddler *m = arg;
-	struct pollfd pfd = { .fd = m->uffd, .events = POLLIN };
-	struct uffdio_copy copy = {
-		.dst = m->page,
-		.src = (uintptr_t)m->content,
-		.len = PAGE,
-	};
-
-	m->met = poll(&pfd, 1, PATIENCE_MS) == 1;
-	memset((void *)(LATE - HEAD), 0xff, m->rewrite);
-	ioctl(m->uffd, UFFDIO_COPY, &copy);
-	return NULL;
-}
-
 /* Return: what ioctl() did, of a struct whose tail is @more zero bytes. */
 static int fetch_struct(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) * const self,
 			int fd, unsigned int cmd, const void *arg, uint32_t more)
@@ -1092,10 +1081,12 @@ static int fetch_struct(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) *
 	memcpy((void *)(LATE - HEAD), arg, HEAD);
 	size += more;
 	memcpy((void *)(LATE - HEAD), &size, sizeof(size));
-	self->meddler.rewrite = more ? sizeof(size) : HEAD;
+	/* Of a longer one the tail is looked at first, when the size has been read alone. */
+	self->meddler.head = more ? sizeof(size) : HEAD;
+	self->meddler.met = false;
 	self->meddler.uffd = map_late();
 	EXPECT_LE(0, self->meddler.uffd);
-	EXPECT_EQ(0, pthread_create(&thread, NULL, meddle_with_head, &self->meddler));
+	EXPECT_EQ(0, pthread_create(&thread, NULL, meddle, &self->meddler));
 	ret = ioctl(fd, cmd, LATE - HEAD);
 	EXPECT_LE(0, ret) {
 		TH_LOG("command %#x, %u bytes: %s", cmd, size, strerror(errno));
