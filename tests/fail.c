@@ -1840,9 +1840,9 @@ static const struct op rings[] = {
 	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 0 } },
 	/* All or nothing: the first page is given back, and the worker moves all. */
 	{ "io_uring, READ, absent but for the first page", &both_door, false, 0,
-	  FRONT, PRESENT, MEDIUM, 1, { 0, 0, 0 } },
+	  FRONT, PRESENT, MEDIUM, 1, { 1, 0, 0 } },
 	{ "io_uring, WRITE, absent but for the first page", &both_door, true, 0,
-	  FRONT, PRESENT, MEDIUM, 1, { 0, 0, 0 } },
+	  FRONT, PRESENT, MEDIUM, 1, { 1, 0, 0 } },
 	{ "io_uring, READ, by a worker", &worker_door, false, 0,
 	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 1 } },
 	{ "io_uring, READ, by a worker, absent", &worker_door, false, 0,
