@@ -1955,26 +1955,32 @@ enum place { TARGETS_PAGE, CALLERS_PAGE, STRUCT, ARRAY, MMAP_LOCK, EXECVE };
 
 enum way {
 	BY_READV, BY_WRITEV, BY_PREAD, BY_PWRITE, BY_PWRITEV, BY_BATCH, BY_BATCH_WRITE,
-	BY_SPLICE, BY_SPLICE_WRITE, BY_SENDFILE, BY_SENDFILE_WRITE, BY_ATTACH, WAYS
+	BY_BATCH_SMALL, BY_BATCH_STRING, BY_SPLICE, BY_SPLICE_WRITE, BY_SENDFILE,
+	BY_SENDFILE_WRITE, BY_ATTACH, BY_INFO, WAYS
 };
 
 static const char * const way_name[] = {
 	"READV", "WRITEV", "pread", "pwrite", "pwritev", "BATCH", "BATCH, written",
-	"splice from it", "splice to it", "sendfile from it", "sendfile to it", "ATTACH",
+	"BATCH, a few bytes", "BATCH, STRING", "splice from it", "splice to it",
+	"sendfile from it", "sendfile to it", "ATTACH", "INFO",
 };
 
-#define IOCTLS		(BIT(BY_READV) | BIT(BY_WRITEV) | BIT(BY_BATCH) | BIT(BY_BATCH_WRITE))
+#define BATCHES		(BIT(BY_BATCH) | BIT(BY_BATCH_WRITE))
+/* Of one page. */
+#define SHORT		(BIT(BY_BATCH_SMALL) | BIT(BY_BATCH_STRING))
+#define IOCTLS		(BIT(BY_READV) | BIT(BY_WRITEV) | BATCHES)
 #define VECTORS		(IOCTLS | BIT(BY_PREAD) | BIT(BY_PWRITE) | BIT(BY_PWRITEV))
 #define SPLICES		(BIT(BY_SPLICE) | BIT(BY_SPLICE_WRITE) | BIT(BY_SENDFILE) | \
 			 BIT(BY_SENDFILE_WRITE))
 #define WRITES		(BIT(BY_WRITEV) | BIT(BY_PWRITE) | BIT(BY_PWRITEV) | \
 			 BIT(BY_BATCH_WRITE) | BIT(BY_SPLICE_WRITE) | BIT(BY_SENDFILE_WRITE))
+#define MOVES_NOTHING	(BIT(BY_ATTACH) | BIT(BY_INFO))
 
 /* Which ways lead there. */
 static const unsigned int ways_to[] = {
 	[TARGETS_PAGE] = VECTORS | SPLICES,
-	[CALLERS_PAGE] = VECTORS,
-	[STRUCT] = IOCTLS | BIT(BY_ATTACH),
+	[CALLERS_PAGE] = VECTORS | SHORT,
+	[STRUCT] = IOCTLS | MOVES_NOTHING,
 	[ARRAY] = IOCTLS,
 	[MMAP_LOCK] = VECTORS | SPLICES,
 	[EXECVE] = BIT(BY_READV) | BIT(BY_WRITEV) | BIT(BY_ATTACH),
@@ -1988,6 +1994,7 @@ union ask {
 	struct pvmread_rw rw;
 	struct pvmread_batch batch;
 	struct pvmread_attach attach;
+	struct pvmread_info info;
 };
 
 /* And what it names. */
@@ -2097,8 +2104,13 @@ static uintptr_t begin_of(enum place place)
 }
 
 /* No more than a page: splice(2) may take no more at a time. */
-static size_t length_of(enum place place)
+static size_t length_of(enum place place, enum way way)
 {
+	if (way == BY_BATCH_SMALL)
+		return SMALL;
+	/* With its NUL. */
+	if (way == BY_BATCH_STRING)
+		return STRING;
 	return place == EXECVE ? sizeof(witness) : PAGE;
 }
 
@@ -2114,24 +2126,28 @@ static void fill_ask(union ask *ask, enum way way, pid_t pid, const struct array
 			.remote = (uintptr_t)&arrays->remote,
 			.remote_count = 1,
 		};
-	else if (way == BY_BATCH || way == BY_BATCH_WRITE)
+	else if (BIT(way) & (BATCHES | SHORT))
 		ask->batch = (struct pvmread_batch){
 			.size = sizeof(ask->batch),
 			.flags = way == BY_BATCH_WRITE ? PVMREAD_WRITE : 0,
 			.segments = (uintptr_t)&arrays->seg,
 			.count = 1,
 		};
+	else if (way == BY_INFO)
+		ask->info.size = sizeof(ask->info);
 	else
 		ask->attach = (struct pvmread_attach){ .size = sizeof(ask->attach), .pid = pid };
 }
 
-static void fill_arrays(struct arrays *arrays, uintptr_t from, size_t len)
+static void fill_arrays(struct arrays *arrays, enum way way, uintptr_t from, size_t len)
 {
 	*arrays = (struct arrays){
 		.local = { (void *)LOCAL, len },
 		.remote = { (void *)from, len },
 		.seg = { .remote = from, .local = LOCAL, .length = len },
 	};
+	if (way == BY_BATCH_STRING)
+		arrays->seg.flags = PVMREAD_SEGMENT_STRING;
 }
 
 /*
@@ -2141,7 +2157,7 @@ static void fill_arrays(struct arrays *arrays, uintptr_t from, size_t len)
 static void call_by(enum place place, enum way way, pid_t pid, int fd, const int ends[2], int other)
 {
 	uintptr_t from = begin_of(place);
-	size_t len = length_of(place);
+	size_t len = length_of(place, way);
 	struct iovec halves[2] = {
 		{ (void *)LOCAL, len / 2 }, { (void *)(LOCAL + len / 2), len - len / 2 },
 	};
@@ -2152,7 +2168,7 @@ static void call_by(enum place place, enum way way, pid_t pid, int fd, const int
 
 	/* The tester copies it to where the call is to find it. */
 	fill_ask(place == STRUCT ? &board->ask : ask, way, pid, arrays);
-	fill_arrays(place == ARRAY ? &board->arrays : arrays, from, len);
+	fill_arrays(place == ARRAY ? &board->arrays : arrays, way, from, len);
 	switch (way) {
 	case BY_READV:
 	case BY_WRITEV:
@@ -2170,6 +2186,8 @@ static void call_by(enum place place, enum way way, pid_t pid, int fd, const int
 		break;
 	case BY_BATCH:
 	case BY_BATCH_WRITE:
+	case BY_BATCH_SMALL:
+	case BY_BATCH_STRING:
 		ret = ioctl(fd, PVMREAD_IOC_BATCH, &ask->batch);
 		break;
 	case BY_SPLICE:
@@ -2184,6 +2202,9 @@ static void call_by(enum place place, enum way way, pid_t pid, int fd, const int
 	case BY_SENDFILE_WRITE:
 		ret = sendfile(fd, other, &begin, len);
 		break;
+	case BY_INFO:
+		ret = ioctl(dev, PVMREAD_IOC_INFO, &ask->info);
+		break;
 	default:
 		ret = ioctl(dev, PVMREAD_IOC_ATTACH, &ask->attach);
 		break;
@@ -2192,7 +2213,7 @@ static void call_by(enum place place, enum way way, pid_t pid, int fd, const int
 	if (way == BY_READV || way == BY_WRITEV) {
 		board->reason = ask->rw.error;
 		ret = ret ?: (long)ask->rw.transferred;
-	} else if (way == BY_BATCH || way == BY_BATCH_WRITE) {
+	} else if (BIT(way) & (BATCHES | SHORT)) {
 		board->reason = arrays->seg.error;
 		ret = ret ?: (long)arrays->seg.done;
 	}
@@ -2205,7 +2226,7 @@ static __attribute__((noreturn)) void be_caller(enum place place, enum way way, 
 	struct sigaction action = { .sa_handler = count_signal };
 	uintptr_t from = begin_of(place);
 	const void *bytes = place == EXECVE ? (void *)witness : old_bytes + (from - REMOTE);
-	size_t len = length_of(place);
+	size_t len = length_of(place, way);
 	struct iovec iov = { (void *)LOCAL, len };
 	int fd = -1, other = local_fd, ends[2];
 
@@ -2604,10 +2625,10 @@ static void expect_served(struct __test_metadata *_metadata, struct wait *wait,
 		/* A moment later the new image would have been there. */
 		EXPECT_EQ(EFAULT, board->err);
 		EXPECT_EQ(EIO, board->reason);
-	} else if (way == BY_ATTACH) {
+	} else if (BIT(way) & MOVES_NOTHING) {
 		EXPECT_LE(0, board->ret);
 	} else {
-		EXPECT_EQ((long)length_of(wait->place), board->ret) {
+		EXPECT_EQ((long)length_of(wait->place, way), board->ret) {
 			TH_LOG("%s: %s", way_name[way], strerror(board->err));
 		}
 		EXPECT_EQ(0, board->reason);
