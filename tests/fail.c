@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 
 #include <kselftest_harness.h>
 
@@ -1941,17 +1942,18 @@ TEST(a_reference_that_is_left_is_seen)
  * enum place - where a call waits
  * @TARGETS_PAGE: for a page of the target's that nobody serves yet, behind one
  *	that is there
+ * @TARGETS_FILE: the same of a page that a file system does not serve
  * @CALLERS_PAGE: for one of the caller's own memory, which is to be moved
  * @STRUCT: for the page that the struct of its argument is in
  * @ARRAY: for the page that the arrays are in which the struct names
  * @MMAP_LOCK: for the target's mmap_lock
  * @EXECVE: for the target's execve(2)
  *
- * The last two are made with a file system of the test's own, whose server does
- * not answer: mmap(2) of a file opened for direct I/O waits for a read(2) of it,
+ * TARGETS_FILE and the last two are made with a file system of the test's own, whose
+ * server does not answer: mmap(2) of a file opened for direct I/O waits for a read(2) of it,
  * execve(2) closes one.
  */
-enum place { TARGETS_PAGE, CALLERS_PAGE, STRUCT, ARRAY, MMAP_LOCK, EXECVE };
+enum place { TARGETS_PAGE, TARGETS_FILE, CALLERS_PAGE, STRUCT, ARRAY, MMAP_LOCK, EXECVE };
 
 enum way {
 	BY_READV, BY_WRITEV, BY_PREAD, BY_PWRITE, BY_PWRITEV, BY_BATCH, BY_BATCH_WRITE,
@@ -1979,6 +1981,7 @@ static const char * const way_name[] = {
 /* Which ways lead there. */
 static const unsigned int ways_to[] = {
 	[TARGETS_PAGE] = VECTORS | SPLICES,
+	[TARGETS_FILE] = VECTORS | SPLICES,
 	[CALLERS_PAGE] = VECTORS | SHORT,
 	[STRUCT] = IOCTLS | MOVES_NOTHING,
 	[ARRAY] = IOCTLS,
@@ -2013,8 +2016,8 @@ struct arrays {
  * @err: its errno
  * @reason: why it moved nothing
  * @right: all bytes that were read are there
- * @held: the server has a request that it does not answer
- * @answer: but now it shall
+ * @hold: the server shall not answer
+ * @held: it has a request that it does not answer
  * @direct: the next file is opened for direct I/O
  * @ask: what is to be in the page for which STRUCT waits
  * @arrays: and in that of ARRAY
@@ -2028,8 +2031,8 @@ struct board {
 	int err;
 	unsigned int reason;
 	bool right;
+	int hold;
 	int held;
-	int answer;
 	int direct;
 	union {
 		union ask ask;
@@ -2052,13 +2055,13 @@ static void set(int *flag, int value)
 	__atomic_store_n(flag, value, __ATOMIC_RELEASE);
 }
 
-static bool wait_for(int *flag)
+static bool wait_until(int *flag, bool is_set)
 {
 	long end = now_ms() + PATIENCE_MS;
 
-	while (!get(flag) && now_ms() < end)
+	while (get(flag) != is_set && now_ms() < end)
 		usleep(1000);
-	return get(flag);
+	return get(flag) == is_set;
 }
 
 static void count_signal(int sig)
@@ -2082,25 +2085,31 @@ static int leave_to_tester(uintptr_t at)
 	return -1;
 }
 
-static bool is_fault(enum place place)
+static bool is_of_target(enum place place)
 {
-	return place != MMAP_LOCK && place != EXECVE;
+	return place == TARGETS_PAGE || place == TARGETS_FILE;
+}
+
+/* Does the tester serve it with a userfaultfd, and not the server of the file system? */
+static bool is_by_tester(enum place place)
+{
+	return place != TARGETS_FILE && place != MMAP_LOCK && place != EXECVE;
 }
 
 /* The page that is waited for. */
 static uintptr_t awaited(enum place place)
 {
-	if (place == TARGETS_PAGE)
+	if (is_of_target(place))
 		return REMOTE + PAGE;
 	return place == CALLERS_PAGE ? LOCAL : ARGUMENT;
 }
 
-/* Half of what TARGETS_PAGE has moved is in the page before. */
+/* Half of what is to be moved then is in the page before. */
 static uintptr_t begin_of(enum place place)
 {
 	if (place == EXECVE)
 		return (uintptr_t)witness;
-	return place == TARGETS_PAGE ? REMOTE + PAGE / 2 : REMOTE;
+	return is_of_target(place) ? REMOTE + PAGE / 2 : REMOTE;
 }
 
 /* No more than a page: splice(2) may take no more at a time. */
@@ -2240,7 +2249,7 @@ static __attribute__((noreturn)) void be_caller(enum place place, enum way way, 
 	if (!make_region(LOCAL, place == CALLERS_PAGE ? ABSENT : PRESENT, own_bytes) ||
 	    !map_at((void *)ARGUMENT, PAGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1))
 		_exit(1);
-	if (is_fault(place) && place != TARGETS_PAGE) {
+	if (is_by_tester(place) && place != TARGETS_PAGE) {
 		board->uffd = leave_to_tester(awaited(place));
 		if (board->uffd < 0)
 			_exit(1);
@@ -2266,13 +2275,18 @@ static __attribute__((noreturn)) void be_caller(enum place place, enum way way, 
 
 static void hold_answer(void)
 {
+	if (!get(&board->hold))
+		return;
 	set(&board->held, 1);
-	while (!get(&board->answer))
+	while (get(&board->hold))
 		usleep(1000);
 	set(&board->held, 0);
 }
 
-/* The file has no name but that of its file system, which is all that it is. */
+/*
+ * The file has no name but that of its file system, which is all that it is: a page,
+ * the second of the target's region.
+ */
 static __attribute__((noreturn)) void be_server(enum place place, int fd)
 {
 	static union {
@@ -2285,6 +2299,7 @@ static __attribute__((noreturn)) void be_server(enum place place, int fd)
 			struct fuse_init_out init;
 			struct fuse_open_out open;
 			struct fuse_attr_out attr;
+			unsigned char page[PAGE];
 		};
 	} out;
 
@@ -2297,6 +2312,9 @@ static __attribute__((noreturn)) void be_server(enum place place, int fd)
 		case FUSE_INIT:
 			out.init.major = FUSE_KERNEL_VERSION;
 			out.init.minor = 31;
+			/* It is the readahead that can be killed. */
+			out.init.max_readahead = PAGE;
+			out.init.flags = FUSE_ASYNC_READ;
 			out.init.max_write = PAGE;
 			out.head.len += sizeof(out.init);
 			break;
@@ -2317,7 +2335,8 @@ static __attribute__((noreturn)) void be_server(enum place place, int fd)
 			break;
 		case FUSE_READ:
 			hold_answer();
-			out.head.error = -EIO;
+			memcpy(out.page, old_bytes + PAGE, PAGE);
+			out.head.len += PAGE;
 			break;
 		case FUSE_RELEASE:
 			break;
@@ -2332,6 +2351,18 @@ static __attribute__((noreturn)) void be_server(enum place place, int fd)
 }
 
 static char path[40];
+
+/* Return: the file. Nothing of it is cached then, but its size. */
+static int open_served(int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+	struct stat st;
+
+	if (fd >= 0 && !fstat(fd, &st) && st.st_size == (off_t)PAGE)
+		return fd;
+	close(fd);
+	return -1;
+}
 
 static __attribute__((noreturn)) void be_target_that_execs(void)
 {
@@ -2356,7 +2387,7 @@ static __attribute__((noreturn)) void be_target_that_maps(void)
 		(void)!pread(fd, &c, 1, 0);
 		_exit(0);
 	}
-	if (wait_for(&board->held) &&
+	if (wait_until(&board->held, true) &&
 	    mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, direct, 0) == MAP_FAILED)
 		_exit(1);
 	for (;;)
@@ -2391,6 +2422,10 @@ FIXTURE_VARIANT(signals) {
 
 FIXTURE_VARIANT_ADD(signals, targets_page) {
 	.place = TARGETS_PAGE,
+};
+
+FIXTURE_VARIANT_ADD(signals, targets_file) {
+	.place = TARGETS_FILE,
 };
 
 FIXTURE_VARIANT_ADD(signals, callers_page) {
@@ -2452,23 +2487,31 @@ static void have_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 {
 	struct pollfd pfd = { .fd = told[0], .events = POLLIN };
 	pid_t pid = getpid();
-	int pidfd;
+	int pidfd, fd;
 	char c;
 
 	memset(board, 0, sizeof(*board));
 	ASSERT_TRUE(make_files());
-	ASSERT_TRUE(make_region(REMOTE, wait->place == TARGETS_PAGE ? FRONT : PRESENT, old_bytes));
+	ASSERT_TRUE(make_region(REMOTE, is_of_target(wait->place) ? FRONT : PRESENT, old_bytes));
 	if (wait->place == TARGETS_PAGE) {
 		wait->uffd = leave_to_tester(awaited(TARGETS_PAGE));
 		ASSERT_LE(0, wait->uffd);
-	} else if (!is_fault(wait->place)) {
+	} else if (wait->place == TARGETS_FILE) {
+		fd = open_served(O_RDONLY);
+		ASSERT_LE(0, fd);
+		ASSERT_TRUE(map_at((void *)awaited(TARGETS_FILE), PAGE, MAP_PRIVATE | MAP_FIXED,
+				   fd));
+		close(fd);
+	}
+	set(&board->hold, 1);
+	if (wait->place == MMAP_LOCK || wait->place == EXECVE) {
 		wait->target = fork();
 		if (!wait->target && wait->place == EXECVE)
 			be_target_that_execs();
 		if (!wait->target)
 			be_target_that_maps();
 		pid = wait->target;
-		ASSERT_TRUE(wait_for(&board->held));
+		ASSERT_TRUE(wait_until(&board->held, true));
 		if (wait->place == MMAP_LOCK)
 			ASSERT_TRUE(is_waiting(pid));
 	}
@@ -2477,14 +2520,15 @@ static void have_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 		be_caller(wait->place, way, pid);
 	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
 	ASSERT_EQ(1, read(told[0], &c, 1));
-	if (is_fault(wait->place) && wait->place != TARGETS_PAGE) {
+	if (is_by_tester(wait->place) && wait->place != TARGETS_PAGE) {
 		pidfd = open_pidfd(wait->caller);
 		wait->uffd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
 		ASSERT_LE(0, wait->uffd);
 		close(pidfd);
 	}
-	wait->waits = is_fault(wait->place) ? is_asked_for_a_page(wait->uffd) :
-					      is_waiting(wait->caller);
+	wait->waits = is_by_tester(wait->place) ? is_asked_for_a_page(wait->uffd) :
+		      wait->place == TARGETS_FILE ? wait_until(&board->held, true) :
+						    is_waiting(wait->caller);
 }
 
 static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum way way)
@@ -2507,8 +2551,8 @@ static void let_go(struct __test_metadata *_metadata, struct wait *wait)
 		.len = PAGE,
 	};
 
-	set(&board->answer, 1);
-	if (is_fault(wait->place))
+	set(&board->hold, 0);
+	if (is_by_tester(wait->place))
 		ASSERT_EQ(0, ioctl(wait->uffd, UFFDIO_COPY, &copy));
 }
 
@@ -2519,8 +2563,9 @@ static void end_wait(struct __test_metadata *_metadata, struct wait *wait)
 
 	close(wait->uffd);
 	wait->uffd = -1;
-	if (!is_fault(wait->place)) {
-		set(&board->answer, 1);
+	set(&board->hold, 0);
+	ASSERT_TRUE(wait_until(&board->held, false));
+	if (wait->target > 0) {
 		kill(wait->target, SIGKILL);
 		ASSERT_LE(0, reap_in(wait->target, PATIENCE_MS, &status));
 		wait->target = 0;
@@ -2546,7 +2591,7 @@ FIXTURE_SETUP(signals)
 	ASSERT_NE(MAP_FAILED, board);
 	ASSERT_EQ(0, pipe2(told, O_CLOEXEC));
 	target.out = told[1];
-	if (is_fault(variant->place)) {
+	if (is_by_tester(variant->place)) {
 		fd = open_uffd();
 		if (fd < 0)
 			SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
@@ -2730,7 +2775,7 @@ TEST_F(signals, that_kill_the_caller_end_a_wait)
 		EXPECT_TRUE(WIFSIGNALED(status));
 		EXPECT_EQ(0, get(&board->done));
 		/* Its bytes have not come, so none has moved. */
-		if (variant->place != TARGETS_PAGE)
+		if (!is_of_target(variant->place))
 			EXPECT_EQ(0, memcmp((void *)REMOTE, old_bytes, PAGE));
 		printf("# %s: left after %ld ms\n", way_name[way], ms);
 		end_wait(_metadata, &self->wait);
