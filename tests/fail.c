@@ -1950,8 +1950,8 @@ TEST(a_reference_that_is_left_is_seen)
  * @EXECVE: for the target's execve(2)
  *
  * TARGETS_FILE and the last two are made with a file system of the test's own, whose
- * server does not answer: mmap(2) of a file opened for direct I/O waits for a read(2) of it,
- * execve(2) closes one.
+ * server does not answer: mmap(2) of a file opened for direct I/O waits for a read(2)
+ * of it, and execve(2) for who shares its memory and is in that mmap(2).
  */
 enum place { TARGETS_PAGE, TARGETS_FILE, CALLERS_PAGE, STRUCT, ARRAY, MMAP_LOCK, EXECVE };
 
@@ -2062,6 +2062,22 @@ static bool wait_until(int *flag, bool is_set)
 	while (get(flag) != is_set && now_ms() < end)
 		usleep(1000);
 	return get(flag) == is_set;
+}
+
+static int told[2];
+
+static void tell(void)
+{
+	if (write(told[1], "r", 1) != 1)
+		_exit(1);
+}
+
+static bool is_told(void)
+{
+	struct pollfd pfd = { .fd = told[0], .events = POLLIN };
+	char c;
+
+	return poll(&pfd, 1, PATIENCE_MS) == 1 && read(told[0], &c, 1) == 1;
 }
 
 static void count_signal(int sig)
@@ -2262,8 +2278,7 @@ static __attribute__((noreturn)) void be_caller(enum place place, enum way way, 
 		if (way == BY_SENDFILE)
 			other = memfd_create("elsewhere", MFD_CLOEXEC);
 	}
-	if (write(target.out, "r", 1) != 1)
-		_exit(1);
+	tell();
 	call_by(place, way, pid, fd, ends, other);
 	if (way == BY_SPLICE)
 		(void)!read(ends[0], (void *)LOCAL, len);
@@ -2287,7 +2302,7 @@ static void hold_answer(void)
  * The file has no name but that of its file system, which is all that it is: a page,
  * the second of the target's region.
  */
-static __attribute__((noreturn)) void be_server(enum place place, int fd)
+static __attribute__((noreturn)) void be_server(int fd)
 {
 	static union {
 		struct fuse_in_header head;
@@ -2319,7 +2334,10 @@ static __attribute__((noreturn)) void be_server(enum place place, int fd)
 			out.head.len += sizeof(out.init);
 			break;
 		case FUSE_OPEN:
-			out.open.open_flags = get(&board->direct) ? FOPEN_DIRECT_IO : 0;
+			/* Who exits or calls execve(2) is not to wait. */
+			out.open.open_flags = FOPEN_NOFLUSH;
+			if (get(&board->direct))
+				out.open.open_flags |= FOPEN_DIRECT_IO;
 			out.head.len += sizeof(out.open);
 			break;
 		case FUSE_GETATTR:
@@ -2328,10 +2346,6 @@ static __attribute__((noreturn)) void be_server(enum place place, int fd)
 			out.attr.attr.nlink = 1;
 			out.attr.attr.size = PAGE;
 			out.head.len += sizeof(out.attr);
-			break;
-		case FUSE_FLUSH:
-			if (place == EXECVE)
-				hold_answer();
 			break;
 		case FUSE_READ:
 			hold_answer();
@@ -2352,7 +2366,7 @@ static __attribute__((noreturn)) void be_server(enum place place, int fd)
 
 static char path[40];
 
-/* Return: the file. Nothing of it is cached then, but its size. */
+/* Return: the file, or -1. Its pages are no longer cached nor asked for. */
 static int open_served(int flags)
 {
 	int fd = open(path, flags | O_CLOEXEC);
@@ -2364,34 +2378,69 @@ static int open_served(int flags)
 	return -1;
 }
 
-static __attribute__((noreturn)) void be_target_that_execs(void)
+/* Return: true once @pid waits and cannot be interrupted, false if it need not. */
+static bool is_waiting(pid_t pid)
 {
-	die_with_parent();
-	if (open(path, O_RDONLY | O_CLOEXEC) >= 0)
-		execl("/proc/self/exe", "fail", "--image", NULL);
-	_exit(1);
+	char name[40], text[300] = "";
+	long end = now_ms() + PATIENCE_MS;
+	int fd;
+
+	/* In later kernels /proc/PID/stat waits for an execve(2) itself. */
+	snprintf(name, sizeof(name), "/proc/%d/status", pid);
+	do {
+		fd = open(name, O_RDONLY | O_CLOEXEC);
+		(void)!read(fd, text, sizeof(text) - 1);
+		close(fd);
+		if (strstr(text, "\nState:\tD"))
+			return true;
+		usleep(1000);
+	} while (!get(&board->done) && now_ms() < end);
+	return false;
 }
 
-static __attribute__((noreturn)) void be_target_that_maps(void)
+/* The file, opened for direct I/O. */
+static int direct_fd = -1;
+
+static int map_direct(void *unused)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), direct;
+	(void)unused;
+	return mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, direct_fd, 0) == MAP_FAILED;
+}
+
+/* Its page is what mmap(2) will wait for. */
+static __attribute__((noreturn)) void be_reader(void)
+{
+	int fd = open_served(O_RDONLY);
 	char c;
 
 	die_with_parent();
-	set(&board->direct, 1);
-	direct = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || direct < 0)
-		_exit(1);
-	if (!fork()) {
-		die_with_parent();
-		(void)!pread(fd, &c, 1, 0);
-		_exit(0);
+	set(&board->hold, 1);
+	(void)!pread(fd, &c, 1, 0);
+	_exit(0);
+}
+
+static __attribute__((noreturn)) void be_target_that_waits(enum place place)
+{
+	static char stack[4 * PAGE] __attribute__((aligned(16)));
+	pid_t holder;
+
+	die_with_parent();
+	if (place == MMAP_LOCK) {
+		tell();
+		if (map_direct(NULL))
+			_exit(1);
+		for (;;)
+			pause();
 	}
-	if (wait_until(&board->held, true) &&
-	    mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, direct, 0) == MAP_FAILED)
+	/* Page faults of its own would wait, too, and waking who waits for its thread id. */
+	if (mlockall(MCL_CURRENT) || syscall(SYS_set_tid_address, NULL) < 0)
 		_exit(1);
-	for (;;)
-		pause();
+	holder = clone(map_direct, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+	if (holder < 0 || !is_waiting(holder))
+		_exit(1);
+	tell();
+	execl("/proc/self/exe", "fail", "--image", NULL);
+	_exit(1);
 }
 
 /**
@@ -2399,17 +2448,17 @@ static __attribute__((noreturn)) void be_target_that_maps(void)
  * @place: where it is
  * @caller: who made it
  * @target: the target, if it is not the tester
+ * @reader: who reads the file that the target's mmap(2) waits for
  * @server: the server of the file system, for all of a test
  * @uffd: the userfaultfd that has the page
- * @waits: it does wait
  */
 struct wait {
 	enum place place;
 	pid_t caller;
 	pid_t target;
+	pid_t reader;
 	pid_t server;
 	int uffd;
-	bool waits;
 };
 
 FIXTURE(signals) {
@@ -2448,28 +2497,6 @@ FIXTURE_VARIANT_ADD(signals, execve) {
 	.place = EXECVE,
 };
 
-static int told[2];
-
-/* Return: true once @pid waits and cannot be interrupted, false if it need not. */
-static bool is_waiting(pid_t pid)
-{
-	char name[40], line[300] = "", *p;
-	long end = now_ms() + PATIENCE_MS;
-	int fd;
-
-	snprintf(name, sizeof(name), "/proc/%d/stat", pid);
-	do {
-		fd = open(name, O_RDONLY | O_CLOEXEC);
-		(void)!read(fd, line, sizeof(line) - 1);
-		close(fd);
-		p = strrchr(line, ')');
-		if (p && p[1] && p[2] == 'D')
-			return true;
-		usleep(1000);
-	} while (!get(&board->done) && now_ms() < end);
-	return false;
-}
-
 static bool is_asked_for_a_page(int uffd)
 {
 	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
@@ -2479,16 +2506,12 @@ static bool is_asked_for_a_page(int uffd)
 	       msg.event == UFFD_EVENT_PAGEFAULT;
 }
 
-/*
- * Until a call waits, and will wait until let_go(). Not in every kernel execve(2)
- * keeps others waiting while it closes files: so see wait->waits.
- */
-static void have_wait(struct __test_metadata *_metadata, struct wait *wait, enum way way)
+/* Until a call waits, and will wait until let_go(). */
+static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum way way)
 {
-	struct pollfd pfd = { .fd = told[0], .events = POLLIN };
 	pid_t pid = getpid();
 	int pidfd, fd;
-	char c;
+	bool waits;
 
 	memset(board, 0, sizeof(*board));
 	ASSERT_TRUE(make_files());
@@ -2502,39 +2525,38 @@ static void have_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 		ASSERT_TRUE(map_at((void *)awaited(TARGETS_FILE), PAGE, MAP_PRIVATE | MAP_FIXED,
 				   fd));
 		close(fd);
+		set(&board->hold, 1);
 	}
-	set(&board->hold, 1);
 	if (wait->place == MMAP_LOCK || wait->place == EXECVE) {
-		wait->target = fork();
-		if (!wait->target && wait->place == EXECVE)
-			be_target_that_execs();
-		if (!wait->target)
-			be_target_that_maps();
-		pid = wait->target;
+		set(&board->direct, 1);
+		direct_fd = open(path, O_RDONLY | O_CLOEXEC);
+		ASSERT_LE(0, direct_fd);
+		set(&board->direct, 0);
+		wait->reader = fork();
+		if (!wait->reader)
+			be_reader();
 		ASSERT_TRUE(wait_until(&board->held, true));
-		if (wait->place == MMAP_LOCK)
-			ASSERT_TRUE(is_waiting(pid));
+		wait->target = fork();
+		if (!wait->target)
+			be_target_that_waits(wait->place);
+		pid = wait->target;
+		ASSERT_TRUE(is_told());
+		ASSERT_TRUE(is_waiting(pid));
 	}
 	wait->caller = fork();
 	if (!wait->caller)
 		be_caller(wait->place, way, pid);
-	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
-	ASSERT_EQ(1, read(told[0], &c, 1));
+	ASSERT_TRUE(is_told());
 	if (is_by_tester(wait->place) && wait->place != TARGETS_PAGE) {
 		pidfd = open_pidfd(wait->caller);
 		wait->uffd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
 		ASSERT_LE(0, wait->uffd);
 		close(pidfd);
 	}
-	wait->waits = is_by_tester(wait->place) ? is_asked_for_a_page(wait->uffd) :
-		      wait->place == TARGETS_FILE ? wait_until(&board->held, true) :
-						    is_waiting(wait->caller);
-}
-
-static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum way way)
-{
-	have_wait(_metadata, wait, way);
-	ASSERT_TRUE(wait->waits) {
+	waits = is_by_tester(wait->place) ? is_asked_for_a_page(wait->uffd) :
+		wait->place == TARGETS_FILE ? wait_until(&board->held, true) :
+					      is_waiting(wait->caller);
+	ASSERT_TRUE(waits) {
 		TH_LOG("%s: over %d: %ld, %s", way_name[way], get(&board->done), board->ret,
 		       strerror(board->err));
 	}
@@ -2568,8 +2590,12 @@ static void end_wait(struct __test_metadata *_metadata, struct wait *wait)
 	if (wait->target > 0) {
 		kill(wait->target, SIGKILL);
 		ASSERT_LE(0, reap_in(wait->target, PATIENCE_MS, &status));
-		wait->target = 0;
+		kill(wait->reader, SIGKILL);
+		ASSERT_LE(0, reap_in(wait->reader, PATIENCE_MS, &status));
+		close(direct_fd);
 	}
+	wait->target = 0;
+	wait->reader = 0;
 	wait->caller = 0;
 	EXPECT_EQ(pins_before, pins_held());
 	unmake_region(REMOTE);
@@ -2582,7 +2608,7 @@ static void end_wait(struct __test_metadata *_metadata, struct wait *wait)
 FIXTURE_SETUP(signals)
 {
 	char options[80];
-	int fd, status;
+	int fd;
 
 	self->wait.uffd = -1;
 	self->wait.place = variant->place;
@@ -2590,7 +2616,6 @@ FIXTURE_SETUP(signals)
 		     -1, 0);
 	ASSERT_NE(MAP_FAILED, board);
 	ASSERT_EQ(0, pipe2(told, O_CLOEXEC));
-	target.out = told[1];
 	if (is_by_tester(variant->place)) {
 		fd = open_uffd();
 		if (fd < 0)
@@ -2610,7 +2635,7 @@ FIXTURE_SETUP(signals)
 		ASSERT_EQ(0, mount("fail", path, "fuse", 0, options));
 		self->wait.server = fork();
 		if (!self->wait.server)
-			be_server(variant->place, fd);
+			be_server(fd);
 		close(fd);
 	}
 	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
@@ -2618,14 +2643,6 @@ FIXTURE_SETUP(signals)
 		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
 	}
 	pins_before = pins_held();
-	if (variant->place == EXECVE) {
-		have_wait(_metadata, &self->wait, BY_READV);
-		kill(self->wait.caller, SIGKILL);
-		ASSERT_LE(0, reap_in(self->wait.caller, PATIENCE_MS, &status));
-		end_wait(_metadata, &self->wait);
-		if (!self->wait.waits)
-			SKIP(return, "not in this kernel: an execve(2) that is waited for here");
-	}
 }
 
 FIXTURE_TEARDOWN(signals)
@@ -2636,6 +2653,8 @@ FIXTURE_TEARDOWN(signals)
 		kill(self->wait.caller, SIGKILL);
 	if (self->wait.target > 0)
 		kill(self->wait.target, SIGKILL);
+	if (self->wait.reader > 0)
+		kill(self->wait.reader, SIGKILL);
 	if (self->wait.server > 0) {
 		/* What waits for an answer ends with it. */
 		kill(self->wait.server, SIGKILL);
