@@ -5,7 +5,10 @@
  *
  * The kernel's fault injection makes the n-th such call of a thread fail, for
  * n = 1, 2, 3 ... until a request meets no failure; or, of one kind alone, all
- * from the n-th on. Which kind it was the kernel counts in "times". Whatever
+ * from the n-th on. Which kind it was the kernel counts in "times". Of copies it
+ * knows copy_from_user() and its like and those of an iov_iter, but neither
+ * get_user() and put_user() nor the unsafe ones: abi.c has them meet memory that
+ * is not there, and results that cannot be written are below. Whatever
  * happens, a request answers what the header says of such a failure, has moved
  * what it says it has and nothing else, leaves nothing behind, and is served in
  * full the next time. What it must not leave, beside memory, is a pin of a page,
@@ -1946,6 +1949,8 @@ TEST(a_reference_that_is_left_is_seen)
  * @CALLERS_PAGE: for one of the caller's own memory, which is to be moved
  * @STRUCT: for the page that the struct of its argument is in
  * @ARRAY: for the page that the arrays are in which the struct names
+ * @STRUCT_AFTER: for the page of the struct again, when the bytes have moved
+ * @ARRAY_AFTER: and for that of the arrays
  * @MMAP_LOCK: for the target's mmap_lock
  * @EXECVE: for the target's execve(2)
  *
@@ -1953,7 +1958,10 @@ TEST(a_reference_that_is_left_is_seen)
  * server does not answer: mmap(2) of a file opened for direct I/O waits for a read(2)
  * of it, and execve(2) for who shares its memory and is in that mmap(2).
  */
-enum place { TARGETS_PAGE, TARGETS_FILE, CALLERS_PAGE, STRUCT, ARRAY, MMAP_LOCK, EXECVE };
+enum place {
+	TARGETS_PAGE, TARGETS_FILE, CALLERS_PAGE, STRUCT, ARRAY, STRUCT_AFTER, ARRAY_AFTER,
+	MMAP_LOCK, EXECVE
+};
 
 enum way {
 	BY_READV, BY_WRITEV, BY_PREAD, BY_PWRITE, BY_PWRITEV, BY_BATCH, BY_BATCH_WRITE,
@@ -1985,12 +1993,16 @@ static const unsigned int ways_to[] = {
 	[CALLERS_PAGE] = VECTORS | SHORT,
 	[STRUCT] = IOCTLS | MOVES_NOTHING,
 	[ARRAY] = IOCTLS,
+	[STRUCT_AFTER] = IOCTLS,
+	[ARRAY_AFTER] = BATCHES,
 	[MMAP_LOCK] = VECTORS | SPLICES,
 	[EXECVE] = BIT(BY_READV) | BIT(BY_WRITEV) | BIT(BY_ATTACH),
 };
 
 /* Behind the caller's region. */
 #define ARGUMENT	(LOCAL + 32 * PAGE)
+/* The target's page that is waited for. */
+#define LATE		(REMOTE + PAGE)
 
 /* The struct of an argument. */
 union ask {
@@ -2015,13 +2027,14 @@ struct arrays {
  * @ret: what it returned
  * @err: its errno
  * @reason: why it moved nothing
+ * @told: what BATCH says where it still can, in the array or in the struct
  * @right: all bytes that were read are there
  * @hold: the server shall not answer
  * @held: it has a request that it does not answer
  * @direct: the next file is opened for direct I/O
  * @ask: what is to be in the page for which STRUCT waits
  * @arrays: and in that of ARRAY
- * @page: either
+ * @page: either, or what was there before
  */
 struct board {
 	int uffd;
@@ -2030,6 +2043,7 @@ struct board {
 	long ret;
 	int err;
 	unsigned int reason;
+	unsigned long told;
 	bool right;
 	int hold;
 	int held;
@@ -2106,26 +2120,36 @@ static bool is_of_target(enum place place)
 	return place == TARGETS_PAGE || place == TARGETS_FILE;
 }
 
-/* Does the tester serve it with a userfaultfd, and not the server of the file system? */
-static bool is_by_tester(enum place place)
+/* Does the server let it wait, and not a userfaultfd? */
+static bool is_by_server(enum place place)
 {
-	return place != TARGETS_FILE && place != MMAP_LOCK && place != EXECVE;
+	return place == TARGETS_FILE || place == MMAP_LOCK || place == EXECVE;
 }
 
-/* The page that is waited for. */
-static uintptr_t awaited(enum place place)
+static bool is_after(enum place place)
 {
-	if (is_of_target(place))
-		return REMOTE + PAGE;
-	return place == CALLERS_PAGE ? LOCAL : ARGUMENT;
+	return place == STRUCT_AFTER || place == ARRAY_AFTER;
 }
 
 /* Half of what is to be moved then is in the page before. */
+static bool needs_late_page(enum place place)
+{
+	return is_of_target(place) || is_after(place);
+}
+
 static uintptr_t begin_of(enum place place)
 {
 	if (place == EXECVE)
 		return (uintptr_t)witness;
-	return is_of_target(place) ? REMOTE + PAGE / 2 : REMOTE;
+	return needs_late_page(place) ? REMOTE + PAGE / 2 : REMOTE;
+}
+
+/* Return: the page that the caller leaves to the tester's userfaultfd, or 0. */
+static uintptr_t left_by_caller(enum place place)
+{
+	if (place == CALLERS_PAGE)
+		return LOCAL;
+	return place == TARGETS_PAGE || is_by_server(place) ? 0 : ARGUMENT;
 }
 
 /* No more than a page: splice(2) may take no more at a time. */
@@ -2186,11 +2210,15 @@ static void call_by(enum place place, enum way way, pid_t pid, int fd, const int
 	struct iovec halves[2] = {
 		{ (void *)LOCAL, len / 2 }, { (void *)(LOCAL + len / 2), len - len / 2 },
 	};
-	union ask own_ask, *ask = place == STRUCT ? (void *)ARGUMENT : &own_ask;
-	struct arrays own_arrays, *arrays = place == ARRAY ? (void *)ARGUMENT : &own_arrays;
+	union ask own_ask, *ask = &own_ask;
+	struct arrays own_arrays, *arrays = &own_arrays;
 	off_t begin = 0;
 	long ret;
 
+	if (place == STRUCT || place == STRUCT_AFTER)
+		ask = (void *)ARGUMENT;
+	if (place == ARRAY || place == ARRAY_AFTER)
+		arrays = (void *)ARGUMENT;
 	/* The tester copies it to where the call is to find it. */
 	fill_ask(place == STRUCT ? &board->ask : ask, way, pid, arrays);
 	fill_arrays(place == ARRAY ? &board->arrays : arrays, way, from, len);
@@ -2235,7 +2263,12 @@ static void call_by(enum place place, enum way way, pid_t pid, int fd, const int
 		break;
 	}
 	board->err = ret < 0 ? errno : 0;
-	if (way == BY_READV || way == BY_WRITEV) {
+	if (is_after(place) && board->err == EFAULT) {
+		/* One of the two is gone. */
+		if (BIT(way) & BATCHES)
+			board->told = place == STRUCT_AFTER ? arrays->seg.done :
+							      ask->batch.completed;
+	} else if (way == BY_READV || way == BY_WRITEV) {
 		board->reason = ask->rw.error;
 		ret = ret ?: (long)ask->rw.transferred;
 	} else if (BIT(way) & (BATCHES | SHORT)) {
@@ -2245,6 +2278,9 @@ static void call_by(enum place place, enum way way, pid_t pid, int fd, const int
 	board->ret = ret;
 	set(&board->done, 1);
 }
+
+/* The file of the caller's page ARGUMENT. */
+static int argument_fd = -1;
 
 static __attribute__((noreturn)) void be_caller(enum place place, enum way way, pid_t pid)
 {
@@ -2262,11 +2298,11 @@ static __attribute__((noreturn)) void be_caller(enum place place, enum way way, 
 	if (place != EXECVE)
 		fd = attach(dev, pid, PVMREAD_WRITE, 0, 0);
 	made = NOTHING;
-	if (!make_region(LOCAL, place == CALLERS_PAGE ? ABSENT : PRESENT, own_bytes) ||
-	    !map_at((void *)ARGUMENT, PAGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1))
+	if (!make_region(LOCAL, left_by_caller(place) == LOCAL ? ABSENT : PRESENT, own_bytes) ||
+	    !map_at((void *)ARGUMENT, PAGE, MAP_SHARED | MAP_FIXED_NOREPLACE, argument_fd))
 		_exit(1);
-	if (is_by_tester(place) && place != TARGETS_PAGE) {
-		board->uffd = leave_to_tester(awaited(place));
+	if (left_by_caller(place)) {
+		board->uffd = leave_to_tester(left_by_caller(place));
 		if (board->uffd < 0)
 			_exit(1);
 	}
@@ -2450,7 +2486,8 @@ static __attribute__((noreturn)) void be_target_that_waits(enum place place)
  * @target: the target, if it is not the tester
  * @reader: who reads the file that the target's mmap(2) waits for
  * @server: the server of the file system, for all of a test
- * @uffd: the userfaultfd that has the page
+ * @targets_uffd: the userfaultfd that has the target's page
+ * @callers_uffd: the one that has the caller's
  */
 struct wait {
 	enum place place;
@@ -2458,7 +2495,8 @@ struct wait {
 	pid_t target;
 	pid_t reader;
 	pid_t server;
-	int uffd;
+	int targets_uffd;
+	int callers_uffd;
 };
 
 FIXTURE(signals) {
@@ -2489,6 +2527,14 @@ FIXTURE_VARIANT_ADD(signals, arrays_of_the_argument) {
 	.place = ARRAY,
 };
 
+FIXTURE_VARIANT_ADD(signals, argument_after) {
+	.place = STRUCT_AFTER,
+};
+
+FIXTURE_VARIANT_ADD(signals, arrays_after) {
+	.place = ARRAY_AFTER,
+};
+
 FIXTURE_VARIANT_ADD(signals, mmap_lock) {
 	.place = MMAP_LOCK,
 };
@@ -2506,28 +2552,39 @@ static bool is_asked_for_a_page(int uffd)
 	       msg.event == UFFD_EVENT_PAGEFAULT;
 }
 
-/* Until a call waits, and will wait until let_go(). */
-static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum way way)
+static bool serve(int uffd, uintptr_t at, const void *page)
 {
+	struct uffdio_copy copy = { .dst = at, .src = (uintptr_t)page, .len = PAGE };
+
+	return !ioctl(uffd, UFFDIO_COPY, &copy);
+}
+
+/* A call on its way to where it waits. */
+static void start_call(struct __test_metadata *_metadata, struct wait *wait, enum way way)
+{
+	enum place place = wait->place;
 	pid_t pid = getpid();
 	int pidfd, fd;
-	bool waits;
 
 	memset(board, 0, sizeof(*board));
 	ASSERT_TRUE(make_files());
-	ASSERT_TRUE(make_region(REMOTE, is_of_target(wait->place) ? FRONT : PRESENT, old_bytes));
-	if (wait->place == TARGETS_PAGE) {
-		wait->uffd = leave_to_tester(awaited(TARGETS_PAGE));
-		ASSERT_LE(0, wait->uffd);
-	} else if (wait->place == TARGETS_FILE) {
+	argument_fd = memfd_create("argument", MFD_CLOEXEC);
+	ASSERT_EQ(0, ftruncate(argument_fd, PAGE));
+	ASSERT_TRUE(make_region(REMOTE, needs_late_page(place) ? FRONT : PRESENT, old_bytes));
+	if (place == TARGETS_FILE) {
 		fd = open_served(O_RDONLY);
 		ASSERT_LE(0, fd);
-		ASSERT_TRUE(map_at((void *)awaited(TARGETS_FILE), PAGE, MAP_PRIVATE | MAP_FIXED,
-				   fd));
+		ASSERT_TRUE(map_at((void *)LATE, PAGE, MAP_PRIVATE | MAP_FIXED, fd));
 		close(fd);
 		set(&board->hold, 1);
+	} else if (needs_late_page(place)) {
+		wait->targets_uffd = leave_to_tester(LATE);
+		ASSERT_LE(0, wait->targets_uffd);
 	}
-	if (wait->place == MMAP_LOCK || wait->place == EXECVE) {
+	/* Until it is dropped it is there. */
+	if (is_after(place))
+		ASSERT_EQ(1, write(argument_fd, "", 1));
+	if (place == MMAP_LOCK || place == EXECVE) {
 		set(&board->direct, 1);
 		direct_fd = open(path, O_RDONLY | O_CLOEXEC);
 		ASSERT_LE(0, direct_fd);
@@ -2538,24 +2595,48 @@ static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 		ASSERT_TRUE(wait_until(&board->held, true));
 		wait->target = fork();
 		if (!wait->target)
-			be_target_that_waits(wait->place);
+			be_target_that_waits(place);
 		pid = wait->target;
 		ASSERT_TRUE(is_told());
 		ASSERT_TRUE(is_waiting(pid));
 	}
 	wait->caller = fork();
 	if (!wait->caller)
-		be_caller(wait->place, way, pid);
+		be_caller(place, way, pid);
 	ASSERT_TRUE(is_told());
-	if (is_by_tester(wait->place) && wait->place != TARGETS_PAGE) {
+	if (left_by_caller(place)) {
 		pidfd = open_pidfd(wait->caller);
-		wait->uffd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
-		ASSERT_LE(0, wait->uffd);
+		wait->callers_uffd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
+		ASSERT_LE(0, wait->callers_uffd);
 		close(pidfd);
 	}
-	waits = is_by_tester(wait->place) ? is_asked_for_a_page(wait->uffd) :
-		wait->place == TARGETS_FILE ? wait_until(&board->held, true) :
-					      is_waiting(wait->caller);
+}
+
+/* The bytes move, and what is to be said of them is written to a page that is not there. */
+static void drop_argument(struct __test_metadata *_metadata, struct wait *wait)
+{
+	ASSERT_TRUE(is_asked_for_a_page(wait->targets_uffd));
+	ASSERT_EQ((ssize_t)PAGE, pread(argument_fd, board->page, PAGE, 0));
+	ASSERT_EQ(0, fallocate(argument_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE));
+	ASSERT_TRUE(serve(wait->targets_uffd, LATE, old_bytes + PAGE));
+}
+
+/* Until a call waits, and will wait until let_go(). */
+static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum way way)
+{
+	bool waits;
+
+	start_call(_metadata, wait, way);
+	if (is_after(wait->place))
+		drop_argument(_metadata, wait);
+	if (wait->place == TARGETS_PAGE)
+		waits = is_asked_for_a_page(wait->targets_uffd);
+	else if (!is_by_server(wait->place))
+		waits = is_asked_for_a_page(wait->callers_uffd);
+	else if (wait->place == TARGETS_FILE)
+		waits = wait_until(&board->held, true);
+	else
+		waits = is_waiting(wait->caller);
 	ASSERT_TRUE(waits) {
 		TH_LOG("%s: over %d: %ld, %s", way_name[way], get(&board->done), board->ret,
 		       strerror(board->err));
@@ -2565,17 +2646,15 @@ static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 static void let_go(struct __test_metadata *_metadata, struct wait *wait)
 {
 	/* The call itself writes over what is there, if it is to. */
-	const unsigned char *page = wait->place == TARGETS_PAGE ? old_bytes + PAGE :
-				    wait->place == CALLERS_PAGE ? own_bytes : board->page;
-	struct uffdio_copy copy = {
-		.dst = awaited(wait->place),
-		.src = (uintptr_t)page,
-		.len = PAGE,
-	};
+	const unsigned char *page = wait->place == CALLERS_PAGE ? own_bytes : board->page;
+	bool served = true;
 
 	set(&board->hold, 0);
-	if (is_by_tester(wait->place))
-		ASSERT_EQ(0, ioctl(wait->uffd, UFFDIO_COPY, &copy));
+	if (wait->place == TARGETS_PAGE)
+		served = serve(wait->targets_uffd, LATE, old_bytes + PAGE);
+	else if (!is_by_server(wait->place))
+		served = serve(wait->callers_uffd, left_by_caller(wait->place), page);
+	ASSERT_TRUE(served);
 }
 
 static void end_wait(struct __test_metadata *_metadata, struct wait *wait)
@@ -2583,13 +2662,18 @@ static void end_wait(struct __test_metadata *_metadata, struct wait *wait)
 	const char *left;
 	int status;
 
-	close(wait->uffd);
-	wait->uffd = -1;
+	close(wait->targets_uffd);
+	close(wait->callers_uffd);
+	close(argument_fd);
+	wait->targets_uffd = -1;
+	wait->callers_uffd = -1;
 	set(&board->hold, 0);
 	ASSERT_TRUE(wait_until(&board->held, false));
 	if (wait->target > 0) {
 		kill(wait->target, SIGKILL);
 		ASSERT_LE(0, reap_in(wait->target, PATIENCE_MS, &status));
+	}
+	if (wait->reader > 0) {
 		kill(wait->reader, SIGKILL);
 		ASSERT_LE(0, reap_in(wait->reader, PATIENCE_MS, &status));
 		close(direct_fd);
@@ -2605,23 +2689,25 @@ static void end_wait(struct __test_metadata *_metadata, struct wait *wait)
 	}
 }
 
-FIXTURE_SETUP(signals)
+static void set_up_wait(struct __test_metadata *_metadata, struct wait *wait, enum place place)
 {
 	char options[80];
 	int fd;
 
-	self->wait.uffd = -1;
-	self->wait.place = variant->place;
+	wait->targets_uffd = -1;
+	wait->callers_uffd = -1;
+	wait->place = place;
 	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 		     -1, 0);
 	ASSERT_NE(MAP_FAILED, board);
 	ASSERT_EQ(0, pipe2(told, O_CLOEXEC));
-	if (is_by_tester(variant->place)) {
+	if (left_by_caller(place) || place == TARGETS_PAGE) {
 		fd = open_uffd();
 		if (fd < 0)
 			SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
 		close(fd);
-	} else {
+	}
+	if (is_by_server(place)) {
 		fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 		if (fd < 0)
 			SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
@@ -2633,8 +2719,8 @@ FIXTURE_SETUP(signals)
 		snprintf(options, sizeof(options),
 			 "fd=%d,rootmode=100600,user_id=0,group_id=0", fd);
 		ASSERT_EQ(0, mount("fail", path, "fuse", 0, options));
-		self->wait.server = fork();
-		if (!self->wait.server)
+		wait->server = fork();
+		if (!wait->server)
 			be_server(fd);
 		close(fd);
 	}
@@ -2645,24 +2731,34 @@ FIXTURE_SETUP(signals)
 	pins_before = pins_held();
 }
 
-FIXTURE_TEARDOWN(signals)
+static void tear_down_wait(struct wait *wait)
 {
 	int status;
 
-	if (self->wait.caller > 0)
-		kill(self->wait.caller, SIGKILL);
-	if (self->wait.target > 0)
-		kill(self->wait.target, SIGKILL);
-	if (self->wait.reader > 0)
-		kill(self->wait.reader, SIGKILL);
-	if (self->wait.server > 0) {
+	if (wait->caller > 0)
+		kill(wait->caller, SIGKILL);
+	if (wait->target > 0)
+		kill(wait->target, SIGKILL);
+	if (wait->reader > 0)
+		kill(wait->reader, SIGKILL);
+	if (wait->server > 0) {
 		/* What waits for an answer ends with it. */
-		kill(self->wait.server, SIGKILL);
-		reap_in(self->wait.server, PATIENCE_MS, &status);
+		kill(wait->server, SIGKILL);
+		reap_in(wait->server, PATIENCE_MS, &status);
 		umount2(path, MNT_DETACH);
 	}
 	if (path[0])
 		unlink(path);
+}
+
+FIXTURE_SETUP(signals)
+{
+	set_up_wait(_metadata, &self->wait, variant->place);
+}
+
+FIXTURE_TEARDOWN(signals)
+{
+	tear_down_wait(&self->wait);
 }
 
 /* Has the target what was written? */
@@ -2793,11 +2889,65 @@ TEST_F(signals, that_kill_the_caller_end_a_wait)
 		}
 		EXPECT_TRUE(WIFSIGNALED(status));
 		EXPECT_EQ(0, get(&board->done));
-		/* Its bytes have not come, so none has moved. */
-		if (!is_of_target(variant->place))
-			EXPECT_EQ(0, memcmp((void *)REMOTE, old_bytes, PAGE));
+		/* Its bytes have not come, so none has moved; or all had. */
+		if (!is_of_target(variant->place) && variant->place != EXECVE)
+			EXPECT_EQ(is_after(variant->place) && BIT(way) & WRITES,
+				  has_moved_to(&self->wait));
 		printf("# %s: left after %ld ms\n", way_name[way], ms);
 		end_wait(_metadata, &self->wait);
+	}
+}
+
+FIXTURE(results) {
+	struct wait wait;
+};
+
+FIXTURE_VARIANT(results) {
+	enum place place;
+};
+
+FIXTURE_VARIANT_ADD(results, in_the_argument) {
+	.place = STRUCT_AFTER,
+};
+
+FIXTURE_VARIANT_ADD(results, in_the_arrays) {
+	.place = ARRAY_AFTER,
+};
+
+FIXTURE_SETUP(results)
+{
+	set_up_wait(_metadata, &self->wait, variant->place);
+}
+
+FIXTURE_TEARDOWN(results)
+{
+	tear_down_wait(&self->wait);
+}
+
+/* Taken away while the bytes are waited for. */
+TEST_F(results, that_cannot_be_written_are_efault)
+{
+	struct wait *wait = &self->wait;
+	enum way way;
+	int status;
+
+	for (way = 0; way < WAYS; way++) {
+		if (!goes(variant->place, way))
+			continue;
+		start_call(_metadata, wait, way);
+		ASSERT_TRUE(is_asked_for_a_page(wait->targets_uffd));
+		ASSERT_EQ(0, ftruncate(argument_fd, 0));
+		ASSERT_TRUE(serve(wait->targets_uffd, LATE, old_bytes + PAGE));
+		ASSERT_LE(0, reap_in(wait->caller, PATIENCE_MS, &status));
+		EXPECT_EQ(0, status);
+		EXPECT_EQ(-1, board->ret) {
+			TH_LOG("%s", way_name[way]);
+		}
+		EXPECT_EQ(EFAULT, board->err);
+		EXPECT_TRUE(BIT(way) & WRITES ? has_moved_to(wait) : board->right);
+		if (BIT(way) & BATCHES)
+			EXPECT_EQ(variant->place == STRUCT_AFTER ? PAGE : 0, board->told);
+		end_wait(_metadata, wait);
 	}
 }
 
