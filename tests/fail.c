@@ -1953,14 +1953,16 @@ TEST(a_reference_that_is_left_is_seen)
  * @ARRAY_AFTER: and for that of the arrays
  * @MMAP_LOCK: for the target's mmap_lock
  * @EXECVE: for the target's execve(2)
+ * @PAGE_LOCK: for the lock on a page of the target's, when it was written
  *
- * TARGETS_FILE and the last two are made with a file system of the test's own, whose
+ * TARGETS_FILE and the last three are made with a file system of the test's own, whose
  * server does not answer: mmap(2) of a file opened for direct I/O waits for a read(2)
- * of it, and execve(2) for who shares its memory and is in that mmap(2).
+ * of it, and execve(2) for who shares its memory and is in that mmap(2). open(2) has
+ * pages that are dirty written back, and keeps them locked for that long.
  */
 enum place {
 	TARGETS_PAGE, TARGETS_FILE, CALLERS_PAGE, STRUCT, ARRAY, STRUCT_AFTER, ARRAY_AFTER,
-	MMAP_LOCK, EXECVE
+	MMAP_LOCK, EXECVE, PAGE_LOCK
 };
 
 enum way {
@@ -1997,6 +1999,7 @@ static const unsigned int ways_to[] = {
 	[ARRAY_AFTER] = BATCHES,
 	[MMAP_LOCK] = VECTORS | SPLICES,
 	[EXECVE] = BIT(BY_READV) | BIT(BY_WRITEV) | BIT(BY_ATTACH),
+	[PAGE_LOCK] = VECTORS & WRITES,
 };
 
 /* Behind the caller's region. */
@@ -2123,7 +2126,8 @@ static bool is_of_target(enum place place)
 /* Does the server let it wait, and not a userfaultfd? */
 static bool is_by_server(enum place place)
 {
-	return place == TARGETS_FILE || place == MMAP_LOCK || place == EXECVE;
+	return place == TARGETS_FILE || place == MMAP_LOCK || place == EXECVE ||
+	       place == PAGE_LOCK;
 }
 
 static bool is_after(enum place place)
@@ -2147,7 +2151,7 @@ static uintptr_t begin_of(enum place place)
 /* Return: the page that the caller leaves to the tester's userfaultfd, or 0. */
 static uintptr_t left_by_caller(enum place place)
 {
-	if (place == CALLERS_PAGE)
+	if (place == CALLERS_PAGE || place == PAGE_LOCK)
 		return LOCAL;
 	return place == TARGETS_PAGE || is_by_server(place) ? 0 : ARGUMENT;
 }
@@ -2350,6 +2354,7 @@ static __attribute__((noreturn)) void be_server(int fd)
 			struct fuse_init_out init;
 			struct fuse_open_out open;
 			struct fuse_attr_out attr;
+			struct fuse_write_out write;
 			unsigned char page[PAGE];
 		};
 	} out;
@@ -2387,6 +2392,11 @@ static __attribute__((noreturn)) void be_server(int fd)
 			hold_answer();
 			memcpy(out.page, old_bytes + PAGE, PAGE);
 			out.head.len += PAGE;
+			break;
+		case FUSE_WRITE:
+			hold_answer();
+			out.write.size = PAGE;
+			out.head.len += sizeof(out.write);
 			break;
 		case FUSE_RELEASE:
 			break;
@@ -2483,7 +2493,7 @@ static __attribute__((noreturn)) void be_target_that_waits(enum place place)
  * struct wait - a call that waits, and what it waits for
  * @place: where it is
  * @caller: who made it
- * @target: the target, if it is not the tester
+ * @target: the target, if it is not the tester; or who has a page of it locked
  * @reader: who reads the file that the target's mmap(2) waits for
  * @server: the server of the file system, for all of a test
  * @targets_uffd: the userfaultfd that has the target's page
@@ -2543,6 +2553,10 @@ FIXTURE_VARIANT_ADD(signals, execve) {
 	.place = EXECVE,
 };
 
+FIXTURE_VARIANT_ADD(signals, lock_on_a_page) {
+	.place = PAGE_LOCK,
+};
+
 static bool is_asked_for_a_page(int uffd)
 {
 	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
@@ -2577,6 +2591,12 @@ static void start_call(struct __test_metadata *_metadata, struct wait *wait, enu
 		ASSERT_TRUE(map_at((void *)LATE, PAGE, MAP_PRIVATE | MAP_FIXED, fd));
 		close(fd);
 		set(&board->hold, 1);
+	} else if (place == PAGE_LOCK) {
+		fd = open_served(O_RDWR);
+		ASSERT_LE(0, fd);
+		ASSERT_TRUE(map_at((void *)REMOTE, PAGE, MAP_SHARED | MAP_FIXED, fd));
+		close(fd);
+		memcpy((void *)REMOTE, old_bytes, PAGE);
 	} else if (needs_late_page(place)) {
 		wait->targets_uffd = leave_to_tester(LATE);
 		ASSERT_LE(0, wait->targets_uffd);
@@ -2621,6 +2641,20 @@ static void drop_argument(struct __test_metadata *_metadata, struct wait *wait)
 	ASSERT_TRUE(serve(wait->targets_uffd, LATE, old_bytes + PAGE));
 }
 
+/* The page that the call has pinned is locked, and clean, when the bytes come. */
+static void lock_page(struct __test_metadata *_metadata, struct wait *wait)
+{
+	ASSERT_TRUE(is_asked_for_a_page(wait->callers_uffd));
+	set(&board->hold, 1);
+	wait->target = fork();
+	if (!wait->target) {
+		die_with_parent();
+		_exit(open(path, O_RDONLY) < 0);
+	}
+	ASSERT_TRUE(wait_until(&board->held, true));
+	ASSERT_TRUE(serve(wait->callers_uffd, LOCAL, own_bytes));
+}
+
 /* Until a call waits, and will wait until let_go(). */
 static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum way way)
 {
@@ -2629,6 +2663,8 @@ static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 	start_call(_metadata, wait, way);
 	if (is_after(wait->place))
 		drop_argument(_metadata, wait);
+	else if (wait->place == PAGE_LOCK)
+		lock_page(_metadata, wait);
 	if (wait->place == TARGETS_PAGE)
 		waits = is_asked_for_a_page(wait->targets_uffd);
 	else if (!is_by_server(wait->place))
@@ -2637,6 +2673,9 @@ static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 		waits = wait_until(&board->held, true);
 	else
 		waits = is_waiting(wait->caller);
+	/* Who ends with a page to be written back waits for an answer. */
+	if (!waits)
+		set(&board->hold, 0);
 	ASSERT_TRUE(waits) {
 		TH_LOG("%s: over %d: %ld, %s", way_name[way], get(&board->done), board->ret,
 		       strerror(board->err));
@@ -2766,6 +2805,9 @@ static bool has_moved_to(const struct wait *wait)
 {
 	struct iovec to = { found, sizeof(witness) }, from = { witness, sizeof(witness) };
 
+	/* The page is no longer the file's: what was written back is all that it has. */
+	if (wait->place == PAGE_LOCK)
+		return true;
 	if (wait->place != EXECVE)
 		return !memcmp((void *)begin_of(wait->place), own_bytes, PAGE);
 	return process_vm_readv(wait->target, &to, 1, &from, 1, 0) == (ssize_t)sizeof(witness) &&
@@ -2883,6 +2925,11 @@ TEST_F(signals, that_kill_the_caller_end_a_wait)
 			continue;
 		must_wait(_metadata, &self->wait, way);
 		ASSERT_EQ(0, kill(self->wait.caller, SIGKILL));
+		if (variant->place == PAGE_LOCK) {
+			/* This wait nothing ends but the lock, as pvmread(4) says. */
+			EXPECT_EQ(-1, reap_in(self->wait.caller, 300, &status));
+			let_go(_metadata, &self->wait);
+		}
 		ms = reap_in(self->wait.caller, LEAVE_MS, &status);
 		ASSERT_LE(0, ms) {
 			TH_LOG("%s: still there after %d ms", way_name[way], LEAVE_MS);
@@ -2890,7 +2937,8 @@ TEST_F(signals, that_kill_the_caller_end_a_wait)
 		EXPECT_TRUE(WIFSIGNALED(status));
 		EXPECT_EQ(0, get(&board->done));
 		/* Its bytes have not come, so none has moved; or all had. */
-		if (!is_of_target(variant->place) && variant->place != EXECVE)
+		if (!is_of_target(variant->place) && variant->place != EXECVE &&
+		    variant->place != PAGE_LOCK)
 			EXPECT_EQ(is_after(variant->place) && BIT(way) & WRITES,
 				  has_moved_to(&self->wait));
 		printf("# %s: left after %ld ms\n", way_name[way], ms);
