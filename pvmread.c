@@ -466,12 +466,11 @@ PVMREAD_TESTED int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
 	 * where GUP makes a protected guest's page accessible to a pin alone.
 	 */
 	eng->pin = flags & PVMREAD_WRITE || IS_ENABLED(CONFIG_S390) ||
-		   (flags & (PVMREAD_PIN | PVMREAD_RESIDENT)) == PVMREAD_PIN;
+		   (flags & (PVMREAD_PIN | PVMREAD_RESIDENT)) == PVMREAD_PIN ?
+		   PVMREAD_PIN_ALL : 0;
 	eng->gup_flags = (flags & PVMREAD_WRITE ? FOLL_WRITE : 0) |
 			 (flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT) ?
 			  FOLL_NOFAULT : 0);
-	eng->pinned = eng->pin;
-	eng->stop_addr = 0;
 	eng->first = 0;
 	eng->nr = 0;
 	eng->pages = eng->stack;
@@ -495,11 +494,11 @@ PVMREAD_TESTED void pvmread_engine_unpin(struct pvmread_engine *eng)
 {
 	unsigned long i;
 
-	if (eng->pinned) {
+	if (eng->pin) {
 		/* Dirty even after a fault: a part may have been written. */
 		unpin_user_pages_dirty_lock(eng->pages, eng->nr,
 					    eng->flags & PVMREAD_WRITE);
-		eng->pinned = eng->pin;
+		eng->pin &= ~PVMREAD_PIN_THESE;
 	} else {
 		for (i = 0; i < eng->nr; i++)
 			put_page(eng->pages[i]);
@@ -545,57 +544,85 @@ static __always_inline bool pvmread_lock(struct pvmread_engine *eng)
 	return !mmap_read_lock_killable(eng->mm);
 }
 
-/* How many pages of hugetlbfs the process has mapped. */
-static long pvmread_huge(struct mm_struct *mm)
-{
-#ifdef CONFIG_HUGETLB_PAGE
-	return atomic_long_read(&mm->hugetlb_usage);
-#else
-	return 0;
-#endif
-}
-
 /*
- * Does it take a pin to keep what a page holds? A process that shares it
- * copy-on-write writes to a copy as long as somebody has a reference. But hugetlbfs
- * counts who has it mapped: when the target is gone, its child, whom the caller may
- * not be allowed to see, would write to the page itself.
+ * Does it take more than a reference to keep what a page holds? A process that
+ * shares it copy-on-write writes to a copy as long as somebody has a reference. But
+ * hugetlbfs counts who has it mapped: when the target is gone, its child, whom the
+ * caller may not be allowed to see, would write to the page itself.
  */
-static bool pvmread_needs_pin(struct page *page)
+static bool pvmread_must_keep(struct folio *folio)
 {
-	struct folio *folio = page_folio(page);
-
 	return folio_test_hugetlb(folio) && folio_test_anon(folio);
 }
 
 /*
- * Of @got pages to which there are references keep the first that are alike, or
- * pin them. *@locked is cleared if mmap_lock was let go. Return: as GUP.
+ * Have a copy of the first page in its place: as long as the target has it mapped,
+ * who shares it does not write to it. Called with mmap_lock held, so that no fork
+ * can come between. Return: 1, or 0 if it is not mapped, -ENOMEM.
+ */
+static long pvmread_take_copy(struct pvmread_engine *eng, int *locked)
+{
+	struct page *copy = alloc_page(GFP_KERNEL), *again = NULL;
+	struct page **page = eng->pages;
+
+	if (!copy)
+		return -ENOMEM;
+	if (get_user_pages_remote(eng->mm, eng->first, 1, FOLL_NOFAULT, page,
+				  locked) == 1) {
+		memcpy_page(copy, 0, *page, 0, PAGE_SIZE);
+		if (get_user_pages_remote(eng->mm, eng->first, 1, FOLL_NOFAULT,
+					  &again, locked) == 1)
+			put_page(again);
+		put_page(*page);
+		if (again == *page) {
+			*page = copy;
+			return 1;
+		}
+	}
+	put_page(copy);
+	return 0;
+}
+
+/*
+ * Of @got pages to which there are references keep the first that are alike: as they
+ * are, or pinned, or if the target shares them a copy of one. *@locked is cleared if
+ * mmap_lock was let go. Return: as GUP.
  */
 static noinline long pvmread_keep(struct pvmread_engine *eng, long got,
 				  unsigned int gup_flags, int *locked)
 {
-	bool needs_pin;
-	long i, nr = 1;
+	struct folio *folio = page_folio(eng->pages[0]), *next;
+	bool must_keep = pvmread_must_keep(folio);
+	long i, nr;
 
-	if (got <= 0)
-		return got;
-	needs_pin = pvmread_needs_pin(eng->pages[0]);
-	while (nr < got && pvmread_needs_pin(eng->pages[nr]) == needs_pin)
-		nr++;
-	for (i = needs_pin ? 0 : nr; i < got; i++)
+	for (nr = 1; nr < got; nr++) {
+		next = page_folio(eng->pages[nr]);
+		if (next != folio && pvmread_must_keep(next) != must_keep)
+			break;
+		folio = next;
+	}
+	for (i = must_keep ? 0 : nr; i < got; i++)
 		put_page(eng->pages[i]);
-	if (!needs_pin)
+	if (!must_keep)
 		return nr;
 
 	if (!*locked)
 		*locked = pvmread_lock(eng);
 	if (!*locked)
 		return 0;
-	got = pin_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
-				    eng->pages, locked);
+	/* One that is shared would be copied for the target first, by a fault. */
+	got = pin_user_pages_remote(eng->mm, eng->first, nr,
+				    gup_flags | FOLL_NOFAULT, eng->pages, locked);
+	if (got <= 0) {
+		got = pvmread_take_copy(eng, locked);
+		if (got)
+			return got;
+		/* It has just gone. */
+		got = pin_user_pages_remote(eng->mm, eng->first, 1, gup_flags,
+					    eng->pages, locked);
+	}
 	if (got > 0)
-		eng->pinned = true;
+		eng->pin |= PVMREAD_PIN_THESE;
 	return got;
 }
 
@@ -607,17 +634,17 @@ static __always_inline long
 pvmread_gup(struct pvmread_engine *eng, unsigned long nr,
 	    unsigned int gup_flags, int *locked)
 {
-	long got, huge;
+	long got, i;
 
-	if (eng->pin)
+	if (eng->pin & PVMREAD_PIN_ALL)
 		return pin_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
 					     eng->pages, locked);
-	huge = pvmread_huge(eng->mm);
 	got = get_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
 				    eng->pages, locked);
-	/* One that came and went meanwhile no fork has shared: mmap_lock forbids. */
-	if (unlikely(huge | pvmread_huge(eng->mm) || !*locked))
-		return pvmread_keep(eng, got, gup_flags, locked);
+	/* No page of hugetlbfs is a single one, and few others are not. */
+	for (i = 0; i < got; i++)
+		if (unlikely(PageCompound(eng->pages[i])))
+			return pvmread_keep(eng, got, gup_flags, locked);
 	return got;
 }
 
@@ -912,6 +939,7 @@ PVMREAD_TESTED int pvmread_engine_run(struct pvmread_engine *eng,
 	unsigned long i;
 	int ret = 0;
 
+	eng->stop_addr = 0;
 	for (i = 0; i < vec->remote_count && !ret; i++) {
 		const struct iovec *seg = &vec->remote[i];
 
@@ -992,15 +1020,16 @@ static bool pvmread_target_alive(const struct pvmread_target *target)
 	return atomic_read(&target->mm->mm_users);
 }
 
-/* The tracepoint, with what nobody else needs to know of the file. */
+/* The tracepoint, but for a target that was gone: its pid may be another's by now. */
 static noinline __cold void
 pvmread_trace_target(enum pvmread_trace_op op,
 		     const struct pvmread_target *target,
 		     const struct pvmread_engine *eng, u64 addr, u64 segments,
 		     u64 bytes, int ret)
 {
-	pvmread_trace_transfer(op, pid_nr(target->pid), eng, addr, segments,
-			       bytes, ret);
+	if (bytes || ret != -ESRCH)
+		pvmread_trace_transfer(op, pid_nr(target->pid), eng, addr,
+				       segments, bytes, ret);
 }
 
 static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,

@@ -27,6 +27,9 @@
  * copy-on-write.
  */
 #define PVMREAD_PIN		BIT(31)
+/* Whether that is so for all pages, or for those that are there now. */
+#define PVMREAD_PIN_ALL		BIT(0)
+#define PVMREAD_PIN_THESE	BIT(1)
 /* The caller holds a reference to the mm's users for as long as the engine runs. */
 #define PVMREAD_HELD		BIT(30)
 
@@ -58,8 +61,8 @@ struct pvmread_vectors {
  * struct pvmread_engine - what moves bytes between an mm and an iov_iter
  * @mm: the target's memory; the caller holds a reference to it
  * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_HELD
- * @pin: pages are to be pinned; if not, a reference will do, if it does
- * @pinned: those in @pages are; if not, they are just referenced
+ * @pin: 0 if the pages are just referenced, PVMREAD_PIN_ALL or PVMREAD_PIN_THESE
+ *	if they are pinned
  * @gup_flags: how they are to be had first: FOLL_WRITE, FOLL_NOFAULT
  * @stop_addr: the address in @mm at which the last transfer ended
  * @first: the address of the first page that is pinned
@@ -73,8 +76,7 @@ struct pvmread_vectors {
 struct pvmread_engine {
 	struct mm_struct *mm;
 	u32 flags;
-	bool pin;
-	bool pinned;
+	u8 pin;
 	unsigned int gup_flags;
 	unsigned long stop_addr;
 	unsigned long first;

@@ -2225,8 +2225,8 @@ TEST_F(memory, moves_as_the_syscall_says_or_not_at_all)
 
 /*
  * The target has a huge page of hugetlbfs, whose first two pages the tester reads,
- * and a process that was forked from it: the heir, who keeps the page when the
- * target is gone, and then writes there.
+ * and a single page before it. The heir was forked from it, before or while it is
+ * read. He keeps the pages when the target is gone, and then writes there.
  */
 FIXTURE(heir) {
 	long had;
@@ -2235,10 +2235,17 @@ FIXTURE(heir) {
 	int uffd;
 };
 
-static long huge_size(void)
-{
-	return proc_number("/proc/meminfo", "Hugepagesize:") * 1024;
-}
+FIXTURE_VARIANT(heir) {
+	bool late;
+};
+
+FIXTURE_VARIANT_ADD(heir, forked_before) {
+	.late = false,
+};
+
+FIXTURE_VARIANT_ADD(heir, forked_meanwhile) {
+	.late = true,
+};
 
 static bool set_huge_pages(long nr)
 {
@@ -2250,28 +2257,40 @@ static bool set_huge_pages(long nr)
 }
 
 /* Not the target's child, or it would go with it. */
-static void build_heir(const void *unused)
+static void fork_heir(int unused)
 {
-	unsigned char *at = mmap((void *)HUGE_AT, huge_size(), PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED_NOREPLACE,
-				 -1, 0);
+	pid_t pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
 
 	(void)unused;
-	if (at == MAP_FAILED)
-		broken("a huge page");
-	memset(at, THEIRS, 2 * PAGE);
-	board->heir = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
-	if (board->heir < 0)
+	if (pid < 0)
 		broken("clone");
-	if (board->heir)
+	if (pid) {
+		__atomic_store_n(&board->heir, pid, __ATOMIC_RELEASE);
 		return;
+	}
 	die_with_parent();
 	while (!__atomic_load_n(&board->at, __ATOMIC_ACQUIRE))
 		usleep(1000);
-	memset(at, SECRET, 2 * PAGE);
+	memset((void *)(HUGE_AT - PAGE), SECRET, 3 * PAGE);
 	__atomic_store_n(&board->done, 1, __ATOMIC_RELEASE);
 	for (;;)
 		pause();
+}
+
+static void build_huge(const void *late)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+	const size_t len = proc_number("/proc/meminfo", "Hugepagesize:") * 1024;
+	void *at = (void *)(HUGE_AT - PAGE);
+
+	if (mmap(at, PAGE, PROT_READ | PROT_WRITE, flags, -1, 0) != at ||
+	    mmap(at + PAGE, len, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0) != at + PAGE)
+		broken("a huge page");
+	memset(at, THEIRS, 3 * PAGE);
+	if (late)
+		signal(SIGUSR1, fork_heir);
+	else
+		fork_heir(0);
 }
 
 /* Half of the bytes have been copied, and the caller's other page does not come. */
@@ -2283,6 +2302,10 @@ static void *outlive_target(void *arg)
 	long end = now_ms() + PATIENCE_MS;
 
 	if (poll(&pfd, 1, PATIENCE_MS) == 1) {
+		if (!board->heir)
+			kill(self->pid, SIGUSR1);
+		while (!__atomic_load_n(&board->heir, __ATOMIC_ACQUIRE) && now_ms() < end)
+			usleep(1000);
 		stop(self->pid);
 		__atomic_store_n(&board->at, 1, __ATOMIC_RELEASE);
 		while (!__atomic_load_n(&board->done, __ATOMIC_ACQUIRE) && now_ms() < end)
@@ -2306,7 +2329,7 @@ FIXTURE_SETUP(heir)
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	ASSERT_EQ((void *)(LATE - PAGE), self->near);
 	memset(self->near, OURS, PAGE);
-	self->pid = start(0, build_heir, NULL);
+	self->pid = start(0, build_huge, variant->late ? self : NULL);
 	ASSERT_LT(0, self->pid) {
 		TH_LOG("%s", board->trouble);
 	}
@@ -2348,16 +2371,14 @@ static ssize_t read_by_batch(int file)
 }
 
 static void read_as_it_was(struct __test_metadata *_metadata, FIXTURE_DATA(heir) * const self,
-			   ssize_t (*read_by)(int file))
+			   unsigned int flags, ssize_t (*read_by)(int file))
 {
-	int file = attach(dev, self->pid, 0, 0, 0);
+	int file = attach(dev, self->pid, flags, 0, 0);
 	pthread_t thread;
 
 	ASSERT_LE(0, file);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, outlive_target, self));
-	EXPECT_EQ(2 * PAGE, read_by(file)) {
-		TH_LOG("%s", strerror(errno));
-	}
+	EXPECT_EQ(2 * PAGE, read_by(file));
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(1, board->done);
 	EXPECT_TRUE(is_all(self->near, PAGE, THEIRS));
@@ -2370,19 +2391,26 @@ static void read_as_it_was(struct __test_metadata *_metadata, FIXTURE_DATA(heir)
 
 TEST_F(heir, writes_what_a_read_of_the_target_does_not_show)
 {
-	read_as_it_was(_metadata, self, read_by_pread);
+	read_as_it_was(_metadata, self, 0, read_by_pread);
+}
+
+TEST_F(heir, writes_what_a_resident_read_of_the_target_does_not_show)
+{
+	read_as_it_was(_metadata, self, PVMREAD_RESIDENT, read_by_pread);
 }
 
 TEST_F(heir, writes_what_a_batch_of_the_target_does_not_show)
 {
-	read_as_it_was(_metadata, self, read_by_batch);
+	read_as_it_was(_metadata, self, 0, read_by_batch);
 }
 
-/* It must not take a copy of its own for the target, and the page is not the target's. */
-TEST_F(heir, shares_what_is_not_resident_for_the_target_alone)
+/* No huge page is taken from the pool, which would be the target's copy of its own. */
+TEST_F(heir, shares_with_the_target_what_is_read)
 {
-	struct iovec local = { self->near, PAGE }, remote = { (void *)HUGE_AT, PAGE };
-	int file = attach(dev, self->pid, PVMREAD_RESIDENT, 0, 0);
+	static const unsigned int flags[] = { 0, PVMREAD_NOWAIT, PVMREAD_RESIDENT };
+	long free_pages = proc_number("/proc/meminfo", "HugePages_Free:");
+	struct iovec local, remote = { (void *)(HUGE_AT - PAGE), 3 * PAGE };
+	static unsigned char buf[3 * PAGE];
 	struct pvmread_rw rw = {
 		.size = sizeof(rw),
 		.flags = PVMREAD_RESIDENT,
@@ -2392,33 +2420,24 @@ TEST_F(heir, shares_what_is_not_resident_for_the_target_alone)
 		.remote = (uintptr_t)&remote,
 		.remote_count = 1,
 	};
-	long free_pages = proc_number("/proc/meminfo", "HugePages_Free:");
+	unsigned int i;
 
-	ASSERT_LE(0, file);
-	EXPECT_EQ(-1, pread(file, self->near, PAGE, HUGE_AT));
-	EXPECT_EQ(EIO, errno);
-	EXPECT_EQ(-1, ioctl(dev, PVMREAD_IOC_READV, &rw));
-	EXPECT_EQ(EIO, rw.error);
-	/* Nor is it waited for. */
-	EXPECT_EQ(-1, preadv2(file, &local, 1, HUGE_AT, RWF_NOWAIT));
-	EXPECT_EQ(EIO, errno);
-	close(file);
-	file = attach(dev, self->pid, 0, 0, 0);
-	ASSERT_LE(0, file);
-	EXPECT_EQ(-1, preadv2(file, &local, 1, HUGE_AT, RWF_NOWAIT));
-	EXPECT_EQ(EAGAIN, errno);
+	local = (struct iovec){ buf, sizeof(buf) };
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		int file = attach(dev, self->pid, flags[i], 0, 0);
+
+		ASSERT_LE(0, file);
+		memset(buf, OURS, sizeof(buf));
+		/* A single page and then a huge one. */
+		EXPECT_EQ(sizeof(buf), pread(file, buf, sizeof(buf), HUGE_AT - PAGE));
+		EXPECT_TRUE(is_all(buf, sizeof(buf), THEIRS));
+		close(file);
+	}
+	memset(buf, OURS, sizeof(buf));
+	EXPECT_EQ(0, ioctl(dev, PVMREAD_IOC_READV, &rw));
+	EXPECT_EQ(sizeof(buf), rw.transferred);
+	EXPECT_TRUE(is_all(buf, sizeof(buf), THEIRS));
 	EXPECT_EQ(free_pages, proc_number("/proc/meminfo", "HugePages_Free:"));
-	EXPECT_TRUE(is_all(self->near, PAGE, OURS));
-	close(file);
-	/* Any other read has the target get a copy of its own, as the syscall has. */
-	file = attach(dev, self->pid, 0, 0, 0);
-	EXPECT_EQ((ssize_t)PAGE, pread(file, self->near, PAGE, HUGE_AT));
-	close(file);
-	memset(self->near, OURS, PAGE);
-	file = attach(dev, self->pid, PVMREAD_RESIDENT, 0, 0);
-	EXPECT_EQ((ssize_t)PAGE, pread(file, self->near, PAGE, HUGE_AT));
-	EXPECT_TRUE(is_all(self->near, PAGE, THEIRS));
-	close(file);
 }
 
 /* --- The node --- */

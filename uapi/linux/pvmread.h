@@ -54,9 +54,8 @@
  * is there, and so is the target.
  *
  * A read takes pages as they are: one that is shared copy-on-write stays
- * shared, but for a private huge page of hugetlbfs (and any page on s390), of which
- * the target gets a copy of its own first, as by READV. A write gives it one of
- * any page, and marks as dirty what it has written, or was about to when it ended.
+ * shared (but on s390). A write gives the target a copy of its own first, and marks
+ * as dirty what it has written, or was about to when it ended.
  *
  * A transfer that ends early is short, as read(2) and write(2) are. One that
  * moved nothing answers
@@ -139,8 +138,8 @@ enum pvmread_feature {
  *	what the page cache holds, but for a page at which the kernel would read
  *	on, for FUSE, and to write for a file system that wants to be told before
  *	a shared page is written; of private anonymous memory, what is in memory
- *	or was never touched; of hugetlbfs what is mapped, but for a private page
- *	that a fork has left shared copy-on-write.
+ *	or was never touched; of hugetlbfs nothing else than what is mapped, with
+ *	the permission needed.
  *	Waits for the kernel itself remain: READV, WRITEV and ATTACH wait while
  *	the target is inside execve(2), a write may wait to mark a page of a
  *	shared file dirty, and a page that is not mapped for its migration, for
@@ -148,16 +147,16 @@ enum pvmread_feature {
  *	of any swap device, for the lock of a huge page, for a hole that is
  *	punched into shared memory from just then on, or for a file system that
  *	asks its peers of cached pages, too (bcachefs, ceph, gfs2, orangefs), or
- *	takes a page back in that instant
+ *	takes a page back in that instant; and whoever looks at memory of
+ *	hugetlbfs waits for who is changing that mapping
  * @PVMREAD_RESIDENT: move only pages that the target has mapped already, with
  *	the permission needed. Another one ends the transfer with EIO, as a hole
  *	does; so does one that the kernel is moving just then (migration), which
- *	is there when asked for again, and a private huge page of hugetlbfs (any
- *	page on s390) that a fork has left shared copy-on-write. No fault handler
- *	is ever entered: the target's resident set stays as it is, and a READV
- *	leaves it sharing what it shares, while one without the flag, like the
- *	syscall, gives the target a copy of its own of a page that is shared
- *	copy-on-write (with a forked process, say)
+ *	is there when asked for again, and on s390 one that is shared
+ *	copy-on-write. No fault handler is ever entered: the target's resident set
+ *	stays as it is, and a READV leaves it sharing what it shares, while one
+ *	without the flag, like the syscall, gives the target a copy of its own of
+ *	a page that is shared copy-on-write (with a forked process, say)
  * @PVMREAD_WRITE: ATTACH: the file can be written, too. BATCH: the segments
  *	are moved to the target
  * @PVMREAD_STOP: BATCH: end with the first segment that is not moved whole
