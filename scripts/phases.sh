@@ -12,6 +12,7 @@ phases_stock=(readme abi abi32 target batch wait parity parity32 lifetime
 # In a kernel that checks everything each takes ten times as long: what User mode
 # Linux cannot show, with two CPUs, huge pages, 32-bit callers and a second LSM.
 phases_debug=(abi abi32 target batch wait parity lifetime trace security fail race fuzz permission)
-# All of it, for make check-all; what measures coverage runs this, too.
+# All of it, for make check-all; what measures coverage runs this, too. But not "path":
+# what checks a kernel has functions of its own on the way.
 phases_debug_all=(readme abi abi32 target batch wait parity parity32 lifetime library library32
-	preload path trace security security32 fail fail32 race fuzz readonly permission)
+	preload trace security security32 fail fail32 race fuzz readonly permission)
