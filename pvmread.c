@@ -556,37 +556,43 @@ static bool pvmread_must_keep(struct folio *folio)
 }
 
 /*
- * Have a copy of the first page in its place: as long as the target has it mapped,
- * who shares it does not write to it. Called with mmap_lock held, so that no fork
- * can come between. Return: 1, or 0 if it is not mapped, -ENOMEM.
+ * Have copies of the first pages in their place, up to @nr: as long as the target has
+ * a page mapped, who shares it does not write to it. Called with mmap_lock held, so
+ * that no fork can come between. Return: how many, 0 if the first one is not mapped,
+ * or -ENOMEM.
  */
-static long pvmread_take_copy(struct pvmread_engine *eng, int *locked)
+static long pvmread_take_copies(struct pvmread_engine *eng, long nr, int *locked)
 {
-	struct page *copy = alloc_page(GFP_KERNEL), *again = NULL;
-	struct page **page = eng->pages;
+	unsigned long addr = eng->first;
+	long i;
 
-	if (!copy)
-		return -ENOMEM;
-	if (get_user_pages_remote(eng->mm, eng->first, 1, FOLL_NOFAULT, page,
-				  locked) == 1) {
-		memcpy_page(copy, 0, *page, 0, PAGE_SIZE);
-		if (get_user_pages_remote(eng->mm, eng->first, 1, FOLL_NOFAULT,
-					  &again, locked) == 1)
-			put_page(again);
-		put_page(*page);
-		if (again == *page) {
-			*page = copy;
-			return 1;
+	for (i = 0; i < nr; i++, addr += PAGE_SIZE) {
+		struct page *copy = alloc_page(GFP_KERNEL_ACCOUNT);
+		struct page *page = NULL, *again = NULL;
+
+		if (!copy)
+			return i ?: -ENOMEM;
+		if (get_user_pages_remote(eng->mm, addr, 1, FOLL_NOFAULT, &page,
+					  locked) == 1) {
+			memcpy_page(copy, 0, page, 0, PAGE_SIZE);
+			if (get_user_pages_remote(eng->mm, addr, 1, FOLL_NOFAULT,
+						  &again, locked) == 1)
+				put_page(again);
+			put_page(page);
 		}
+		if (!page || again != page) {
+			put_page(copy);
+			break;
+		}
+		eng->pages[i] = copy;
 	}
-	put_page(copy);
-	return 0;
+	return i;
 }
 
 /*
  * Of @got pages to which there are references keep the first that are alike: as they
- * are, or pinned, or if the target shares them a copy of one. *@locked is cleared if
- * mmap_lock was let go. Return: as GUP.
+ * are, or pinned, or copies if the target shares them. *@locked is cleared if mmap_lock
+ * was let go. Return: as GUP.
  */
 static noinline long pvmread_keep(struct pvmread_engine *eng, long got,
 				  unsigned int gup_flags, int *locked)
@@ -614,10 +620,10 @@ static noinline long pvmread_keep(struct pvmread_engine *eng, long got,
 	got = pin_user_pages_remote(eng->mm, eng->first, nr,
 				    gup_flags | FOLL_NOFAULT, eng->pages, locked);
 	if (got <= 0) {
-		got = pvmread_take_copy(eng, locked);
+		got = pvmread_take_copies(eng, nr, locked);
 		if (got)
 			return got;
-		/* It has just gone. */
+		/* The first one has just gone. */
 		got = pin_user_pages_remote(eng->mm, eng->first, 1, gup_flags,
 					    eng->pages, locked);
 	}

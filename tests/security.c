@@ -2409,8 +2409,10 @@ TEST_F(heir, shares_with_the_target_what_is_read)
 {
 	static const unsigned int flags[] = { 0, PVMREAD_NOWAIT, PVMREAD_RESIDENT };
 	long free_pages = proc_number("/proc/meminfo", "HugePages_Free:");
-	struct iovec local, remote = { (void *)(HUGE_AT - PAGE), 3 * PAGE };
-	static unsigned char buf[3 * PAGE];
+	/* More than one pin takes. */
+	static unsigned char buf[400 * PAGE];
+	struct iovec local = { buf, sizeof(buf) };
+	struct iovec remote = { (void *)(HUGE_AT - PAGE), sizeof(buf) };
 	struct pvmread_rw rw = {
 		.size = sizeof(rw),
 		.flags = PVMREAD_RESIDENT,
@@ -2422,7 +2424,6 @@ TEST_F(heir, shares_with_the_target_what_is_read)
 	};
 	unsigned int i;
 
-	local = (struct iovec){ buf, sizeof(buf) };
 	for (i = 0; i < ARRAY_SIZE(flags); i++) {
 		int file = attach(dev, self->pid, flags[i], 0, 0);
 
@@ -2430,13 +2431,15 @@ TEST_F(heir, shares_with_the_target_what_is_read)
 		memset(buf, OURS, sizeof(buf));
 		/* A single page and then a huge one. */
 		EXPECT_EQ(sizeof(buf), pread(file, buf, sizeof(buf), HUGE_AT - PAGE));
-		EXPECT_TRUE(is_all(buf, sizeof(buf), THEIRS));
+		EXPECT_TRUE(is_all(buf, 3 * PAGE, THEIRS));
+		EXPECT_TRUE(is_all(buf + 3 * PAGE, sizeof(buf) - 3 * PAGE, 0));
 		close(file);
 	}
 	memset(buf, OURS, sizeof(buf));
 	EXPECT_EQ(0, ioctl(dev, PVMREAD_IOC_READV, &rw));
 	EXPECT_EQ(sizeof(buf), rw.transferred);
-	EXPECT_TRUE(is_all(buf, sizeof(buf), THEIRS));
+	EXPECT_TRUE(is_all(buf, 3 * PAGE, THEIRS));
+	EXPECT_TRUE(is_all(buf + 3 * PAGE, sizeof(buf) - 3 * PAGE, 0));
 	EXPECT_EQ(free_pages, proc_number("/proc/meminfo", "HugePages_Free:"));
 }
 
