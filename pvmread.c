@@ -623,7 +623,7 @@ static noinline long pvmread_keep(struct pvmread_engine *eng, long got,
 		got = pvmread_take_copies(eng, nr, locked);
 		if (got)
 			return got;
-		/* The first one has just gone. */
+		/* The first one has just gone, or is being migrated. */
 		got = pin_user_pages_remote(eng->mm, eng->first, 1, gup_flags,
 					    eng->pages, locked);
 	}
@@ -1026,7 +1026,7 @@ static bool pvmread_target_alive(const struct pvmread_target *target)
 	return atomic_read(&target->mm->mm_users);
 }
 
-/* The tracepoint, but for a target that was gone: its pid may be another's by now. */
+/* The tracepoint, but where a target was gone: its pid may be another's by now. */
 static noinline __cold void
 pvmread_trace_target(enum pvmread_trace_op op,
 		     const struct pvmread_target *target,

@@ -148,7 +148,8 @@ enum pvmread_feature {
  *	punched into shared memory from just then on, or for a file system that
  *	asks its peers of cached pages, too (bcachefs, ceph, gfs2, orangefs), or
  *	takes a page back in that instant; and whoever looks at memory of
- *	hugetlbfs waits for who is changing that mapping
+ *	hugetlbfs waits for who is changing that mapping, and to read a private
+ *	page that is shared for memory to copy it to (with PVMREAD_RESIDENT, too)
  * @PVMREAD_RESIDENT: move only pages that the target has mapped already, with
  *	the permission needed. Another one ends the transfer with EIO, as a hole
  *	does; so does one that the kernel is moving just then (migration), which
