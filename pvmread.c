@@ -336,7 +336,7 @@ static int pvmread_import_remote(struct pvmread_vectors *vec, u64 addr,
 	ret = pvmread_user_ptr(addr, &uvec);
 	if (!ret)
 		ret = pvmread_copy_iovecs(vec->remote, uvec, count);
-	if (ret) {
+	if (ret < 0) {
 		if (vec->remote != vec->remote_stack)
 			kfree(vec->remote);
 		return ret;
@@ -401,7 +401,7 @@ pvmread_vectors_import(struct pvmread_vectors *vec, bool write,
 
 	/* Nor is a remote array looked at that nothing can be read into. */
 	ret = pvmread_import_remote(vec, remote, total ? remote_count : 0);
-	if (ret) {
+	if (ret < 0) {
 		kfree(vec->local_alloc);
 		return ret;
 	}
