@@ -636,19 +636,29 @@ static void keep_case(const struct fuzz_case *c)
 
 /* --- What the kernel reports, and what a case leaves --- */
 
-static int kmsg = -1;
+static int kmsg = -1, tainted = -1;
+
+/* Another number when it has warned, in whatever words. */
+static int read_taint(void)
+{
+	char text[16] = "";
+
+	return pread(tainted, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
+}
 
 /* Has it reported something since it was asked last? Not all that it says taints it. */
 static bool kernel_reports(void)
 {
+	static int taint = -1;
 	static const char * const words[] = {
 		"BUG:", "WARNING:", "UBSAN:", "INFO: possible", "INFO: suspicious", "refcount_t:",
 	};
-	bool found = false;
+	bool found = taint >= 0 && taint != read_taint();
 	char text[8192];
 	ssize_t len;
 	unsigned int i;
 
+	taint = read_taint();
 	/* EPIPE: some of it is gone, and the rest comes next. */
 	while ((len = read(kmsg, text, sizeof(text) - 1)) > 0 || errno == EPIPE) {
 		text[len > 0 ? len : 0] = '\0';
@@ -1059,8 +1069,10 @@ FIXTURE_SETUP(fuzz)
 		TH_LOG("%s: %s", missing, strerror(errno));
 	}
 	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	ASSERT_LE(0, kmsg);
+	tainted = open("/proc/sys/kernel/tainted", O_RDONLY | O_CLOEXEC);
+	ASSERT_TRUE(kmsg >= 0 && tainted >= 0);
 	lseek(kmsg, 0, SEEK_END);
+	kernel_reports();
 	self->files = open_files();
 	self->pins = pins_held();
 }
