@@ -86,12 +86,15 @@ version_between() {
 
 # --- Debian's kernel packages, without a change to the machine's apt ---
 
+# debian_codename - this release's, or "stable" where there is none
+debian_codename() {
+	# shellcheck source=/dev/null
+	(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
+}
+
 # debian_suite KERNEL - where Debian keeps that kernel, for this release
 debian_suite() {
-	local codename
-	# shellcheck source=/dev/null
-	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-	case $codename:$1 in
+	case $(debian_codename):$1 in
 	bookworm:6.12)	echo bookworm-backports ;;
 	*:6.12)		echo trixie ;;
 	*:7.3)		echo trixie-backports ;;
@@ -102,8 +105,7 @@ debian_suite() {
 # debian_mirror - URI of the archive that apt is set up with
 debian_mirror() {
 	local codename uri
-	# shellcheck source=/dev/null
-	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
+	codename=$(debian_codename)
 	# shellcheck disable=SC2016 # apt's variables
 	uri=$(apt-get indextargets --format \
 		'$(RELEASE) $(COMPONENT) $(CREATED_BY) $(REPO_URI)' |
