@@ -23,6 +23,12 @@ took() {
 	printf '%d min %02d s' $(((SECONDS - $1) / 60)) $(((SECONDS - $1) % 60))
 }
 
+# lacks TOOL WHAT - if there is no TOOL, say in TAP that WHAT is skipped
+lacks() {
+	! command -v "$1" >/dev/null || return 1
+	echo "ok - $2 # SKIP there is no $1 here"
+}
+
 # lock NAME - one process at a time per product; held until the script ends
 lock() {
 	mkdir -p "$CACHE/locks"
