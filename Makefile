@@ -75,7 +75,7 @@ demo: ## boot a guest kernel and read one process from another in it
 check: ## every check there is: builds, style, KUnit, guests; about 35 minutes the first time
 	@scripts/check
 
-check-all: ## the guests again on every kernel: hours the first time
+check-all: ## the guests on every kernel, the check on Debian 12 and 13: hours the first time
 	@scripts/check-all
 
 coverage: ## which lines and branches of pvmread.c the tests reach: build/coverage/index.html

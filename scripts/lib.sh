@@ -23,10 +23,10 @@ took() {
 	printf '%d min %02d s' $(((SECONDS - $1) / 60)) $(((SECONDS - $1) % 60))
 }
 
-# lacks TOOL WHAT - if there is no TOOL, say in TAP that WHAT is skipped
+# lacks TOOL WHAT - true if TOOL is not installed; then print a TAP skip for WHAT
 lacks() {
 	! command -v "$1" >/dev/null || return 1
-	echo "ok - $2 # SKIP there is no $1 here"
+	echo "ok - $2 # SKIP $1 is not installed"
 }
 
 # lock NAME - one process at a time per product; held until the script ends
@@ -92,7 +92,7 @@ version_between() {
 
 # --- Debian's kernel packages, without a change to the machine's apt ---
 
-# debian_codename - this release's, or "stable" where there is none
+# debian_codename - the code name in os-release, or "stable" if it has none
 debian_codename() {
 	# shellcheck source=/dev/null
 	(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")

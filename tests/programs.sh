@@ -118,7 +118,8 @@ normal() {
 		-e 's/ secs?$/ s/' -e 's/ +/ /g' "$1"
 }
 
-# said NAME.HOW - all that it printed: stress-ng logs to stderr, from 0.15.08 on to stdout
+# said NAME.HOW - print the program's stdout and stderr: stress-ng logs to stdout since
+# 0.15.08, to stderr before
 said() {
 	cat $work/"$1".out $work/"$1".err
 }
@@ -232,9 +233,9 @@ run stress-ng stress-ng --vm-rw 1 --vm-rw-ops 10 --vm-rw-bytes 256k --verify --m
 if [ "$kernel" = absent ]; then
 	t "stress-ng, no shim: the call answers ENOSYS" refused stress-ng
 	said stress-ng.plain >$work/said
-	t "stress-ng, no shim: it says so and gives up" says $work/said \
+	t "stress-ng, no shim: it reports ENOSYS and gives up" says $work/said \
 		'fail: .* vm-rw: process_vm_readv failed, errno=38 \(Function not implemented\)'
-	t "stress-ng, no shim: nothing was done" says $work/said ' vm-rw +0 '
+	t "stress-ng, no shim: it completes 0 operations" says $work/said ' vm-rw +0 '
 else
 	t "stress-ng, no shim: by the system call" by_syscall stress-ng
 	t "stress-ng, no shim: verified, 10 operations" right_stress_ng plain
