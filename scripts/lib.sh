@@ -18,6 +18,13 @@ die() {
 	exit 1
 }
 
+# stopped STATUS - exit on a signal. A second one must not interrupt the cleanup: make
+# passes SIGTERM on to a script that has got it already.
+stopped() {
+	trap '' INT TERM
+	exit "$1"
+}
+
 # took START - seconds since START (a value of $SECONDS), as text
 took() {
 	printf '%d min %02d s' $(((SECONDS - $1) / 60)) $(((SECONDS - $1) % 60))
