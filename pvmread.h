@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What pvmread.c shares with its KUnit suite, and with nobody else.
+ * What the files of the module share, and what its KUnit suite sees.
  */
 #ifndef PVMREAD_H
 #define PVMREAD_H
@@ -8,8 +8,11 @@
 #include <linux/bits.h>
 #include <linux/export.h>
 #include <linux/mm_types.h>
+#include <linux/sched/mm.h>
 #include <linux/types.h>
 #include <linux/uio.h>
+
+#include <linux/pvmread.h>
 
 /*
  * The pages that one pin takes at most. The syscall takes 1,024, what two pages
@@ -85,6 +88,25 @@ struct pvmread_engine {
 	unsigned long max_pages;
 	struct page *stack[PVMREAD_STACK_PAGES];
 };
+
+extern bool pvmread_has_pidfd;
+
+int pvmread_symbols_init(void);
+struct task_struct *pvmread_target_task(pid_t nr, u32 flags);
+struct mm_struct *pvmread_target_mm(struct task_struct *task);
+
+/*
+ * Give a reference to the mm's users back. It may turn out the last: then all
+ * of the target's memory is torn down, and its files are closed, right here
+ * unless the request must not wait.
+ */
+static inline void pvmread_target_put(struct mm_struct *mm, u32 flags)
+{
+	if (flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT))
+		mmput_async(mm);
+	else
+		mmput(mm);
+}
 
 /*
  * A build for the KUnit suite shows it the functions below. Any other hides
