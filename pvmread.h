@@ -7,9 +7,14 @@
 
 #include <linux/bits.h>
 #include <linux/export.h>
+#include <linux/math.h>
+#include <linux/mm.h>
 #include <linux/mm_types.h>
+#include <linux/nospec.h>
+#include <linux/overflow.h>
 #include <linux/sched/mm.h>
 #include <linux/types.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include <linux/pvmread.h>
@@ -109,6 +114,79 @@ static inline void pvmread_target_put(struct mm_struct *mm, u32 flags)
 }
 
 /*
+ * Copy a request struct in. Its size is read first and once; what the struct
+ * itself says of it later is not looked at, for the caller can change it.
+ *
+ * Return: that size, or -EINVAL, -E2BIG, -EFAULT.
+ */
+static __always_inline long pvmread_get_arg(void *arg, size_t size,
+					    size_t min_size, void __user *uarg)
+{
+	u32 usize;
+	int ret;
+
+	if (get_user(usize, (u32 __user *)uarg))
+		return -EFAULT;
+	/* A size that the compiler knows spares the hardening's checks. */
+	if (usize == size)
+		ret = copy_from_user(arg, uarg, size) ? -EFAULT : 0;
+	else if (usize < min_size)
+		ret = -EINVAL;
+	else if (usize > PAGE_SIZE)
+		ret = -E2BIG;
+	else
+		ret = copy_struct_from_user(arg, size, uarg, usize);
+	if (ret)
+		return ret;
+	return usize;
+}
+
+/*
+ * A user pointer travels as 64 bits. On a 32-bit kernel the upper half must not
+ * just be dropped: that would be another address, and maybe a mapped one.
+ */
+static inline int pvmread_user_ptr(u64 addr, void __user **ptr)
+{
+	if (overflows_type(addr, uintptr_t))
+		return -EFAULT;
+	*ptr = u64_to_user_ptr(addr);
+	return 0;
+}
+
+/* How many pages @len bytes at @addr lie in; the sum cannot wrap. */
+static inline unsigned long pvmread_count_pages(unsigned long addr, size_t len)
+{
+	return DIV_ROUND_UP(offset_in_page(addr) + len, PAGE_SIZE);
+}
+
+/* Is the page at @addr among those that are pinned? */
+static inline bool pvmread_engine_has(const struct pvmread_engine *eng,
+			       unsigned long addr)
+{
+	return addr - eng->first < eng->nr * PAGE_SIZE;
+}
+
+/* The page at @addr, which is pinned: a guess of the CPU's must not go beyond. */
+static inline struct page **pvmread_engine_page(const struct pvmread_engine *eng,
+					 unsigned long addr)
+{
+	unsigned long i = (addr - eng->first) >> PAGE_SHIFT;
+
+	return &eng->pages[array_index_nospec(i, eng->nr)];
+}
+
+int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
+			unsigned long pages);
+int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
+			size_t len, struct iov_iter *local);
+int pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
+			  size_t len, struct iov_iter *local);
+void pvmread_engine_unpin(struct pvmread_engine *eng);
+void pvmread_engine_release(struct pvmread_engine *eng);
+int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
+		       size_t len);
+
+/*
  * A build for the KUnit suite shows it the functions below. Any other hides
  * them, whatever the kernel's CONFIG_KUNIT: they look up symbols and move
  * memory, and ask for no permission.
@@ -125,15 +203,7 @@ ssize_t pvmread_vectors_import(struct pvmread_vectors *vec, bool write,
 void pvmread_vectors_release(struct pvmread_vectors *vec);
 unsigned long pvmread_vectors_pages(const struct pvmread_vectors *vec);
 
-int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
-			unsigned long pages);
-int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
-			size_t len, struct iov_iter *local);
-int pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
-			  size_t len, struct iov_iter *local);
 int pvmread_engine_run(struct pvmread_engine *eng, struct pvmread_vectors *vec);
-void pvmread_engine_unpin(struct pvmread_engine *eng);
-void pvmread_engine_release(struct pvmread_engine *eng);
 #else
 #define PVMREAD_TESTED static
 #define EXPORT_SYMBOL_TO_SUITE(...)

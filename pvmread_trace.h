@@ -27,6 +27,12 @@ enum pvmread_trace_op {
 	PVMREAD_TRACE_FILE,	/* read and write of a target file */
 	PVMREAD_TRACE_BATCH,	/* BATCH */
 };
+
+struct pvmread_engine;
+
+void pvmread_trace_transfer(enum pvmread_trace_op op, pid_t target,
+			    const struct pvmread_engine *eng, u64 addr,
+			    u64 segments, u64 bytes, int ret);
 #endif
 
 /* perf knows numbers only: the format that it reads must not have names. */
