@@ -186,6 +186,58 @@ void pvmread_engine_release(struct pvmread_engine *eng);
 int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 		       size_t len);
 
+/**
+ * struct pvmread_target - what a target file refers to
+ * @mm: the target's memory, by mm_count alone: what is in it is not kept
+ * @pid: the process, to be shown
+ * @start: the first address that the file reaches
+ * @last: the last one
+ * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, for all transfers
+ * @bytes_read: moved from the target so far
+ * @bytes_written: moved to it so far
+ * @faults: how many transfers the target's memory has ended
+ */
+struct pvmread_target {
+	struct mm_struct *mm;
+	struct pid *pid;
+	unsigned long start;
+	unsigned long last;
+	u32 flags;
+	atomic64_t bytes_read;
+	atomic64_t bytes_written;
+	atomic64_t faults;
+};
+
+/* How many of @len bytes at @addr the file reaches. */
+static inline size_t pvmread_target_reach(const struct pvmread_target *target,
+				   u64 addr, size_t len)
+{
+	if (!len || addr < target->start || addr > target->last)
+		return 0;
+	/* Less by one each, so that all of memory has a size. */
+	return min_t(u64, len - 1, target->last - addr) + 1;
+}
+
+/* Note what was moved, for show_fdinfo. */
+static inline void pvmread_target_account(struct pvmread_target *target, bool write,
+				   u64 moved)
+{
+	atomic64_add(moved, write ? &target->bytes_written : &target->bytes_read);
+}
+
+/*
+ * Is the target's memory there? When it is gone while a request runs, the engine
+ * finds out.
+ */
+static inline bool pvmread_target_alive(const struct pvmread_target *target)
+{
+	return atomic_read(&target->mm->mm_users);
+}
+
+struct file *pvmread_target_file(const struct pvmread_attach *attach,
+				 unsigned long last);
+long pvmread_ioctl_batch(struct file *file, struct pvmread_batch __user *ubatch);
+
 /*
  * A build for the KUnit suite shows it the functions below. Any other hides
  * them, whatever the kernel's CONFIG_KUNIT: they look up symbols and move

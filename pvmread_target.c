@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Target files: a process as a file.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/atomic.h>
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/proc_fs.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/splice.h>
+#include <linux/uio.h>
+
+#include <linux/pvmread.h>
+
+#include "pvmread.h"
+#include "pvmread_trace.h"
+
+/* The tracepoint, but where a target was gone: its pid may be another's by now. */
+noinline __cold void
+pvmread_trace_target(enum pvmread_trace_op op,
+		     const struct pvmread_target *target,
+		     const struct pvmread_engine *eng, u64 addr, u64 segments,
+		     u64 bytes, int ret)
+{
+	if (bytes || ret != -ESRCH)
+		pvmread_trace_transfer(op, pid_nr(target->pid), eng, addr,
+				       segments, bytes, ret);
+}
+
+static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
+				 u32 flags)
+{
+	struct pvmread_target *target = iocb->ki_filp->private_data;
+	size_t len = iov_iter_count(iter), moved, reach;
+	struct pvmread_engine eng __uninitialized;
+	u64 addr = iocb->ki_pos;
+	unsigned long pages;
+	int ret;
+
+	reach = pvmread_target_reach(target, addr, len);
+	/* Else the engine finds that out. */
+	if (!reach && !pvmread_target_alive(target))
+		return -ESRCH;
+	flags |= target->flags & ~PVMREAD_WRITE;
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		flags |= PVMREAD_NOWAIT;
+
+	pages = pvmread_count_pages(addr, reach);
+	ret = pvmread_engine_init(&eng, flags, pages);
+	if (ret)
+		return ret;
+	eng.mm = target->mm;
+	/*
+	 * io_uring takes a short transfer for the end of the request, and what
+	 * it tries without waiting it moves in a worker only after -EAGAIN. So
+	 * all or nothing.
+	 */
+	if (iocb->ki_flags & IOCB_NOWAIT && !is_sync_kiocb(iocb) && reach) {
+		ret = pvmread_engine_pin(&eng, addr, reach);
+		if (!ret && eng.nr < pages)
+			ret = -EAGAIN;
+	}
+	if (!ret)
+		ret = pvmread_engine_move(&eng, addr, reach, iter);
+	pvmread_engine_release(&eng);
+	if (!ret && reach < len)
+		ret = -EIO;
+
+	moved = len - iov_iter_count(iter);
+	iocb->ki_pos += moved;
+	pvmread_target_account(target, flags & PVMREAD_WRITE, moved);
+	if (ret == -EIO)
+		atomic64_inc(&target->faults);
+	if (trace_transfer_enabled())
+		pvmread_trace_target(PVMREAD_TRACE_FILE, target, &eng,
+				     iocb->ki_pos - moved, 1, moved, ret);
+	return moved ?: ret;
+}
+
+static ssize_t pvmread_target_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	return pvmread_target_rw(iocb, to, 0);
+}
+
+static ssize_t pvmread_target_write_iter(struct kiocb *iocb,
+					 struct iov_iter *from)
+{
+	return pvmread_target_rw(iocb, from, PVMREAD_WRITE);
+}
+
+static long pvmread_target_ioctl(struct file *file, unsigned int cmd,
+				 unsigned long arg)
+{
+	switch (cmd) {
+	case PVMREAD_IOC_BATCH:
+		return pvmread_ioctl_batch(file, (void __user *)arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+#ifdef CONFIG_PROC_FS
+static void pvmread_target_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct pvmread_target *target = file->private_data;
+	pid_t nr = -1;
+
+	/* The number of a process that is gone may be another's by now. */
+	if (pvmread_target_alive(target) && target->pid &&
+	    pid_has_task(target->pid, PIDTYPE_TGID))
+		nr = pid_nr_ns(target->pid, proc_pid_ns(file_inode(m->file)->i_sb));
+	seq_printf(m, "pid:\t%d\n", nr);
+	seq_printf(m, "range:\t%08lx-%08lx\n", target->start,
+		   target->last + 1 ?: ULONG_MAX);
+	seq_printf(m, "mode:\t%s%s%s\n",
+		   target->flags & PVMREAD_WRITE ? "rw" : "r",
+		   target->flags & PVMREAD_NOWAIT ? " nowait" : "",
+		   target->flags & PVMREAD_RESIDENT ? " resident" : "");
+	seq_printf(m, "read:\t%lld\n", atomic64_read(&target->bytes_read));
+	seq_printf(m, "written:\t%lld\n", atomic64_read(&target->bytes_written));
+	seq_printf(m, "faults:\t%lld\n", atomic64_read(&target->faults));
+}
+#endif
+
+static void pvmread_target_free(struct pvmread_target *target)
+{
+	mmdrop(target->mm);
+	put_pid(target->pid);
+	kfree(target);
+}
+
+static int pvmread_target_release(struct inode *inode, struct file *file)
+{
+	pvmread_target_free(file->private_data);
+	return 0;
+}
+
+static const struct file_operations pvmread_target_fops = {
+	.owner		= THIS_MODULE,
+	.fop_flags	= FOP_UNSIGNED_OFFSET,
+	.llseek		= no_seek_end_llseek,
+	.read_iter	= pvmread_target_read_iter,
+	.write_iter	= pvmread_target_write_iter,
+	.splice_read	= copy_splice_read,
+	.splice_write	= iter_file_splice_write,
+	.unlocked_ioctl	= pvmread_target_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+	.release	= pvmread_target_release,
+#ifdef CONFIG_PROC_FS
+	.show_fdinfo	= pvmread_target_show_fdinfo,
+#endif
+};
+
+/**
+ * pvmread_target_file() - a process as a file
+ * @attach: what is asked for, checked but for the process
+ * @last: the last address that the file is to reach
+ *
+ * Return: the file, which the caller owns, or an ERR_PTR: what
+ * pvmread_target_task() and pvmread_target_mm() say, -ENOMEM, -ENFILE.
+ */
+struct file *pvmread_target_file(const struct pvmread_attach *attach,
+				 unsigned long last)
+{
+	bool write = attach->flags & PVMREAD_WRITE;
+	struct pvmread_target *target;
+	struct task_struct *task;
+	struct mm_struct *mm;
+	struct file *file;
+
+	task = pvmread_target_task(attach->pid, attach->flags);
+	if (IS_ERR(task))
+		return ERR_CAST(task);
+	mm = pvmread_target_mm(task);
+	if (IS_ERR(mm)) {
+		file = ERR_CAST(mm);
+		goto trace;
+	}
+
+	file = ERR_PTR(-ENOMEM);
+	target = kzalloc(sizeof(*target), GFP_KERNEL_ACCOUNT);
+	if (!target)
+		goto put_mm;
+	/* From users to mm_count: what is mapped goes when the process goes. */
+	mmgrab(mm);
+	target->mm = mm;
+	/* NULL if it is reaped just now. */
+	target->pid = get_task_pid(task, PIDTYPE_TGID);
+	target->start = attach->start;
+	target->last = last;
+	target->flags = attach->flags & ~PVMREAD_PIDFD;
+
+	file = anon_inode_getfile_fmode("[pvmread]", &pvmread_target_fops,
+					target, write ? O_RDWR : O_RDONLY,
+					FMODE_LSEEK | FMODE_PREAD |
+					FMODE_PWRITE | FMODE_NOWAIT);
+	if (IS_ERR(file))
+		pvmread_target_free(target);
+	else
+		file->f_pos = target->start;
+put_mm:
+	mmput(mm);
+trace:
+	trace_attach(task, attach, last, -PTR_ERR_OR_ZERO(file));
+	put_task_struct(task);
+	return file;
+}
