@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the tests of pvmread share: the two sides that they work on.
+ *
+ * The test thread holds an mm of its own, the local side. The remote side is
+ * an mm that no task has: to look into it the thread changes over to it.
+ * Nothing may assert in between, for a thread that ends there would take the
+ * wrong mm down.
+ */
+#ifndef PVMREAD_PAIR_H
+#define PVMREAD_PAIR_H
+
+#include <kunit/test.h>
+
+#include <linux/mm.h>
+#include <linux/types.h>
+#include <linux/uio.h>
+
+#include "pvmread.h"
+
+/* More than a pin takes, and than one of the syscall's does. */
+#define ARENA_PAGES	1028UL
+#define ARENA_SIZE	(ARENA_PAGES * PAGE_SIZE)
+
+/* Two arrays of one more element than allowed. */
+#define VECTOR_SIZE	PAGE_ALIGN((UIO_MAXIOV + 1) * sizeof(struct iovec))
+
+#define UNTOUCHED	0xa5
+
+#define PG(n)	((n) * PAGE_SIZE)
+
+/* The most segments that a row of a table has. */
+#define MAX_SEGS	5
+
+/**
+ * struct pair - the two sides that a test works on
+ * @local: the test thread's own mm
+ * @remote: the target
+ * @here: address in @local of an arena of ARENA_SIZE bytes
+ * @vectors: address in @local where the iovec arrays are put
+ * @there: address in @remote of an arena of ARENA_SIZE bytes
+ * @buf: kernel memory of ARENA_SIZE bytes, to fill and to look
+ */
+struct pair {
+	struct mm_struct *local;
+	struct mm_struct *remote;
+	unsigned long here;
+	unsigned long vectors;
+	unsigned long there;
+	u8 *buf;
+};
+
+/**
+ * struct outcome - how a request ended
+ * @ret: bytes moved, or the errno of a request that moved none
+ * @reason: what the engine gave: 0, why it was short, or 1 for a string's NUL
+ * @stop: the remote address at which it ended
+ */
+struct outcome {
+	ssize_t ret;
+	int reason;
+	unsigned long stop;
+};
+
+/* A segment of a table: where in the arena, and how long. */
+struct seg {
+	size_t at;
+	size_t len;
+};
+
+/*
+ * How often a request is made while the counts are watched. The LRU's per-CPU
+ * batches hold a few references for a while, so that a count may move by one
+ * or two; what a request leaks it leaks each time.
+ */
+#define ROUNDS		32
+#define LRU_SLACK	4
+
+/* The engine's flags for READV and WRITEV. */
+#define RW_FLAGS(write)	(PVMREAD_PIN | PVMREAD_HELD | \
+			 ((write) ? PVMREAD_WRITE : 0))
+
+void enter(struct mm_struct *from, struct mm_struct *to);
+struct mm_struct *new_mm(void);
+int new_remote(struct pair *p);
+u8 pattern(size_t i);
+int remote_write(struct pair *p, size_t at, const void *from, size_t len);
+int remote_read(struct pair *p, size_t at, void *to, size_t len);
+int remote_map(struct pair *p, struct file *file, size_t at, size_t len,
+	       unsigned long prot, unsigned long flags);
+int remote_unmap(struct pair *p, size_t at, size_t len);
+void fill(struct kunit *test, size_t len);
+struct outcome request(struct kunit *test, bool write,
+		       const struct iovec *local, u64 local_count,
+		       const struct iovec *remote, u64 remote_count);
+struct outcome move(struct kunit *test, bool write, size_t here,
+		    size_t here_len, size_t there, size_t there_len);
+size_t seg_iovecs(const struct seg *segs, unsigned long base,
+		  struct iovec *iov);
+void expect_read(struct kunit *test, const struct seg *local,
+		 size_t n_local, const struct seg *remote,
+		 size_t moved, size_t size);
+void refill(struct kunit *test, struct file *file, size_t pages);
+struct file *pattern_file(struct kunit *test, size_t pages, size_t size);
+struct page *remote_page(struct kunit *test, size_t at);
+void put_file(void *file);
+void drop_page(void *page);
+int pair_init(struct kunit *test);
+void pair_exit(struct kunit *test);
+
+extern struct kunit_case pvmread_rw_cases[];
+extern struct kunit_case pvmread_engine_cases[];
+extern struct kunit_case pvmread_symbols_cases[];
+
+#endif /* PVMREAD_PAIR_H */

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests of the search for symbols.
+ */
+#include <linux/file.h>
+#include <linux/kallsyms.h>
+#include <linux/pid.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "pvmread_pair.h"
+
+static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
+{
+	KUNIT_EXPECT_NE(test, pvmread_find_symbol("mm_access", mmput), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mmput", mmput),
+			(unsigned long)mmput);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("get_task_mm", mmput),
+			(unsigned long)get_task_mm);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mm_acces", mmput), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mm_access_not", mmput), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("", mmput), 0UL);
+	/* A module's, this one's neighbour. */
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("pvmread_find_symbol", mmput), 0UL);
+	/* Nor is one found from there, or from where there is none. */
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("pvmread_find_symbol",
+						  pvmread_find_symbol), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mmput", (void *)PAGE_SIZE), 0UL);
+}
+
+static void a_symbol_is_found_on_either_side(struct kunit *test)
+{
+	/* Whichever lies above, the other lies below. */
+	static const struct {
+		const char *name;
+		const void *address, *neighbour;
+	} rows[] = {
+		{ "get_task_mm", get_task_mm, mmput },
+		{ "mmput", mmput, get_task_mm },
+		{ "find_get_pid", find_get_pid, find_vpid },
+		{ "find_vpid", find_vpid, find_get_pid },
+		/* Far apart: the other way ends at the end of the text. */
+		{ "iov_iter_revert", iov_iter_revert, mmput },
+		{ "mmput", mmput, iov_iter_revert },
+		{ "fput", fput, find_vpid },
+		{ "find_vpid", find_vpid, fput },
+	};
+	/* What the module is after. */
+	static const struct {
+		const char *name;
+		const void *neighbour;
+	} wanted[] = {
+		{ "mm_access", mmput },
+		{ "pidfd_get_task", find_vpid },
+	};
+	char *symbol = kunit_kmalloc(test, KSYM_SYMBOL_LEN, GFP_KERNEL);
+	unsigned long address;
+	size_t i;
+
+	KUNIT_ASSERT_NOT_NULL(test, symbol);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		address = pvmread_find_symbol(rows[i].name, rows[i].neighbour);
+		KUNIT_EXPECT_EQ_MSG(test, address,
+				    (unsigned long)rows[i].address, "%s from %ps",
+				    rows[i].name, rows[i].neighbour);
+	}
+	for (i = 0; i < ARRAY_SIZE(wanted); i++) {
+		size_t len = strlen(wanted[i].name);
+
+		address = pvmread_find_symbol(wanted[i].name,
+					      wanted[i].neighbour);
+		KUNIT_ASSERT_NE_MSG(test, address, 0UL, "%s", wanted[i].name);
+		sprint_symbol(symbol, address);
+		KUNIT_EXPECT_TRUE_MSG(test,
+				      !strncmp(symbol, wanted[i].name, len) &&
+				      !strncmp(symbol + len, "+0x0/", 5),
+				      "%s is %s", wanted[i].name, symbol);
+	}
+}
+
+#if defined(CONFIG_FAULT_INJECTION) && defined(CONFIG_FAILSLAB)
+static void a_search_needs_no_memory(struct kunit *test)
+{
+	unsigned long address;
+
+	current->fail_nth = 1;
+	address = pvmread_find_symbol("mmput", mmput);
+	current->fail_nth = 0;
+	KUNIT_EXPECT_EQ(test, address, (unsigned long)mmput);
+}
+#else
+static void a_search_needs_no_memory(struct kunit *test)
+{
+	kunit_skip(test, "the kernel has no CONFIG_FAILSLAB");
+}
+#endif
+
+struct kunit_case pvmread_symbols_cases[] = {
+	KUNIT_CASE(a_symbol_is_found_by_its_whole_name_only),
+	KUNIT_CASE(a_symbol_is_found_on_either_side),
+	KUNIT_CASE(a_search_needs_no_memory),
+	{}
+};
