@@ -2,61 +2,73 @@
 /*
  * pvmread: read and write the memory of another process through a device.
  *
- * The ABI is in uapi/linux/pvmread.h, a drawing of the way that a request
- * takes in doc/architecture.md. The file is to be read top to bottom, data
- * runs one way through it, and no function reaches back up:
+ * This file has the device: its ioctls, READV and WRITEV, the module's init and
+ * exit. The ABI is in uapi/linux/pvmread.h, a drawing of all files in
+ * doc/architecture.md.
  *
- *   vectors       what user space passes, copied in and checked
- *   readv         both sides of a request to the engine
- *   device        the ioctls of /dev/pvmread
- *   init/exit
+ * READV and WRITEV take the path of process_vm_readv(2) and process_vm_writev(2).
+ * Their functions mirror those of mm/process_vm_access.c and lib/iov_iter.c:
+ *
+ *   pvmread_rw()              process_vm_rw()
+ *   pvmread_rw_core()         process_vm_rw_core()
+ *   pvmread_rw_single_vec()   process_vm_rw_single_vec()
+ *   pvmread_rw_pages()        process_vm_rw_pages()
+ *   pvmread_import_remote()   iovec_from_user(), which is not exported
+ *   pvmread_copy_iovecs()     copy_iovec_from_user(), copy_compat_iovec_from_user()
+ *
+ * They differ from the syscalls in this:
+ *
+ *  - The local count is checked before it is narrowed to the 32 bits that
+ *    import_iovec() takes.
+ *  - Only pages that the local side has room for are pinned. The syscalls also
+ *    fault in what they cannot copy, and writev marks those pages dirty.
+ *  - A fatal signal ends the wait for mmap_lock.
+ *  - The reason and the remote address of a short transfer are reported. The
+ *    syscalls answer EFAULT for either side's memory.
+ *  - The target's pid can be a pidfd.
+ *
+ * The syscalls have no counterpart of PVMREAD_NOWAIT and PVMREAD_RESIDENT.
+ * pvmread_rw_core() hands such a request to the engine. A pin cannot serve it:
+ * pinning a page that is shared copy-on-write takes a fault.
  */
-#include <linux/anon_inodes.h>
-#include <linux/atomic.h>
 #include <linux/compat.h>
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/highmem.h>
-#include <linux/kcsan-checks.h>
 #include <linux/kernel.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/overflow.h>
-#include <linux/pid.h>
-#include <linux/pid_namespace.h>
-#include <linux/proc_fs.h>
-#include <linux/rcupdate.h>
-#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
-#include <linux/seq_file.h>
 #include <linux/slab.h>
-#include <linux/splice.h>
-#include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include <linux/pvmread.h>
 
 #include "pvmread.h"
-
 #include "pvmread_trace.h"
 
 static bool readonly;
 module_param(readonly, bool, 0444);
 MODULE_PARM_DESC(readonly, "Refuse all that would write to another process (EROFS)");
 
-/* --- vectors ------------------------------------------------------------- */
+/* --- READV and WRITEV ----------------------------------------------------- */
+
+/* As many page pointers as process_vm_rw_core() keeps on its stack, ... */
+#define PVMREAD_RW_STACK_PAGES	16
+/* ... and as many as it allocates at most: two pages of them. */
+#define PVMREAD_RW_MAX_PAGES	(2 * PAGE_SIZE / sizeof(struct page *))
 
 /*
- * The kernel's iovec_from_user() is not exported, and import_iovec() is not it:
- * it would refuse a remote address outside of user space too early, and cut the
- * lengths. What an element says is judged in the order of the array, so that a
- * negative length before an unreadable element is EINVAL and not EFAULT.
+ * The kernel does not export iovec_from_user(). import_iovec() cannot replace it
+ * for the remote array: it refuses addresses outside of the caller's user space and
+ * truncates the lengths. The elements are checked in the order of the array, so
+ * that a negative length before an unreadable element is EINVAL and not EFAULT.
  */
 static int pvmread_copy_iovecs(struct iovec *iov, const void __user *uvec,
 			       unsigned long count)
@@ -104,7 +116,7 @@ out:
 	return ret;
 }
 
-/* The remote side of pvmread_vectors_import(); on failure nothing is held. */
+/* On failure nothing is left allocated. */
 static int pvmread_import_remote(struct pvmread_vectors *vec, u64 addr,
 				 u64 count)
 {
@@ -137,10 +149,6 @@ static int pvmread_import_remote(struct pvmread_vectors *vec, u64 addr,
 	return 0;
 }
 
-/**
- * pvmread_vectors_release() - give back what pvmread_vectors_import() took
- * @vec: what it filled
- */
 PVMREAD_TESTED void pvmread_vectors_release(struct pvmread_vectors *vec)
 {
 	if (vec->remote != vec->remote_stack)
@@ -151,48 +159,39 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_release);
 
 /**
  * pvmread_vectors_import() - copy both iovec arrays in and check them
- * @vec: what is filled; on success pvmread_vectors_release() is due
+ * @vec: filled in; the caller calls pvmread_vectors_release() after success
  * @write: true if the local side is the source
- * @local: user address of the local array
- * @local_count: its length, any value
- * @remote: user address of the remote array, read only if @local is not empty
- * @remote_count: its length, any value
+ * @rw: the addresses of the arrays and their lengths, any values
  *
- * Both arrays are of the caller's own struct iovec, native or compat. The
- * checks and their order are those of process_vm_readv(2), but that
- * @local_count is looked at before it is narrowed to 32 bits.
+ * Both arrays consist of the caller's own struct iovec, native or compat. The
+ * remote array is read only if the local side is not empty, as the syscalls do.
  *
- * Return: the bytes that the local side has room for or offers, 0 to
- * MAX_RW_COUNT; or -EINVAL, -EFAULT, -ENOMEM, and nothing is held.
+ * Return: the number of bytes on the local side, 0 to MAX_RW_COUNT; or -EINVAL,
+ * -EFAULT or -ENOMEM, with nothing left allocated.
  */
-PVMREAD_TESTED ssize_t
-pvmread_vectors_import(struct pvmread_vectors *vec, bool write,
-		       u64 local, u64 local_count,
-		       u64 remote, u64 remote_count)
+PVMREAD_TESTED ssize_t pvmread_vectors_import(struct pvmread_vectors *vec, bool write,
+					      const struct pvmread_rw *rw)
 {
 	struct iovec *alloc = vec->local_stack;
-	void __user *uvec;
+	void __user *uvec = NULL;
 	ssize_t total;
 	int ret;
 
-	if (local_count > UIO_MAXIOV)
+	if (rw->local_count > UIO_MAXIOV)
 		return -EINVAL;
-	/* As the syscall: the address of an empty array is not looked at. */
-	if (!local_count)
-		uvec = NULL;
-	else if (pvmread_user_ptr(local, &uvec))
+	/* As in the syscalls, the address of an empty array may be anything. */
+	if (rw->local_count && pvmread_user_ptr(rw->local, &uvec))
 		return -EFAULT;
 
 	total = import_iovec(write ? ITER_SOURCE : ITER_DEST, uvec,
-			     local_count, ARRAY_SIZE(vec->local_stack), &alloc,
+			     rw->local_count, ARRAY_SIZE(vec->local_stack), &alloc,
 			     &vec->local);
 	if (total < 0)
 		return total;
-	/* NULL if the stack had room or one segment became an ITER_UBUF. */
+	/* NULL if local_stack was large enough, or one segment became an ITER_UBUF. */
 	vec->local_alloc = alloc;
 
-	/* Nor is a remote array looked at that nothing can be read into. */
-	ret = pvmread_import_remote(vec, remote, total ? remote_count : 0);
+	ret = pvmread_import_remote(vec, rw->remote, total ? rw->remote_count : 0);
 	if (ret < 0) {
 		kfree(vec->local_alloc);
 		return ret;
@@ -202,11 +201,11 @@ pvmread_vectors_import(struct pvmread_vectors *vec, bool write,
 EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_import);
 
 /**
- * pvmread_vectors_pages() - how many pages the largest remote segment lies in
- * @vec: what pvmread_vectors_import() filled
+ * pvmread_vectors_pages() - how many pages the largest remote segment spans
+ * @vec: filled in by pvmread_vectors_import()
  *
- * Return: their number, of the part that the local side can still take; 0 if
- * the remote side is empty.
+ * Return: the number, counting of each segment only what the local side has room
+ * for; 0 if the remote side is empty.
  */
 PVMREAD_TESTED unsigned long
 pvmread_vectors_pages(const struct pvmread_vectors *vec)
@@ -219,7 +218,6 @@ pvmread_vectors_pages(const struct pvmread_vectors *vec)
 
 		if (!seg->iov_len)
 			continue;
-		/* No more than the local side can take is ever pinned. */
 		most = max(most, pvmread_count_pages((unsigned long)seg->iov_base,
 						     min(seg->iov_len, room)));
 	}
@@ -227,41 +225,227 @@ pvmread_vectors_pages(const struct pvmread_vectors *vec)
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_pages);
 
-/* --- readv ---------------------------------------------------------------- */
-
-/**
- * pvmread_engine_run() - move what two vectors describe
- * @eng: as for pvmread_engine_move()
- * @vec: the two sides; the local one is left advanced by what was moved
+/*
+ * Copy @len bytes between pinned pages, from @offset in the first one on, and
+ * @iter. No lock is held: the caller's page faults may take any time.
  *
- * As the syscall does, each remote segment is pinned anew: what one of them has
- * changed, in a process that reads itself, the next one sees. Nothing is
- * pinned on return.
- *
- * Return: as pvmread_engine_move().
+ * Return: 0 if @len bytes were copied or @iter is used up, else -EFAULT.
  */
-PVMREAD_TESTED int pvmread_engine_run(struct pvmread_engine *eng,
-				      struct pvmread_vectors *vec)
+static int pvmread_rw_pages(struct page **pages, unsigned int offset, size_t len,
+			    struct iov_iter *iter, bool write)
 {
-	unsigned long i;
+	while (len && iov_iter_count(iter)) {
+		struct page *page = *pages++;
+		size_t copy = min(len, PAGE_SIZE - offset);
+		size_t copied;
+
+		if (write)
+			copied = copy_page_from_iter(page, offset, copy, iter);
+		else
+			copied = copy_page_to_iter(page, offset, copy, iter);
+
+		len -= copied;
+		if (copied < copy && iov_iter_count(iter))
+			return -EFAULT;
+		offset = 0;
+	}
+	return 0;
+}
+
+/*
+ * Copy one remote segment, as far as @iter has room. @pages has space for
+ * @max_pages. *@stop is set to the remote address at which the copy ended.
+ *
+ * Return: 0, or the reason of a short copy: -EFAULT for the caller's memory,
+ * -EIO, -ENOMEM for the target's, -EINTR.
+ */
+static int pvmread_rw_single_vec(unsigned long addr, size_t len,
+				 struct iov_iter *iter, struct page **pages,
+				 unsigned long max_pages, struct mm_struct *mm,
+				 bool write, unsigned long *stop)
+{
+	unsigned int gup_flags = write ? FOLL_WRITE : 0;
 	int ret = 0;
 
-	eng->stop_addr = 0;
-	for (i = 0; i < vec->remote_count && !ret; i++) {
-		const struct iovec *seg = &vec->remote[i];
+	len = min(len, iov_iter_count(iter));
+	while (len && !ret) {
+		unsigned long nr = min(pvmread_count_pages(addr, len), max_pages);
+		size_t bytes, before = iov_iter_count(iter);
+		int locked = 1;
+		long pinned;
 
-		if (!iov_iter_count(&vec->local))
+		if (mmap_read_lock_killable(mm)) {
+			ret = -EINTR;
 			break;
-		if (!seg->iov_len)
-			continue;
-		ret = pvmread_engine_move(eng, (unsigned long)seg->iov_base,
-					  seg->iov_len, &vec->local);
-		if (eng->nr)
-			pvmread_engine_unpin(eng);
+		}
+		pinned = pin_user_pages_remote(mm, addr & PAGE_MASK, nr,
+					       gup_flags, pages, &locked);
+		if (locked)
+			mmap_read_unlock(mm);
+		if (pinned <= 0) {
+			ret = pvmread_gup_error(pinned);
+			break;
+		}
+
+		bytes = min(len, pinned * PAGE_SIZE - offset_in_page(addr));
+		ret = pvmread_rw_pages(pages, offset_in_page(addr), bytes, iter,
+				       write);
+		bytes = before - iov_iter_count(iter);
+		addr += bytes;
+		len -= bytes;
+
+		/* Dirty even after a fault: part of the pages may have been written. */
+		unpin_user_pages_dirty_lock(pages, pinned, write);
 	}
+	*stop = addr;
 	return ret;
 }
-EXPORT_SYMBOL_TO_SUITE(pvmread_engine_run);
+
+/* READV or WRITEV with PVMREAD_NOWAIT or PVMREAD_RESIDENT. Return: as above. */
+static int pvmread_rw_engine(struct pvmread_vectors *vec, struct mm_struct *mm,
+			     const struct pvmread_rw *rw, bool write,
+			     unsigned long *stop)
+{
+	struct pvmread_engine eng __uninitialized;
+	unsigned long i;
+	int ret;
+
+	ret = pvmread_engine_init(&eng, rw->flags | (write ? PVMREAD_WRITE : 0), 0);
+	if (ret)
+		return ret;
+	eng.mm = mm;
+	for (i = 0; i < vec->remote_count && iov_iter_count(&vec->local) && !ret; i++) {
+		const struct iovec *seg = &vec->remote[i];
+
+		if (!seg->iov_len)
+			continue;
+		ret = pvmread_engine_move(&eng, (unsigned long)seg->iov_base,
+					  seg->iov_len, &vec->local);
+		*stop = eng.stop_addr;
+		/*
+		 * A process may read itself: the next segment must see what this
+		 * one has changed.
+		 */
+		pvmread_engine_unpin(&eng);
+	}
+	pvmread_engine_release(&eng);
+	return ret;
+}
+
+/* The tracepoint, out of line: inline it costs every caller registers. */
+static noinline __cold void
+pvmread_rw_trace(const struct pvmread_rw *rw, bool write, pid_t tgid,
+		 const struct pvmread_vectors *vec, size_t moved, int ret)
+{
+	const struct iovec *first = vec->remote;
+
+	/* One segment is not empty, or pvmread_rw_core() returned early. */
+	while (!first->iov_len)
+		first++;
+	trace_transfer(PVMREAD_TRACE_RW, tgid,
+		       rw->flags | (write ? PVMREAD_WRITE : 0),
+		       (uintptr_t)first->iov_base, vec->remote_count, moved, -ret);
+}
+
+/*
+ * Find the target, check the permission, copy the segments.
+ *
+ * Return: the number of bytes moved, or the errno of a request that moved none.
+ * rw->error and rw->stop_addr say why and where the copy ended.
+ */
+static ssize_t pvmread_rw_core(struct pvmread_rw *rw, bool write,
+			       struct pvmread_vectors *vec)
+{
+	bool by_engine = rw->flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT);
+	size_t total = iov_iter_count(&vec->local), moved = 0;
+	struct page *stack_pages[PVMREAD_RW_STACK_PAGES];
+	unsigned long i, nr_pages, stop = 0;
+	struct page **pages = stack_pages;
+	struct task_struct *task;
+	struct mm_struct *mm;
+	pid_t tgid;
+	int ret = 0;
+
+	nr_pages = min(pvmread_vectors_pages(vec), PVMREAD_RW_MAX_PAGES);
+	if (!nr_pages)
+		return 0;
+	if (nr_pages <= ARRAY_SIZE(stack_pages) || by_engine) {
+		nr_pages = ARRAY_SIZE(stack_pages);
+	} else {
+		pages = kmalloc_array(nr_pages, sizeof(*pages), GFP_KERNEL);
+		if (!pages)
+			return -ENOMEM;
+	}
+
+	task = pvmread_target_task(rw->pid, rw->flags);
+	if (IS_ERR(task)) {
+		ret = PTR_ERR(task);
+		goto free_pages;
+	}
+	tgid = task->tgid;
+	mm = pvmread_target_mm(task);
+	if (IS_ERR(mm)) {
+		ret = PTR_ERR(mm);
+		goto put_task;
+	}
+
+	if (by_engine) {
+		ret = pvmread_rw_engine(vec, mm, rw, write, &stop);
+		/* The last user would run exit_mmap(), which may wait. */
+		mmput_async(mm);
+	} else {
+		for (i = 0; i < vec->remote_count && !ret; i++) {
+			if (!iov_iter_count(&vec->local))
+				break;
+			if (!vec->remote[i].iov_len)
+				continue;
+			ret = pvmread_rw_single_vec((unsigned long)vec->remote[i].iov_base,
+						    vec->remote[i].iov_len,
+						    &vec->local, pages, nr_pages,
+						    mm, write, &stop);
+		}
+		mmput(mm);
+	}
+	rw->error = -ret;
+	rw->stop_addr = stop;
+	moved = total - iov_iter_count(&vec->local);
+
+put_task:
+	put_task_struct(task);
+	if (trace_transfer_enabled())
+		pvmread_rw_trace(rw, write, tgid, vec, moved, ret);
+	/* The syscalls answer EFAULT for either side's memory. */
+	if (rw->error && ret != -EINTR)
+		ret = -EFAULT;
+free_pages:
+	if (pages != stack_pages)
+		kfree(pages);
+	return moved ?: ret;
+}
+
+/**
+ * pvmread_rw() - READV or WRITEV, after the struct was copied in
+ * @rw: the request; its @error and @stop_addr are set if the target was found
+ * @write: true for WRITEV
+ *
+ * A request may have more than one fault. The order of the checks decides which
+ * errno it gets, and is that of the syscalls.
+ *
+ * Return: the number of bytes moved, or the errno of a request that moved none.
+ */
+PVMREAD_TESTED ssize_t pvmread_rw(struct pvmread_rw *rw, bool write)
+{
+	struct pvmread_vectors vec __uninitialized;
+	ssize_t ret;
+
+	ret = pvmread_vectors_import(&vec, write, rw);
+	if (ret < 0)
+		return ret;
+	ret = pvmread_rw_core(rw, write, &vec);
+	pvmread_vectors_release(&vec);
+	return ret;
+}
+EXPORT_SYMBOL_TO_SUITE(pvmread_rw);
 
 /* --- device -------------------------------------------------------------- */
 
@@ -313,82 +497,6 @@ static int pvmread_put_rw(struct pvmread_rw __user *urw,
 efault:
 	user_write_access_end();
 	return -EFAULT;
-}
-
-/*
- * READV and WRITEV behind the struct. The order of the steps is that of
- * process_vm_readv(2), and each decides which errno a request has that is
- * wrong twice.
- *
- * Return: bytes moved, with the reason of a short transfer in rw->error, or
- * the errno of one that moved none.
- */
-static ssize_t pvmread_rw(struct pvmread_rw *rw, bool write)
-{
-	u32 flags = rw->flags | PVMREAD_PIN | PVMREAD_HELD |
-		    (write ? PVMREAD_WRITE : 0);
-	struct pvmread_vectors vec __uninitialized;
-	struct pvmread_engine eng __uninitialized;
-	struct task_struct *task;
-	ssize_t total, moved = 0;
-	unsigned long pages;
-	pid_t tgid;
-	int ret;
-
-	total = pvmread_vectors_import(&vec, write, rw->local, rw->local_count,
-				       rw->remote, rw->remote_count);
-	if (total < 0)
-		return total;
-
-	ret = 0;
-	pages = pvmread_vectors_pages(&vec);
-	if (!pages)
-		goto release_vectors;
-	ret = pvmread_engine_init(&eng, flags, pages);
-	if (ret)
-		goto release_vectors;
-
-	task = pvmread_target_task(rw->pid, flags);
-	if (IS_ERR(task)) {
-		ret = PTR_ERR(task);
-		goto release_engine;
-	}
-	eng.mm = pvmread_target_mm(task);
-	tgid = task->tgid;
-	put_task_struct(task);
-	if (IS_ERR(eng.mm)) {
-		ret = PTR_ERR(eng.mm);
-		goto trace;
-	}
-
-	ret = pvmread_engine_run(&eng, &vec);
-	pvmread_target_put(eng.mm, flags);
-
-	rw->stop_addr = eng.stop_addr;
-	rw->error = -ret;
-	moved = total - iov_iter_count(&vec.local);
-trace:
-	if (trace_transfer_enabled()) {
-		const struct iovec *first = vec.remote;
-
-		/* There is one that is not empty, or there were no pages. */
-		while (!first->iov_len)
-			first++;
-		pvmread_trace_transfer(PVMREAD_TRACE_RW, tgid, &eng,
-				       (uintptr_t)first->iov_base,
-				       vec.remote_count, moved, ret);
-	}
-	if (moved)
-		ret = moved;
-	else if (rw->error && ret != -EINTR)
-		/* Either side's memory, as the syscall has it. */
-		ret = -EFAULT;
-
-release_engine:
-	pvmread_engine_release(&eng);
-release_vectors:
-	pvmread_vectors_release(&vec);
-	return ret;
 }
 
 static long pvmread_ioctl_rw(struct file *file, struct pvmread_rw __user *urw,

@@ -183,6 +183,7 @@ int pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 			  size_t len, struct iov_iter *local);
 void pvmread_engine_unpin(struct pvmread_engine *eng);
 void pvmread_engine_release(struct pvmread_engine *eng);
+int pvmread_gup_error(long got);
 int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
 		       size_t len);
 
@@ -244,21 +245,24 @@ long pvmread_ioctl_batch(struct file *file, struct pvmread_batch __user *ubatch)
  * memory, and ask for no permission.
  */
 #ifdef PVMREAD_KUNIT
+#include <kunit/static_stub.h>
+
 #define PVMREAD_TESTED
 #define EXPORT_SYMBOL_TO_SUITE EXPORT_SYMBOL_GPL
+/* The suite may put a function of its own in place of @fn. */
+#define PVMREAD_REDIRECT(fn, ...) KUNIT_STATIC_STUB_REDIRECT(fn, ##__VA_ARGS__)
 
 unsigned long pvmread_find_symbol(const char *name, const void *neighbour);
 
 ssize_t pvmread_vectors_import(struct pvmread_vectors *vec, bool write,
-			       u64 local, u64 local_count,
-			       u64 remote, u64 remote_count);
+			       const struct pvmread_rw *rw);
 void pvmread_vectors_release(struct pvmread_vectors *vec);
 unsigned long pvmread_vectors_pages(const struct pvmread_vectors *vec);
-
-int pvmread_engine_run(struct pvmread_engine *eng, struct pvmread_vectors *vec);
+ssize_t pvmread_rw(struct pvmread_rw *rw, bool write);
 #else
 #define PVMREAD_TESTED static
 #define EXPORT_SYMBOL_TO_SUITE(...)
+#define PVMREAD_REDIRECT(...)
 #endif
 
 #endif /* PVMREAD_H */

@@ -303,6 +303,22 @@ static noinline long pvmread_fault_in(struct pvmread_engine *eng, int *locked)
 	return pinned;
 }
 
+/**
+ * pvmread_gup_error() - why GUP gave no page
+ * @got: what it returned, 0 or an errno
+ *
+ * Return: -EINTR if the caller is being killed, -EAGAIN if the page has to be waited
+ * for, -ENOMEM if there was no memory for it, else -EIO.
+ */
+int pvmread_gup_error(long got)
+{
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (!got)
+		return -EAGAIN;
+	return got == -ENOMEM ? -ENOMEM : -EIO;
+}
+
 /*
  * Pin pages of the target from the one at @addr on, as far as @len bytes need
  * them and there is room, in place of those that were. mmap_lock is held here
@@ -344,15 +360,10 @@ put:
 	if (!(eng->flags & PVMREAD_HELD))
 		pvmread_target_put(eng->mm, eng->flags);
 
-	if (pinned > 0) {
-		eng->nr = pinned;
-		return 0;
-	}
-	if (fatal_signal_pending(current))
-		return -EINTR;
-	if (!pinned)
-		return -EAGAIN;
-	return pinned == -ENOMEM ? -ENOMEM : -EIO;
+	if (pinned <= 0)
+		return pvmread_gup_error(pinned);
+	eng->nr = pinned;
+	return 0;
 }
 
 /*

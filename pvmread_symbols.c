@@ -152,6 +152,7 @@ struct mm_struct *pvmread_target_mm(struct task_struct *task)
 {
 	struct mm_struct *mm;
 
+	PVMREAD_REDIRECT(pvmread_target_mm, task);
 	mm = static_call(pvmread_mm_access)(task,
 					    PTRACE_MODE_ATTACH_REALCREDS);
 	/* Up to 6.13 a task without memory is NULL, from then on -ESRCH. */
@@ -162,6 +163,7 @@ struct mm_struct *pvmread_target_mm(struct task_struct *task)
 		return ERR_PTR(-EPERM);
 	return mm;
 }
+EXPORT_SYMBOL_TO_SUITE(pvmread_target_mm);
 
 /**
  * pvmread_symbols_init() - find them, at the module's init

@@ -1704,7 +1704,7 @@ static void no_page_behind_the_nul_is_touched(struct kunit *test)
 	expect_held(test, stage, 20, 4, true, "pinned");
 }
 
-/* --- large folios, kernel memory, vectors -------------------------------- */
+/* --- large folios, kernel memory ----------------------------------------- */
 
 static void pages_of_large_folios_arrive_in_any_order(struct kunit *test)
 {
@@ -1928,99 +1928,6 @@ static void kernel_memory_can_be_the_local_side(struct kunit *test)
 	}
 }
 
-static void each_segment_of_a_run_is_pinned_anew(struct kunit *test)
-{
-	struct pair *p = test->priv;
-	struct pvmread_engine *eng = engine(test, PVMREAD_PIN, 0);
-	unsigned long addr;
-	struct iovec iov[2];
-	struct pvmread_vectors vec;
-	size_t i;
-
-	/*
-	 * This thread reads itself. The first segment is a page and the
-	 * beginning of the next, which has yet to become a page of its own: it
-	 * does when the first bytes arrive there. That is what the second
-	 * segment is to see.
-	 */
-	addr = vm_mmap(NULL, p->here, PG(3), PROT_READ | PROT_WRITE,
-		       MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, 0);
-	KUNIT_ASSERT_EQ(test, addr, p->here);
-	for (i = 0; i < PAGE_SIZE; i++)
-		p->buf[i] = text(i);
-	KUNIT_ASSERT_EQ(test, 0UL,
-			copy_to_user((void __user *)p->here, p->buf,
-				     PAGE_SIZE));
-
-	iov[0] = (struct iovec) { (void __user *)p->here + PG(1) + 100, 16 };
-	iov[1] = (struct iovec) { (void __user *)p->here + PG(2), 16 };
-	KUNIT_ASSERT_EQ(test, 0UL,
-			copy_to_user((void __user *)p->vectors, iov,
-				     sizeof(iov)));
-	iov[0].iov_base = (void __user *)p->here + PG(1) - 8;
-	iov[1].iov_base = (void __user *)p->here + PG(1) + 100;
-	KUNIT_ASSERT_EQ(test, 0UL,
-			copy_to_user((void __user *)p->vectors + VECTOR_SIZE,
-				     iov, sizeof(iov)));
-	KUNIT_ASSERT_EQ(test, 32,
-			pvmread_vectors_import(&vec, false, p->vectors, 2,
-					       p->vectors + VECTOR_SIZE, 2));
-	eng->mm = p->local;
-	KUNIT_EXPECT_EQ(test, 0, pvmread_engine_run(eng, &vec));
-	KUNIT_EXPECT_EQ(test, 0, iov_iter_count(&vec.local));
-	pvmread_vectors_release(&vec);
-
-	KUNIT_ASSERT_EQ(test, 0UL,
-			copy_from_user(p->buf, (void __user *)p->here + PG(2),
-				       16));
-	for (i = 0; i < 16; i++)
-		KUNIT_EXPECT_EQ_MSG(test, p->buf[i],
-				    i < 8 ? text(PG(1) - 8 + i) : 0,
-				    "byte %zu", i);
-}
-
-static void a_run_leaves_nothing_pinned(struct kunit *test)
-{
-	static const u32 flags[] = { 0, PVMREAD_PIN, PVMREAD_WRITE };
-	/* The second ends in a hole. */
-	static const size_t lengths[] = { 8, PG(9) };
-	struct pair *p = test->priv;
-	struct stage *stage = new_stage(test);
-	struct pvmread_vectors *vec;
-	size_t f, i;
-
-	vec = kunit_kzalloc(test, sizeof(*vec), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, vec);
-	KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(12), PAGE_SIZE));
-	for (f = 0; f < ARRAY_SIZE(flags); f++) {
-		struct pvmread_engine *eng = engine(test, flags[f], 0);
-
-		for (i = 0; i < ARRAY_SIZE(lengths); i++) {
-			vec->remote = vec->remote_stack;
-			vec->remote_count = 3;
-			vec->remote[0] = (struct iovec) {
-				(void __user *)p->there + PG(2) - 9, PG(2)
-			};
-			/* Of no length, and so nowhere. */
-			vec->remote[1] = (struct iovec) {
-				(void __user *)p->there + PG(12), 0
-			};
-			vec->remote[2] = (struct iovec) {
-				(void __user *)p->there + PG(10) + 9, lengths[i]
-			};
-			vec->local = local_iter(p, writes(eng), 0, PG(16));
-			KUNIT_EXPECT_EQ(test, pvmread_engine_run(eng, vec),
-					i ? -EIO : 0);
-			KUNIT_EXPECT_EQ(test, PG(16) - iov_iter_count(&vec->local),
-					PG(2) + (i ? PG(2) - 9 : 8));
-			KUNIT_EXPECT_EQ(test, eng->stop_addr, p->there +
-					(i ? PG(12) : PG(10) + 17));
-			expect_held(test, stage, 0, 0, false, "run");
-		}
-		kunit_release_action(test, release_engine, eng);
-	}
-}
-
 /* --- failures ------------------------------------------------------------ */
 
 #if defined(CONFIG_FAULT_INJECTION) && defined(CONFIG_FAILSLAB)
@@ -2050,28 +1957,22 @@ static noinline_for_stack int failing_piece(struct pair *p, bool is_string)
 	return ret;
 }
 
-/* What request() does, but with nothing else inside. */
-static noinline_for_stack int failing_vectors(struct pair *p, bool write, size_t count)
+/* READV or WRITEV, with nothing else that could fail. */
+static noinline_for_stack int failing_request(struct pair *p, bool write, size_t count)
 {
-	struct pvmread_vectors vec;
-	struct pvmread_engine eng;
-	ssize_t total;
-	int ret = 0;
+	struct pvmread_rw rw = {
+		.size = sizeof(rw),
+		.pid = task_pid_vnr(current),
+		.local = p->vectors,
+		.local_count = count,
+		.remote = p->vectors + VECTOR_SIZE,
+		.remote_count = count,
+	};
+	ssize_t moved;
 
-	total = pvmread_vectors_import(&vec, write, p->vectors, count,
-				       p->vectors + VECTOR_SIZE, count);
-	if (total > 0) {
-		ret = pvmread_engine_init(&eng, RW_FLAGS(write),
-					  pvmread_vectors_pages(&vec));
-		if (!ret) {
-			eng.mm = p->remote;
-			ret = pvmread_engine_run(&eng, &vec);
-			pvmread_engine_release(&eng);
-		}
-	}
-	if (total >= 0)
-		pvmread_vectors_release(&vec);
-	return total < 0 ? total : ret;
+	p->target = p->remote;
+	moved = pvmread_rw(&rw, write);
+	return moved < 0 ? moved : -(int)rw.error;
 }
 
 /*
@@ -2086,7 +1987,7 @@ static int failing_errand(struct pair *p, enum errand what, size_t count,
 
 	current->fail_nth = nth;
 	if (what == READ_VECTORS || what == WRITE_VECTORS)
-		ret = failing_vectors(p, what == WRITE_VECTORS, count);
+		ret = failing_request(p, what == WRITE_VECTORS, count);
 	else
 		ret = failing_piece(p, what == READ_STRING);
 	*met = !current->fail_nth;
@@ -2222,8 +2123,6 @@ struct kunit_case pvmread_engine_cases[] = {
 	KUNIT_CASE(no_page_behind_the_nul_is_touched),
 	KUNIT_CASE(pages_of_large_folios_arrive_in_any_order),
 	KUNIT_CASE(kernel_memory_can_be_the_local_side),
-	KUNIT_CASE(each_segment_of_a_run_is_pinned_anew),
-	KUNIT_CASE(a_run_leaves_nothing_pinned),
 	KUNIT_CASE(every_failure_on_the_way_gives_all_back),
 	{}
 };

@@ -13,6 +13,9 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
+#include <kunit/static_stub.h>
+#include <kunit/test-bug.h>
+
 #include "pvmread_pair.h"
 
 /* Actions for kunit_add_action(). */
@@ -130,47 +133,55 @@ void fill(struct kunit *test, size_t len)
 			copy_to_user((void __user *)p->here, p->buf, len));
 }
 
-/* The request behind the ioctl, but for the process that it names. */
+/* What the target's mm is in place of the task's, which is the test thread itself. */
+static struct mm_struct *stub_target_mm(struct task_struct *task)
+{
+	struct pair *p = kunit_get_current_test()->priv;
+
+	mmget(p->target);
+	return p->target;
+}
+
+/* READV or WRITEV without flags, of @mm. Only the ioctl's struct is not copied. */
+struct outcome request_of(struct kunit *test, struct mm_struct *mm, bool write,
+			  const struct iovec *local, u64 local_count,
+			  const struct iovec *remote, u64 remote_count)
+{
+	struct pair *p = test->priv;
+	struct pvmread_rw rw = {
+		.size = sizeof(rw),
+		.pid = task_pid_vnr(current),
+		.local = p->vectors,
+		.local_count = local_count,
+		.remote = p->vectors + VECTOR_SIZE,
+		.remote_count = remote_count,
+	};
+	struct outcome out;
+
+	if (local_count <= UIO_MAXIOV + 1)
+		KUNIT_ASSERT_EQ(test, 0UL,
+				copy_to_user(u64_to_user_ptr(rw.local), local,
+					     local_count * sizeof(*local)));
+	if (remote_count <= UIO_MAXIOV + 1)
+		KUNIT_ASSERT_EQ(test, 0UL,
+				copy_to_user(u64_to_user_ptr(rw.remote), remote,
+					     remote_count * sizeof(*remote)));
+	p->target = mm;
+	out.ret = pvmread_rw(&rw, write);
+	out.reason = -(int)rw.error;
+	out.stop = rw.stop_addr;
+	return out;
+}
+
+/* The same of the remote side. */
 struct outcome request(struct kunit *test, bool write,
 		       const struct iovec *local, u64 local_count,
 		       const struct iovec *remote, u64 remote_count)
 {
 	struct pair *p = test->priv;
-	unsigned long second = p->vectors + VECTOR_SIZE;
-	struct outcome out = {};
-	struct pvmread_vectors vec;
-	struct pvmread_engine eng;
-	unsigned long pages;
-	ssize_t total;
-	int ret;
 
-	if (local_count <= UIO_MAXIOV + 1)
-		KUNIT_ASSERT_EQ(test, 0UL,
-				copy_to_user((void __user *)p->vectors, local,
-					     local_count * sizeof(*local)));
-	if (remote_count <= UIO_MAXIOV + 1)
-		KUNIT_ASSERT_EQ(test, 0UL,
-				copy_to_user((void __user *)second, remote,
-					     remote_count * sizeof(*remote)));
-
-	total = pvmread_vectors_import(&vec, write, p->vectors, local_count,
-				       second, remote_count);
-	if (total < 0) {
-		out.ret = total;
-		return out;
-	}
-	pages = pvmread_vectors_pages(&vec);
-	ret = pages ? pvmread_engine_init(&eng, RW_FLAGS(write), pages) : 0;
-	if (pages && !ret) {
-		eng.mm = p->remote;
-		out.reason = pvmread_engine_run(&eng, &vec);
-		out.stop = eng.stop_addr;
-		ret = out.reason;
-		pvmread_engine_release(&eng);
-	}
-	out.ret = (total - iov_iter_count(&vec.local)) ?: ret;
-	pvmread_vectors_release(&vec);
-	return out;
+	return request_of(test, p->remote, write, local, local_count, remote,
+			  remote_count);
 }
 
 /* One segment each side, at these offsets of the arenas. */
@@ -312,6 +323,7 @@ int pair_init(struct kunit *test)
 	if (IS_ERR_VALUE(p->here) || IS_ERR_VALUE(p->vectors))
 		return -ENOMEM;
 
+	kunit_activate_static_stub(test, pvmread_target_mm, stub_target_mm);
 	return new_remote(p);
 }
 

@@ -36,6 +36,7 @@
  * struct pair - the two sides that a test works on
  * @local: the test thread's own mm
  * @remote: the target
+ * @target: whose mm the next request gets
  * @here: address in @local of an arena of ARENA_SIZE bytes
  * @vectors: address in @local where the iovec arrays are put
  * @there: address in @remote of an arena of ARENA_SIZE bytes
@@ -44,6 +45,7 @@
 struct pair {
 	struct mm_struct *local;
 	struct mm_struct *remote;
+	struct mm_struct *target;
 	unsigned long here;
 	unsigned long vectors;
 	unsigned long there;
@@ -76,10 +78,6 @@ struct seg {
 #define ROUNDS		32
 #define LRU_SLACK	4
 
-/* The engine's flags for READV and WRITEV. */
-#define RW_FLAGS(write)	(PVMREAD_PIN | PVMREAD_HELD | \
-			 ((write) ? PVMREAD_WRITE : 0))
-
 void enter(struct mm_struct *from, struct mm_struct *to);
 struct mm_struct *new_mm(void);
 int new_remote(struct pair *p);
@@ -90,6 +88,9 @@ int remote_map(struct pair *p, struct file *file, size_t at, size_t len,
 	       unsigned long prot, unsigned long flags);
 int remote_unmap(struct pair *p, size_t at, size_t len);
 void fill(struct kunit *test, size_t len);
+struct outcome request_of(struct kunit *test, struct mm_struct *mm, bool write,
+			  const struct iovec *local, u64 local_count,
+			  const struct iovec *remote, u64 remote_count);
 struct outcome request(struct kunit *test, bool write,
 		       const struct iovec *local, u64 local_count,
 		       const struct iovec *remote, u64 remote_count);

@@ -172,17 +172,17 @@ static void hostile_lengths_and_addresses_are_refused(struct kunit *test)
 		  { { HERE, 8 }, { NONCANONICAL, 8 } }, { { THERE, 16 } },
 		  -EFAULT },
 		{ "remote range wraps", 1, 1,
-		  { { HERE, 8 } }, { { TOP, LONG_MAX } }, -EIO, -EIO, TOP },
+		  { { HERE, 8 } }, { { TOP, LONG_MAX } }, -EFAULT, -EIO, TOP },
 		{ "remote address at the top", 1, 1,
-		  { { HERE, 8 } }, { { TOP, 8 } }, -EIO, -EIO, TOP },
+		  { { HERE, 8 } }, { { TOP, 8 } }, -EFAULT, -EIO, TOP },
 		{ "remote address non-canonical", 1, 1,
 		  { { HERE, 8 } }, { { NONCANONICAL, 8 } },
-		  -EIO, -EIO, NONCANONICAL },
+		  -EFAULT, -EIO, NONCANONICAL },
 		{ "second remote address at the top", 1, 2,
 		  { { HERE, 16 } }, { { THERE, 8 }, { TOP, 8 } },
 		  8, -EIO, TOP },
 		{ "remote address zero", 1, 1,
-		  { { HERE, 8 } }, { { NIL, 8 } }, -EIO, -EIO, NIL },
+		  { { HERE, 8 } }, { { NIL, 8 } }, -EFAULT, -EIO, NIL },
 		{ "remote longer than MAX_RW_COUNT", 1, 2,
 		  { { HERE, 8 } },
 		  { { THERE, LONG_MAX }, { THERE, LONG_MAX } },
@@ -228,6 +228,7 @@ static void hostile_lengths_and_addresses_are_refused(struct kunit *test)
 static void the_local_total_is_cut_at_max_rw_count(struct kunit *test)
 {
 	struct pair *p = test->priv;
+	struct pvmread_rw rw = { .local = p->vectors, .local_count = 2 };
 	/* Low, so that the range is user space's, mapped or not. */
 	void __user *low = (void __user *)PAGE_SIZE;
 	struct iovec iov[2] = {
@@ -239,7 +240,7 @@ static void the_local_total_is_cut_at_max_rw_count(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0UL,
 			copy_to_user((void __user *)p->vectors, iov,
 				     sizeof(iov)));
-	total = pvmread_vectors_import(&vec, false, p->vectors, 2, 0, 0);
+	total = pvmread_vectors_import(&vec, false, &rw);
 	KUNIT_EXPECT_EQ(test, total, MAX_RW_COUNT);
 	if (total >= 0)
 		pvmread_vectors_release(&vec);
@@ -449,7 +450,7 @@ static void a_hole_ends_the_transfer_at_its_first_byte(struct kunit *test)
 					remote_unmap(p, PG(rows[i].hole),
 						     PAGE_SIZE));
 			out = move(test, false, off, len - off, off, len - off);
-			KUNIT_EXPECT_EQ(test, out.ret, moved ?: -EIO);
+			KUNIT_EXPECT_EQ(test, out.ret, moved ?: -EFAULT);
 			KUNIT_EXPECT_EQ(test, out.reason, -EIO);
 			KUNIT_EXPECT_EQ(test, out.stop,
 					p->there + off + moved);
@@ -539,16 +540,16 @@ static void protection_of_the_target_is_kept(struct kunit *test)
 	out = move(test, false, 0, 8, PG(1), 8);
 	KUNIT_EXPECT_EQ_MSG(test, out.ret, 8, "read of a read-only page");
 	out = move(test, true, 0, 8, PG(1), 8);
-	KUNIT_EXPECT_EQ_MSG(test, out.ret, -EIO, "write to a read-only page");
+	KUNIT_EXPECT_EQ_MSG(test, out.ret, -EFAULT, "write to a read-only page");
 	KUNIT_EXPECT_EQ(test, out.stop, p->there + PG(1));
 	KUNIT_ASSERT_EQ(test, 0, remote_read(p, PG(1), p->buf, PAGE_SIZE));
 	KUNIT_EXPECT_NULL_MSG(test, memchr_inv(p->buf, 0, PAGE_SIZE),
 			      "the read-only page has changed");
 
 	out = move(test, false, 0, 8, PG(2), 8);
-	KUNIT_EXPECT_EQ_MSG(test, out.ret, -EIO, "read of a PROT_NONE page");
+	KUNIT_EXPECT_EQ_MSG(test, out.ret, -EFAULT, "read of a PROT_NONE page");
 	out = move(test, true, 0, 8, PG(2), 8);
-	KUNIT_EXPECT_EQ_MSG(test, out.ret, -EIO, "write to a PROT_NONE page");
+	KUNIT_EXPECT_EQ_MSG(test, out.ret, -EFAULT, "write to a PROT_NONE page");
 
 	/* A write stops at the first page that may not be written. */
 	out = move(test, true, 0, PG(2), 0, PG(2));
@@ -635,7 +636,7 @@ static void references_and_pins_are_given_back(struct kunit *test)
 		{ "write into a hole there", 0, 16 * 4096, 8 * 4096, true,
 		  4 * 4096, -EIO },
 		{ "read at a hole there", 0, 20 * 4096, 4096, false,
-		  -EIO, -EIO },
+		  -EFAULT, -EIO },
 		{ "read into a hole here", 22 * 4096, 0, 8 * 4096, false,
 		  2 * 4096, -EFAULT },
 		{ "write out of a hole here", 22 * 4096, 0, 8 * 4096, true,
@@ -686,6 +687,45 @@ static void references_and_pins_are_given_back(struct kunit *test)
 	}
 }
 
+static void each_segment_of_a_request_is_pinned_anew(struct kunit *test)
+{
+	struct pair *p = test->priv;
+	struct iovec l[2], r[2];
+	struct outcome out;
+	unsigned long addr;
+	size_t i;
+
+	/*
+	 * This thread reads itself. The first remote segment ends in a page that
+	 * reads as zero until the first bytes arrive there. The second segment must
+	 * see those bytes.
+	 */
+	addr = vm_mmap(NULL, p->here, PG(3), PROT_READ | PROT_WRITE,
+		       MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, 0);
+	KUNIT_ASSERT_EQ(test, addr, p->here);
+	for (i = 0; i < PAGE_SIZE; i++)
+		p->buf[i] = pattern(i) ?: 0xff;
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_to_user((void __user *)p->here, p->buf,
+				     PAGE_SIZE));
+
+	l[0] = (struct iovec) { (void __user *)p->here + PG(1) + 100, 16 };
+	l[1] = (struct iovec) { (void __user *)p->here + PG(2), 16 };
+	r[0] = (struct iovec) { (void __user *)p->here + PG(1) - 8, 16 };
+	r[1] = (struct iovec) { (void __user *)p->here + PG(1) + 100, 16 };
+	out = request_of(test, p->local, false, l, 2, r, 2);
+	KUNIT_EXPECT_EQ(test, out.ret, 32);
+	KUNIT_EXPECT_EQ(test, out.reason, 0);
+
+	KUNIT_ASSERT_EQ(test, 0UL,
+			copy_from_user(p->buf, (void __user *)p->here + PG(2),
+				       16));
+	for (i = 0; i < 16; i++)
+		KUNIT_EXPECT_EQ_MSG(test, p->buf[i],
+				    i < 8 ? pattern(PG(1) - 8 + i) ?: 0xff : 0,
+				    "byte %zu", i);
+}
+
 struct kunit_case pvmread_rw_cases[] = {
 	KUNIT_CASE(empty_vectors_move_nothing),
 	KUNIT_CASE(counts_up_to_uio_maxiov_work),
@@ -703,5 +743,6 @@ struct kunit_case pvmread_rw_cases[] = {
 	KUNIT_CASE(a_private_file_page_is_written_in_a_copy),
 	KUNIT_CASE(a_shared_file_page_is_dirty_when_written_only),
 	KUNIT_CASE(references_and_pins_are_given_back),
+	KUNIT_CASE(each_segment_of_a_request_is_pinned_anew),
 	{}
 };
