@@ -837,7 +837,8 @@ static const struct way ways[] = {
 
 /* --- Measuring ----------------------------------------------------------- */
 
-enum kind { PIECEWISE, STRINGS, EMPTY };
+/* FRESH: the caller's memory has no pages before each call, and is faulted in by it. */
+enum kind { PIECEWISE, STRINGS, EMPTY, FRESH };
 
 /**
  * struct result - what one way took
@@ -922,21 +923,39 @@ static double try_out(const struct work *work, enum kind kind,
 	return end - begin;
 }
 
+/* From one piece, and all of its pages. */
+static void drop_local_pages(const struct work *work)
+{
+	size_t len = (work->bytes + PAGE - 1) & ~(PAGE - 1);
+
+	if (madvise(work->local->iov_base, len, MADV_DONTNEED))
+		err(1, "madvise");
+}
+
 static double take_time(const struct work *work, enum kind kind,
 			const struct result *result, unsigned long reps,
 			const char *name)
 {
 	size_t want = wanted(work, kind), bad = 0;
-	uint64_t begin, end;
+	uint64_t begin, end, sum = 0;
 	unsigned long i;
 
 	/* What the way before has left in the caches is not this one's. */
 	if (wall)
 		bad |= result->run(work) ^ want;
 	begin = now();
-	for (i = 0; i < reps; i++)
+	for (i = 0; i < reps; i++) {
+		if (kind == FRESH) {
+			drop_local_pages(work);
+			sum -= now();
+		}
 		bad |= result->run(work) ^ want;
+		if (kind == FRESH)
+			sum += now();
+	}
 	end = now();
+	if (kind == FRESH)
+		end = begin + sum;
 	if (bad)
 		errx(1, "%s, %s: failed in the loop", name, result->way->name);
 	return (double)(end - begin) / reps;
@@ -1099,8 +1118,9 @@ static const char *size_name(size_t size)
 #define USUAL	"syscall procmem readv target batch memcpy"
 
 /* One piece from the beginning of the arena. */
-static void run_sizes(const char *group, const struct arena *arena,
-		      const size_t *sizes, size_t count, const char *extra)
+static void run_sizes_of(enum kind kind, const char *group,
+			 const struct arena *arena, const size_t *sizes,
+			 size_t count, const char *extra)
 {
 	struct work work;
 	size_t i;
@@ -1108,10 +1128,16 @@ static void run_sizes(const char *group, const struct arena *arena,
 	for (i = 0; i < count; i++) {
 		make_work(&work, 1, arena);
 		set_piece(&work, 0, arena->remote, local_buffer, sizes[i]);
-		run_case(group, size_name(sizes[i]), sizes[i], &work, PIECEWISE,
+		run_case(group, size_name(sizes[i]), sizes[i], &work, kind,
 			 USUAL, extra);
 		free_work(&work);
 	}
+}
+
+static void run_sizes(const char *group, const struct arena *arena,
+		      const size_t *sizes, size_t count, const char *extra)
+{
+	run_sizes_of(PIECEWISE, group, arena, sizes, count, extra);
 }
 
 enum order { ASCENDING, DESCENDING, RANDOM };
@@ -1210,6 +1236,7 @@ static void part_small(void)
 	static const size_t sizes[] = {
 		8, 64, 512, 4 * KIB, 16 * KIB, 64 * KIB
 	};
+	static const size_t fresh[] = { 8, 4 * KIB, 64 * KIB };
 	struct arena arenas[] = {
 		{ .size = PIECES * PAGE, .layout = SHUFFLED },
 		{ .size = (PIECES + 1) * STRING_SLOT, .strings = true },
@@ -1218,6 +1245,7 @@ static void part_small(void)
 	start_target(arenas, ARRAY_SIZE(arenas), PIECES * STRING_MAX);
 	run_overhead("overhead", &arenas[0]);
 	run_sizes("size", &arenas[0], sizes, ARRAY_SIZE(sizes), "");
+	run_sizes_of(FRESH, "fresh", &arenas[0], fresh, ARRAY_SIZE(fresh), "");
 	run_scattered(&arenas[0]);
 	run_strings(&arenas[1]);
 	end_target(arenas, ARRAY_SIZE(arenas));
@@ -1233,6 +1261,7 @@ static void part_linear(void)
 		64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB, 64 * MIB,
 		256 * MIB, 1024 * MIB
 	};
+	static const size_t fresh[] = { MIB, 64 * MIB };
 	static const struct {
 		unsigned long count;
 		const char *name;
@@ -1266,6 +1295,7 @@ static void part_linear(void)
 
 	start_target(&bytes, 1, bytes.size);
 	run_sizes("bytes", &bytes, sizes, ARRAY_SIZE(sizes), "");
+	run_sizes_of(FRESH, "fresh_long", &bytes, fresh, ARRAY_SIZE(fresh), "");
 	end_target(&bytes, 1);
 }
 
