@@ -59,11 +59,6 @@ MODULE_PARM_DESC(readonly, "Refuse all that would write to another process (EROF
 
 /* --- READV and WRITEV ----------------------------------------------------- */
 
-/* As many page pointers as process_vm_rw_core() keeps on its stack, ... */
-#define PVMREAD_RW_STACK_PAGES	16
-/* ... and as many as it allocates at most: two pages of them. */
-#define PVMREAD_RW_MAX_PAGES	(2 * PAGE_SIZE / sizeof(struct page *))
-
 /*
  * The kernel does not export iovec_from_user(). import_iovec() cannot replace it
  * for the remote array: it refuses addresses outside of the caller's user space and
@@ -308,15 +303,15 @@ static int pvmread_rw_engine(struct pvmread_vectors *vec, struct mm_struct *mm,
 {
 	struct pvmread_engine eng __uninitialized;
 	unsigned long i;
-	int ret;
+	int ret = 0;
 
-	ret = pvmread_engine_init(&eng, rw->flags | (write ? PVMREAD_WRITE : 0), 0);
-	if (ret)
-		return ret;
-	eng.mm = mm;
-	for (i = 0; i < vec->remote_count && iov_iter_count(&vec->local) && !ret; i++) {
+	pvmread_engine_init(&eng, mm, write, rw->flags & PVMREAD_NOWAIT,
+			    rw->flags & PVMREAD_RESIDENT);
+	for (i = 0; i < vec->remote_count && !ret; i++) {
 		const struct iovec *seg = &vec->remote[i];
 
+		if (!iov_iter_count(&vec->local))
+			break;
 		if (!seg->iov_len)
 			continue;
 		ret = pvmread_engine_move(&eng, (unsigned long)seg->iov_base,
@@ -326,9 +321,8 @@ static int pvmread_rw_engine(struct pvmread_vectors *vec, struct mm_struct *mm,
 		 * A process may read itself: the next segment must see what this
 		 * one has changed.
 		 */
-		pvmread_engine_unpin(&eng);
+		pvmread_engine_release(&eng);
 	}
-	pvmread_engine_release(&eng);
 	return ret;
 }
 

@@ -13,33 +13,25 @@
 #include <linux/nospec.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
+#include <linux/sizes.h>
 #include <linux/types.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include <linux/pvmread.h>
 
-/*
- * The pages that one pin takes at most. The syscall takes 1,024, what two pages
- * hold of pointers. With 256 what the pin has touched of their struct pages is
- * still in the cache when they are unpinned, and mmap_lock is held for less long.
- */
-#define PVMREAD_MAX_PIN		256UL
-
-/* Up to this many page pointers stand on the stack. */
-#define PVMREAD_STACK_PAGES	16
+/* READV, WRITEV: page pointers on the stack, as many as process_vm_rw_core() has, ... */
+#define PVMREAD_RW_STACK_PAGES	16UL
+/* ... and as many as are allocated at most: two pages of them, as there. */
+#define PVMREAD_RW_MAX_PAGES	(2 * PAGE_SIZE / sizeof(struct page *))
 
 /*
- * Beside the flags of the ABI, for the engine. To read, pin the pages as the
- * syscall does; that gives the target a copy of its own of a page that it shares
- * copy-on-write.
+ * The most bytes that the engine copies under one hold of the target's mmap_lock, and
+ * the most pages that it holds: those of as many bytes.
  */
-#define PVMREAD_PIN		BIT(31)
-/* Whether that is so for all pages, or for those that are there now. */
-#define PVMREAD_PIN_ALL		BIT(0)
-#define PVMREAD_PIN_THESE	BIT(1)
-/* The caller holds a reference to the mm's users for as long as the engine runs. */
-#define PVMREAD_HELD		BIT(30)
+#define PVMREAD_ENGINE_CHUNK	((size_t)SZ_64K)
+#define PVMREAD_ENGINE_PAGES	(PVMREAD_ENGINE_CHUNK > PAGE_SIZE ? \
+				 PVMREAD_ENGINE_CHUNK / PAGE_SIZE : 1UL)
 
 /* The most segments that one BATCH has. */
 #define PVMREAD_MAX_BATCH	65536
@@ -67,31 +59,32 @@ struct pvmread_vectors {
 
 /**
  * struct pvmread_engine - what moves bytes between an mm and an iov_iter
- * @mm: the target's memory; the caller holds a reference to it
- * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_HELD
- * @pin: 0 if the pages are just referenced, PVMREAD_PIN_ALL or PVMREAD_PIN_THESE
- *	if they are pinned
- * @gup_flags: how they are to be had first: FOLL_WRITE, FOLL_NOFAULT
- * @stop_addr: the address in @mm at which the last transfer ended
- * @first: the address of the first page that is pinned
- * @nr: how many are
- * @pages: where they are noted, @stack or allocated
- * @max_pages: how many fit there
- * @stack: room for a small transfer
+ * @mm: the target's memory; the user of the engine has an mm_count reference
+ * @write: to the target, not from it
+ * @nowait: PVMREAD_NOWAIT
+ * @resident: PVMREAD_RESIDENT
+ * @locked: the engine holds mmap_lock and a reference to mm_users
+ * @gup_flags: FOLL_WRITE, FOLL_NOFAULT
+ * @stop_addr: the address in @mm at which the last move ended
+ * @copied: bytes copied since mmap_lock was taken
+ * @first: address of the first page that is held
+ * @nr: number of pages that are held, 0 if @locked is not set
+ * @pages: those pages
  *
- * Set up by pvmread_engine_init(), given back by pvmread_engine_release().
+ * Set up by pvmread_engine_init(). Holds nothing after pvmread_engine_release().
  */
 struct pvmread_engine {
 	struct mm_struct *mm;
-	u32 flags;
-	u8 pin;
+	bool write;
+	bool nowait;
+	bool resident;
+	bool locked;
 	unsigned int gup_flags;
 	unsigned long stop_addr;
+	size_t copied;
 	unsigned long first;
 	unsigned long nr;
-	struct page **pages;
-	unsigned long max_pages;
-	struct page *stack[PVMREAD_STACK_PAGES];
+	struct page *pages[PVMREAD_ENGINE_PAGES];
 };
 
 extern bool pvmread_has_pidfd;
@@ -99,19 +92,6 @@ extern bool pvmread_has_pidfd;
 int pvmread_symbols_init(void);
 struct task_struct *pvmread_target_task(pid_t nr, u32 flags);
 struct mm_struct *pvmread_target_mm(struct task_struct *task);
-
-/*
- * Give a reference to the mm's users back. It may turn out the last: then all
- * of the target's memory is torn down, and its files are closed, right here
- * unless the request must not wait.
- */
-static inline void pvmread_target_put(struct mm_struct *mm, u32 flags)
-{
-	if (flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT))
-		mmput_async(mm);
-	else
-		mmput(mm);
-}
 
 /*
  * Copy a request struct in. Its size is read first and once; what the struct
@@ -159,51 +139,73 @@ static inline unsigned long pvmread_count_pages(unsigned long addr, size_t len)
 	return DIV_ROUND_UP(offset_in_page(addr) + len, PAGE_SIZE);
 }
 
-/* Is the page at @addr among those that are pinned? */
+/* Is the page at @addr held? */
 static inline bool pvmread_engine_has(const struct pvmread_engine *eng,
-			       unsigned long addr)
+				      unsigned long addr)
 {
 	return addr - eng->first < eng->nr * PAGE_SIZE;
 }
 
-/* The page at @addr, which is pinned: a guess of the CPU's must not go beyond. */
-static inline struct page **pvmread_engine_page(const struct pvmread_engine *eng,
-					 unsigned long addr)
+/* The page at @addr, which is held. Speculation must not go beyond those that are. */
+static inline struct page **pvmread_engine_page(struct pvmread_engine *eng,
+						unsigned long addr)
 {
 	unsigned long i = (addr - eng->first) >> PAGE_SHIFT;
 
 	return &eng->pages[array_index_nospec(i, eng->nr)];
 }
 
-int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
-			unsigned long pages);
+/* Prepare an engine, which may be uninitialised memory. Nothing is held. */
+static inline void pvmread_engine_init(struct pvmread_engine *eng,
+				       struct mm_struct *mm, bool write,
+				       bool nowait, bool resident)
+{
+	eng->mm = mm;
+	eng->write = write;
+	eng->nowait = nowait;
+	eng->resident = resident;
+	eng->locked = false;
+	eng->gup_flags = (write ? FOLL_WRITE : 0) |
+			 (nowait || resident ? FOLL_NOFAULT : 0);
+	eng->copied = 0;
+	eng->first = 0;
+	eng->nr = 0;
+}
+
+int pvmread_gup_error(long got);
+int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
+			size_t len);
+void pvmread_engine_release(struct pvmread_engine *eng);
 int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
 			size_t len, struct iov_iter *local);
+int pvmread_engine_move_whole(struct pvmread_engine *eng, unsigned long addr,
+			      size_t len, struct iov_iter *local);
+int pvmread_engine_fault_in(struct pvmread_engine *eng, struct iov_iter *local,
+			    size_t len);
 int pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 			  size_t len, struct iov_iter *local);
-void pvmread_engine_unpin(struct pvmread_engine *eng);
-void pvmread_engine_release(struct pvmread_engine *eng);
-int pvmread_gup_error(long got);
-int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
-		       size_t len);
 
 /**
  * struct pvmread_target - what a target file refers to
- * @mm: the target's memory, by mm_count alone: what is in it is not kept
- * @pid: the process, to be shown
- * @start: the first address that the file reaches
- * @last: the last one
- * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, for all transfers
+ * @mm: the target's memory, an mm_count reference: what is mapped is not kept
+ * @pid: the process; NULL if it was being reaped
+ * @start: the first address in the attached range
+ * @last: the last address in it
+ * @write: the target can be written, too
+ * @nowait: PVMREAD_NOWAIT for every transfer
+ * @resident: PVMREAD_RESIDENT for every transfer
  * @bytes_read: moved from the target so far
- * @bytes_written: moved to it so far
- * @faults: how many transfers the target's memory has ended
+ * @bytes_written: moved to the target so far
+ * @faults: number of transfers that ended at the target's memory (EIO)
  */
 struct pvmread_target {
 	struct mm_struct *mm;
 	struct pid *pid;
 	unsigned long start;
 	unsigned long last;
-	u32 flags;
+	bool write;
+	bool nowait;
+	bool resident;
 	atomic64_t bytes_read;
 	atomic64_t bytes_written;
 	atomic64_t faults;
@@ -219,7 +221,7 @@ static inline size_t pvmread_target_reach(const struct pvmread_target *target,
 	return min_t(u64, len - 1, target->last - addr) + 1;
 }
 
-/* Note what was moved, for show_fdinfo. */
+/* Count what was moved, for fdinfo. */
 static inline void pvmread_target_account(struct pvmread_target *target, bool write,
 				   u64 moved)
 {

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * BATCH: many pieces of a target's memory in one call.
+ * BATCH: many segments of a target's memory in one call.
+ *
+ * The array of segments is read, and its results are written, a chunk at a time. One
+ * hold of the engine serves several chunks, so the array is first accessed with page
+ * faults disabled. Where that fails, the hold ends before the array is faulted in: the
+ * engine's law.
+ *
+ * A batch owns nothing but its engine, on the stack of the ioctl.
  */
 #include <linux/atomic.h>
 #include <linux/fs.h>
@@ -18,10 +25,25 @@
 #include "pvmread.h"
 #include "pvmread_trace.h"
 
-/* Write the results of @n segments of a BATCH. Return: 0, or -EFAULT. */
-static int pvmread_batch_store(const struct pvmread_segment *segs,
-			       struct pvmread_segment __user *usegs,
-			       unsigned int n)
+/* How many segments are read, and their results written, at a time. */
+#define PVMREAD_BATCH_CHUNK	12
+
+/*
+ * How many chunks one hold serves at most. For so many segments mmap_lock is held about
+ * as long as for one copy of PVMREAD_ENGINE_CHUNK bytes.
+ */
+#define PVMREAD_BATCH_HOLD	16
+
+/* Up to this many bytes are copied one word at a time, and cheapest so. */
+#define PVMREAD_BATCH_SMALL	128
+
+/* A hold ends when less than this is left of it: the most that one chunk reads so. */
+#define PVMREAD_BATCH_ROOM	(PVMREAD_BATCH_CHUNK * PVMREAD_BATCH_SMALL)
+
+/* Write the results of @n segments. Return: 0 or -EFAULT. */
+static int pvmread_batch_put_results(const struct pvmread_segment *segs,
+				     struct pvmread_segment __user *usegs,
+				     unsigned int n)
 {
 	unsigned int i;
 
@@ -38,33 +60,68 @@ efault:
 	return -EFAULT;
 }
 
-/* How many segments of a BATCH are read, and their results written, at a time. */
-#define PVMREAD_BATCH_CHUNK	12
-
 /*
- * Read the next segments of a BATCH: all of @n, or the first alone, so that an
- * array that cannot be read to its end is used as far as it can. Their results
- * must be writable before a byte moves: what stands there is written back.
- *
- * Return: how many, or -EFAULT.
+ * Read @n segments. Their results must be writable before a byte is moved: write back
+ * what is there. Return: 0 or -EFAULT.
  */
-static int pvmread_batch_fetch(struct pvmread_segment *segs,
-			       struct pvmread_segment __user *usegs,
-			       unsigned int n)
+static int pvmread_batch_get(struct pvmread_segment *segs,
+			     struct pvmread_segment __user *usegs,
+			     unsigned int n)
 {
-	for (;; n = 1) {
-		if (!copy_from_user(segs, usegs, n * sizeof(*segs)) &&
-		    !pvmread_batch_store(segs, usegs, n))
-			return n;
-		if (n == 1)
-			return -EFAULT;
-	}
+	if (copy_from_user(segs, usegs, n * sizeof(*segs)))
+		return -EFAULT;
+	return pvmread_batch_put_results(segs, usegs, n);
 }
 
 /*
- * How many bytes from the first of @n segments on, at least, they will ask for
- * one after the other: as long as each begins in a page that those before it
- * need or in the one behind these, and one pin can take them.
+ * Read the next segments: @n, or the first alone if not all can be accessed. So an
+ * array with an inaccessible end is processed as far as possible.
+ *
+ * Return: how many, or -EFAULT.
+ */
+static int pvmread_batch_fetch(struct pvmread_engine *eng,
+			       struct pvmread_segment *segs,
+			       struct pvmread_segment __user *usegs,
+			       unsigned int n)
+{
+	int ret;
+
+	if (eng->locked) {
+		pagefault_disable();
+		ret = pvmread_batch_get(segs, usegs, n);
+		pagefault_enable();
+		if (!ret)
+			return n;
+		pvmread_engine_release(eng);
+	}
+	if (!pvmread_batch_get(segs, usegs, n))
+		return n;
+	return n > 1 && !pvmread_batch_get(segs, usegs, 1) ? 1 : -EFAULT;
+}
+
+/* Write the results of @n segments. Return: 0 or -EFAULT. */
+static int pvmread_batch_store(struct pvmread_engine *eng,
+			       const struct pvmread_segment *segs,
+			       struct pvmread_segment __user *usegs,
+			       unsigned int n)
+{
+	int ret;
+
+	if (eng->locked) {
+		pagefault_disable();
+		ret = pvmread_batch_put_results(segs, usegs, n);
+		pagefault_enable();
+		if (!ret)
+			return 0;
+		pvmread_engine_release(eng);
+	}
+	return pvmread_batch_put_results(segs, usegs, n);
+}
+
+/*
+ * How many bytes, from the first of @n segments on, the pages should cover that are
+ * held for it: also the next segments, as long as each begins in a page that those
+ * before it need or in the one behind, and one hold has room.
  */
 static size_t pvmread_batch_ahead(const struct pvmread_target *target,
 				  const struct pvmread_segment *segs,
@@ -77,10 +134,10 @@ static size_t pvmread_batch_ahead(const struct pvmread_target *target,
 		const struct pvmread_segment *seg = &segs[i];
 		u64 seg_end;
 
-		/* How far a string goes nobody knows: no page for it alone. */
+		/* A string may end in its first page: no page for the rest of it. */
 		if (seg->flags)
 			break;
-		/* No byte is asked for, wherever that would be. */
+		/* Nothing to move: the address does not matter. */
 		if (!seg->length)
 			continue;
 		if (seg->remote < first ||
@@ -88,62 +145,61 @@ static size_t pvmread_batch_ahead(const struct pvmread_target *target,
 		    check_add_overflow(seg->remote, seg->length, &seg_end))
 			break;
 		end = max(end, seg_end);
-		if (end - first >= PVMREAD_STACK_PAGES * PAGE_SIZE)
+		if (end - first >= PVMREAD_ENGINE_CHUNK)
 			break;
 	}
-	end = min_t(u64, end - segs->remote, PVMREAD_STACK_PAGES * PAGE_SIZE);
+	end = min_t(u64, end - segs->remote, PVMREAD_ENGINE_CHUNK);
 	return pvmread_target_reach(target, segs->remote, end);
 }
 
-/* Up to this many bytes are moved one word at a time, and cheapest so. */
-#define PVMREAD_BATCH_SMALL	128
-
-/*
- * The common case: read a few bytes of one page that is pinned.
- *
- * Return: true if it is this case and they were read; false for any other, a
- * fault of the local side among them.
- */
+/* The common case: read a few bytes of one page, which is held. */
 static __always_inline bool
-pvmread_batch_read_small(const struct pvmread_target *target,
-			 const struct pvmread_engine *eng,
-			 struct pvmread_segment *seg)
+pvmread_batch_is_small(const struct pvmread_target *target,
+		       const struct pvmread_engine *eng,
+		       const struct pvmread_segment *seg)
 {
-	size_t offset = offset_in_page(seg->remote), len = seg->length;
+	size_t offset = offset_in_page(seg->remote);
+
+	if (!pvmread_engine_has(eng, seg->remote) || seg->flags || eng->write ||
+	    seg->length > min(PVMREAD_BATCH_SMALL, PAGE_SIZE - offset))
+		return false;
+	/* A length of 0 wraps here: it is not this case. */
+	return seg->remote >= target->start && seg->remote <= target->last &&
+	       seg->length - 1 <= target->last - seg->remote;
+}
+
+/* Copy in the common case, with page faults disabled. Return: false if one is needed. */
+static __always_inline bool
+pvmread_batch_copy_small(struct pvmread_engine *eng, struct pvmread_segment *seg)
+{
 	void __user *buf;
 	bool read = false;
 	void *mem;
 
-	if (!pvmread_engine_has(eng, seg->remote) || seg->flags ||
-	    eng->flags & PVMREAD_WRITE ||
-	    seg->length > min(PVMREAD_BATCH_SMALL, PAGE_SIZE - offset))
-		return false;
-	/* No length, no byte to ask for: not this case either. */
-	if (seg->remote < target->start || seg->remote > target->last ||
-	    seg->length - 1 > target->last - seg->remote)
-		return false;
 	if (pvmread_user_ptr(seg->local, &buf))
 		return false;
 
 	mem = kmap_local_page(*pvmread_engine_page(eng, seg->remote));
-	/* Races in the target's memory are the target's. */
+	/* A data race in the target's memory is the target's own. */
 	kcsan_disable_current();
-	if (user_write_access_begin(buf, len)) {
-		unsafe_copy_to_user(buf, mem + offset, len, end);
+	if (user_write_access_begin(buf, seg->length)) {
+		unsafe_copy_to_user(buf, mem + offset_in_page(seg->remote),
+				    seg->length, end);
 		read = true;
 end:
 		user_write_access_end();
 	}
 	kcsan_enable_current();
 	kunmap_local(mem);
-	seg->done = len;
+	seg->done = seg->length;
 	return read;
 }
 
 /*
- * Any other case. @left is how many of the chunk are left, this segment and
- * those behind it. Return: 0 or why it was not moved whole; seg->done says how
- * much was.
+ * Any other case, or the copy has faulted. @left is how many segments of the chunk are left, counting this one.
+ * Page faults are enabled.
+ *
+ * Return: 0, or why the segment was not moved whole; seg->done says how much was.
  */
 static noinline int pvmread_batch_move(struct pvmread_target *target,
 				       struct pvmread_engine *eng,
@@ -151,32 +207,41 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
 				       unsigned int left)
 {
 	size_t len = min_t(u64, seg->length, MAX_RW_COUNT), reach;
-	bool write = eng->flags & PVMREAD_WRITE;
 	struct iov_iter local;
 	void __user *buf;
 	int ret;
 
 	seg->done = 0;
-	if (seg->flags & ~(write ? 0 : PVMREAD_SEGMENT_STRING))
+	if (seg->flags & ~(eng->write ? 0 : PVMREAD_SEGMENT_STRING))
 		return -EINVAL;
 	if (!len)
 		return 0;
 	if (pvmread_user_ptr(seg->local, &buf) || !access_ok(buf, len))
 		return -EFAULT;
 	reach = pvmread_target_reach(target, seg->remote, len);
-	iov_iter_ubuf(&local, write ? ITER_SOURCE : ITER_DEST, buf, len);
+	iov_iter_ubuf(&local, eng->write ? ITER_SOURCE : ITER_DEST, buf, len);
 
 	if (seg->flags & PVMREAD_SEGMENT_STRING) {
 		ret = pvmread_engine_string(eng, seg->remote, reach, &local);
 	} else {
-		size_t ahead = pvmread_batch_ahead(target, seg, left);
-
 		if (reach && !pvmread_engine_has(eng, seg->remote)) {
-			ret = pvmread_engine_pin(eng, seg->remote,
-						 max(reach, ahead));
-			if (ret || pvmread_batch_read_small(target, eng, seg))
+			size_t ahead = pvmread_batch_ahead(target, seg, left);
+			bool read = false;
+
+			ret = pvmread_engine_hold(eng, seg->remote,
+						  max(reach, ahead));
+			if (ret)
 				return ret;
+			pagefault_disable();
+			if (pvmread_batch_is_small(target, eng, seg))
+				read = pvmread_batch_copy_small(eng, seg);
+			pagefault_enable();
+			if (read)
+				return 0;
 		}
+		/* The copy has just faulted: no need to see it fault again. */
+		if (pvmread_batch_is_small(target, eng, seg))
+			pvmread_engine_fault_in(eng, &local, len);
 		ret = pvmread_engine_move(eng, seg->remote, reach, &local);
 	}
 	seg->done = len - iov_iter_count(&local);
@@ -186,12 +251,11 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
 }
 
 /*
- * BATCH behind the struct: move the segments, and write their results a chunk at
- * a time.
+ * Move the segments, and write their results a chunk at a time.
  *
  * Return: 0, or what ended it: -EFAULT for the array, -EINTR. In any case
- * batch->completed is how many have their result, and @total has grown by the
- * bytes moved, those of results that could not be written too.
+ * batch->completed is how many segments have their result, and *@total is the number
+ * of bytes moved, also of segments whose result could not be written.
  */
 static int pvmread_batch_run(struct pvmread_target *target,
 			     struct pvmread_engine *eng,
@@ -199,6 +263,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 			     struct pvmread_segment __user *usegs, u64 *total)
 {
 	struct pvmread_segment segs[PVMREAD_BATCH_CHUNK] __uninitialized;
+	unsigned int chunks = 0;
 	bool stop = false;
 
 	while (batch->completed < batch->count && !stop) {
@@ -211,20 +276,28 @@ static int pvmread_batch_run(struct pvmread_target *target,
 		/* Any other signal, and the freezer, waits as for one read(2). */
 		if (*total >= MAX_RW_COUNT && signal_pending(current))
 			break;
+		if (++chunks % PVMREAD_BATCH_HOLD == 0 || need_resched() ||
+		    eng->copied > PVMREAD_ENGINE_CHUNK - PVMREAD_BATCH_ROOM)
+			pvmread_engine_release(eng);
 		cond_resched();
-		n = pvmread_batch_fetch(segs, usegs, min(left, ARRAY_SIZE(segs)));
+		n = pvmread_batch_fetch(eng, segs, usegs, min(left, ARRAY_SIZE(segs)));
 		if (n < 0)
 			return n;
 
+		pagefault_disable();
 		for (i = 0; i < n && !stop; i++) {
 			int reason = 0;
 
-			if (!pvmread_batch_read_small(target, eng, &segs[i]))
+			if (!pvmread_batch_is_small(target, eng, &segs[i]) ||
+			    !pvmread_batch_copy_small(eng, &segs[i])) {
+				pagefault_enable();
 				reason = pvmread_batch_move(target, eng,
 							    &segs[i], n - i);
-			/* GUP has made the page coherent, but only as of then. */
+				pagefault_disable();
+			}
+			/* GUP makes a page coherent, but only as of then. */
 			if (IS_ENABLED(CONFIG_ARCH_HAS_CPU_CACHE_ALIASING))
-				pvmread_engine_unpin(eng);
+				pvmread_engine_release(eng);
 
 			segs[i].error = -reason;
 			moved += segs[i].done;
@@ -234,9 +307,12 @@ static int pvmread_batch_run(struct pvmread_target *target,
 			if (reason == -EINTR)
 				stop = true;
 		}
-		pvmread_target_account(target, eng->flags & PVMREAD_WRITE, moved);
+		pagefault_enable();
+		/* Also what the engine has counted itself: the hold ends the earlier. */
+		eng->copied += moved;
+		pvmread_target_account(target, eng->write, moved);
 		*total += moved;
-		if (pvmread_batch_store(segs, usegs, i))
+		if (pvmread_batch_store(eng, segs, usegs, i))
 			return -EFAULT;
 		batch->completed += i;
 		usegs += i;
@@ -251,7 +327,7 @@ long pvmread_ioctl_batch(struct file *file, struct pvmread_batch __user *ubatch)
 	struct pvmread_batch batch;
 	void __user *usegs;
 	u64 moved = 0;
-	u32 flags;
+	bool write;
 	long ret;
 
 	ret = pvmread_get_arg(&batch, sizeof(batch), sizeof(batch), ubatch);
@@ -264,7 +340,8 @@ long pvmread_ioctl_batch(struct file *file, struct pvmread_batch __user *ubatch)
 	if (put_user(batch.completed, &ubatch->completed))
 		return -EFAULT;
 
-	if ((batch.flags & PVMREAD_WRITE) && !(file->f_mode & FMODE_WRITE))
+	write = batch.flags & PVMREAD_WRITE;
+	if (write && !(file->f_mode & FMODE_WRITE))
 		return -EBADF;
 	if (batch.count > PVMREAD_MAX_BATCH)
 		return -EINVAL;
@@ -274,16 +351,15 @@ long pvmread_ioctl_batch(struct file *file, struct pvmread_batch __user *ubatch)
 	if (ret)
 		return ret;
 
-	flags = batch.flags | (target->flags & ~PVMREAD_WRITE);
-	/* Its own page pointers will do: nothing is allocated. */
-	ret = pvmread_engine_init(&eng, flags, 0);
-	if (ret)
-		return ret;
-	eng.mm = target->mm;
+	pvmread_engine_init(&eng, target->mm, write,
+			    target->nowait || batch.flags & PVMREAD_NOWAIT,
+			    target->resident || batch.flags & PVMREAD_RESIDENT);
 	ret = pvmread_batch_run(target, &eng, &batch, usegs, &moved);
 	pvmread_engine_release(&eng);
-	if (trace_transfer_enabled())
-		pvmread_trace_target(PVMREAD_TRACE_BATCH, target, &eng, 0,
+	if (trace_transfer_enabled() && (moved || ret != -ESRCH))
+		pvmread_engine_trace(&eng, PVMREAD_TRACE_BATCH,
+				     pid_nr(target->pid),
+				     batch.flags & PVMREAD_STOP, 0,
 				     batch.completed, moved, ret);
 	if (put_user(batch.completed, &ubatch->completed))
 		ret = -EFAULT;

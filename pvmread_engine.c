@@ -1,6 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The engine: pin, copy, unpin. It knows an mm and an iov_iter, no ioctl.
+ * The engine moves bytes between a target's mm and an iov_iter, for target files,
+ * BATCH, and READV and WRITEV with PVMREAD_NOWAIT or PVMREAD_RESIDENT.
+ *
+ * It has one law: nothing of the target is held while the caller's memory is faulted
+ * in. The engine copies with page faults disabled, under the target's mmap_lock. If
+ * a copy comes out short, the engine drops all that it holds, faults the caller's
+ * memory in, and goes on from there. So a caller that stalls its own page fault
+ * cannot
+ *
+ *  - reach a page that the target has moved out of the attached range (mremap),
+ *  - keep an exited target's memory alive,
+ *  - see what a forked child wrote to a private hugetlb page after the target had
+ *    exited: hugetlb_wp() reuses a page by its mapcount and ignores references.
+ *
+ * A hold is a reference to mm_users, mmap_lock for reading, and references to (or, to
+ * write, pins of) up to PVMREAD_ENGINE_PAGES neighbouring pages. It lasts for at
+ * most PVMREAD_ENGINE_CHUNK bytes. A hold may serve several pieces: the caller of
+ * the engine ends it with pvmread_engine_release() before it accesses user memory
+ * itself, sleeps or returns.
+ *
+ * What remains is the time of one copy: meanwhile another thread of the target may
+ * drop a page with madvise(), which takes mmap_lock for reading, too. That is the
+ * same for /proc/PID/mem.
+ *
+ * A struct pvmread_engine lives on the stack of one request. It needs an mm_count
+ * reference, which its user owns.
  */
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -12,9 +37,8 @@
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/shmem_fs.h>
-#include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include <linux/pvmread.h>
@@ -24,284 +48,195 @@
 #define CREATE_TRACE_POINTS
 #include "pvmread_trace.h"
 
-/**
- * pvmread_engine_init() - make an engine ready for a request
- * @eng: the engine; on success pvmread_engine_release() is due
- * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_PIN,
- *	PVMREAD_HELD; others are not looked at. What a flag asks of GUP is said
- *	here, but for the fault that PVMREAD_NOWAIT may make: pvmread_fault_in()
- * @pages: how many pages one pin has to take at most
- *
- * The page pointers are allocated here and not for each segment, and only if
- * more of them are needed than the stack has. The caller sets eng->mm.
- *
- * Return: 0, or -ENOMEM, and nothing is held.
+/*
+ * How often the engine tries again without having moved a byte: after it has faulted
+ * in the caller's memory, and after a fault of the target has dropped mmap_lock.
+ * Reclaim may take a page away in between, but not this often.
  */
-int pvmread_engine_init(struct pvmread_engine *eng, u32 flags,
-				       unsigned long pages)
-{
-	eng->flags = flags;
-	/*
-	 * A pin has a page that is shared copy-on-write copied first, by a
-	 * fault. For a look at what is there a reference will do, but on s390,
-	 * where GUP makes a protected guest's page accessible to a pin alone.
-	 */
-	eng->pin = flags & PVMREAD_WRITE || IS_ENABLED(CONFIG_S390) ||
-		   (flags & (PVMREAD_PIN | PVMREAD_RESIDENT)) == PVMREAD_PIN ?
-		   PVMREAD_PIN_ALL : 0;
-	eng->gup_flags = (flags & PVMREAD_WRITE ? FOLL_WRITE : 0) |
-			 (flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT) ?
-			  FOLL_NOFAULT : 0);
-	eng->first = 0;
-	eng->nr = 0;
-	eng->pages = eng->stack;
-	eng->max_pages = ARRAY_SIZE(eng->stack);
-	if (pages > eng->max_pages) {
-		eng->max_pages = min(pages, PVMREAD_MAX_PIN);
-		eng->pages = kmalloc_array(eng->max_pages, sizeof(*eng->pages),
-					   GFP_KERNEL);
-		if (!eng->pages)
-			return -ENOMEM;
-	}
-	return 0;
-}
-EXPORT_SYMBOL_TO_SUITE(pvmread_engine_init);
+#define PVMREAD_ENGINE_TRIES	16
 
-/**
- * pvmread_engine_unpin() - let the pages go that the last move has left pinned
- * @eng: the engine
+/* --- hold ----------------------------------------------------------------- */
+
+/*
+ * A write pins its pages, because it changes them: FOLL_PIN is what file systems look
+ * for. On s390 GUP makes a page of a protected guest accessible for a pin alone. A read
+ * elsewhere takes references, because pinning a page that is shared copy-on-write
+ * would copy it for the target.
  */
-void pvmread_engine_unpin(struct pvmread_engine *eng)
+static bool pvmread_engine_pins(const struct pvmread_engine *eng)
+{
+	return eng->write || IS_ENABLED(CONFIG_S390);
+}
+
+static void pvmread_engine_put_pages(struct pvmread_engine *eng)
 {
 	unsigned long i;
 
-	if (eng->pin) {
-		/* Dirty even after a fault: a part may have been written. */
-		unpin_user_pages_dirty_lock(eng->pages, eng->nr,
-					    eng->flags & PVMREAD_WRITE);
-		eng->pin &= ~PVMREAD_PIN_THESE;
+	if (pvmread_engine_pins(eng)) {
+		/* Dirty even after a fault: part of a page may have been written. */
+		unpin_user_pages_dirty_lock(eng->pages, eng->nr, eng->write);
 	} else {
 		for (i = 0; i < eng->nr; i++)
 			put_page(eng->pages[i]);
 	}
 	eng->nr = 0;
 }
-EXPORT_SYMBOL_TO_SUITE(pvmread_engine_unpin);
+
+/*
+ * Take mmap_lock. The caller has a reference to mm_users, which is put on failure.
+ *
+ * Return: 0, -EINTR, or -EAGAIN if a @nowait engine would have to wait.
+ */
+static int pvmread_engine_lock(struct pvmread_engine *eng)
+{
+	if (eng->nowait ? mmap_read_trylock(eng->mm) :
+			  !mmap_read_lock_killable(eng->mm)) {
+		eng->locked = true;
+		eng->copied = 0;
+		return 0;
+	}
+	mmput_async(eng->mm);
+	return fatal_signal_pending(current) ? -EINTR : -EAGAIN;
+}
 
 /**
- * pvmread_engine_release() - give back what pvmread_engine_init() took
- * @eng: the engine, with pages pinned or not
+ * pvmread_engine_release() - end the hold, if there is one
+ * @eng: the engine
+ *
+ * A pin's release may wait for the lock of a page, to mark it dirty. It is waited for
+ * without mmap_lock. mm_users is given back by mmput_async(): a caller that happens to be
+ * the last user must not run exit_mmap(), which may wait for a FUSE server.
  */
 void pvmread_engine_release(struct pvmread_engine *eng)
 {
+	if (!eng->locked)
+		return;
+	mmap_read_unlock(eng->mm);
+	eng->locked = false;
 	if (eng->nr)
-		pvmread_engine_unpin(eng);
-	if (eng->pages != eng->stack)
-		kfree(eng->pages);
+		pvmread_engine_put_pages(eng);
+	mmput_async(eng->mm);
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_release);
 
-/* Take mmap_lock. Return: false if it would be waited for, or the caller is killed. */
-static __always_inline bool pvmread_lock(struct pvmread_engine *eng)
+static __always_inline long pvmread_engine_gup(struct pvmread_engine *eng,
+					       unsigned long nr,
+					       unsigned int gup_flags, int *locked)
 {
-	if (eng->flags & PVMREAD_NOWAIT)
-		return mmap_read_trylock(eng->mm);
-	return !mmap_read_lock_killable(eng->mm);
-}
-
-/*
- * Does it take more than a reference to keep what a page holds? A process that
- * shares it copy-on-write writes to a copy as long as somebody has a reference. But
- * hugetlbfs counts who has it mapped: when the target is gone, its child, whom the
- * caller may not be allowed to see, would write to the page itself.
- */
-static bool pvmread_must_keep(struct folio *folio)
-{
-	return folio_test_hugetlb(folio) && folio_test_anon(folio);
-}
-
-/*
- * Have copies of the first pages in their place, up to @nr: as long as the target has
- * a page mapped, who shares it does not write to it. Called with mmap_lock held, so
- * that no fork can come between. Return: how many, 0 if the first one is not mapped,
- * or -ENOMEM.
- */
-static long pvmread_take_copies(struct pvmread_engine *eng, long nr, int *locked)
-{
-	unsigned long addr = eng->first;
-	long i;
-
-	for (i = 0; i < nr; i++, addr += PAGE_SIZE) {
-		struct page *copy = alloc_page(GFP_KERNEL_ACCOUNT);
-		struct page *page = NULL, *again = NULL;
-
-		if (!copy)
-			return i ?: -ENOMEM;
-		if (get_user_pages_remote(eng->mm, addr, 1, FOLL_NOFAULT, &page,
-					  locked) == 1) {
-			memcpy_page(copy, 0, page, 0, PAGE_SIZE);
-			if (get_user_pages_remote(eng->mm, addr, 1, FOLL_NOFAULT,
-						  &again, locked) == 1)
-				put_page(again);
-			put_page(page);
-		}
-		if (!page || again != page) {
-			put_page(copy);
-			break;
-		}
-		eng->pages[i] = copy;
-	}
-	return i;
-}
-
-/*
- * Of @got pages to which there are references keep the first that are alike: as they
- * are, or pinned, or copies if the target shares them. *@locked is cleared if mmap_lock
- * was let go. Return: as GUP.
- */
-static noinline long pvmread_keep(struct pvmread_engine *eng, long got,
-				  unsigned int gup_flags, int *locked)
-{
-	struct folio *folio = page_folio(eng->pages[0]), *next;
-	bool must_keep = pvmread_must_keep(folio);
-	long i, nr;
-
-	for (nr = 1; nr < got; nr++) {
-		next = page_folio(eng->pages[nr]);
-		if (next != folio && pvmread_must_keep(next) != must_keep)
-			break;
-		folio = next;
-	}
-	for (i = must_keep ? 0 : nr; i < got; i++)
-		put_page(eng->pages[i]);
-	if (!must_keep)
-		return nr;
-
-	if (!*locked)
-		*locked = pvmread_lock(eng);
-	if (!*locked)
-		return 0;
-	/* One that is shared would be copied for the target first, by a fault. */
-	got = pin_user_pages_remote(eng->mm, eng->first, nr,
-				    gup_flags | FOLL_NOFAULT, eng->pages, locked);
-	if (got <= 0) {
-		got = pvmread_take_copies(eng, nr, locked);
-		if (got)
-			return got;
-		/* The first one has just gone, or is being migrated. */
-		got = pin_user_pages_remote(eng->mm, eng->first, 1, gup_flags,
-					    eng->pages, locked);
-	}
-	if (got > 0)
-		eng->pin |= PVMREAD_PIN_THESE;
-	return got;
-}
-
-/*
- * Have pages as GUP gives them, the first of them that are to be kept alike.
- * *@locked is cleared if mmap_lock was let go.
- */
-static __always_inline long
-pvmread_gup(struct pvmread_engine *eng, unsigned long nr,
-	    unsigned int gup_flags, int *locked)
-{
-	long got, i;
-
-	if (eng->pin & PVMREAD_PIN_ALL)
+	if (pvmread_engine_pins(eng))
 		return pin_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
 					     eng->pages, locked);
-	got = get_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
-				    eng->pages, locked);
-	/* No page of hugetlbfs is a single one, and few others are not. */
-	for (i = 0; i < got; i++)
-		if (unlikely(PageCompound(eng->pages[i])))
-			return pvmread_keep(eng, got, gup_flags, locked);
+	return get_user_pages_remote(eng->mm, eng->first, nr, gup_flags,
+				     eng->pages, locked);
+}
+
+/* --- nowait ---------------------------------------------------------------- */
+
+/*
+ * GUP will refuse the page before it calls a fault handler. Mirrors check_vma_flags(). A
+ * page that only check_vma_flags() refuses is EAGAIN in place of EIO, and no worse.
+ */
+static bool pvmread_nowait_refused(struct vm_area_struct *vma, bool write)
+{
+	return vma->vm_flags & (VM_IO | VM_PFNMAP) ||
+	       !(vma->vm_flags & (write ? VM_WRITE : VM_READ));
+}
+
+/*
+ * The fault will find private anonymous memory: a zero page, a new page, or the copy
+ * of one that is mapped. Mirrors do_pte_missing(), which calls do_anonymous_page() for
+ * such a VMA, and do_wp_page(), which asks no file system if the mapping is private.
+ * do_swap_page() reads a swapped page: FAULT_FLAG_RETRY_NOWAIT keeps it from waiting.
+ */
+static bool pvmread_nowait_private(struct pvmread_engine *eng,
+				   struct vm_area_struct *vma, int *locked)
+{
+	struct page *page;
+
+	/* Without a file it is anonymous, or the kernel's own as [vdso] is. */
+	if (!vma->vm_file || vma_is_anonymous(vma))
+		return true;
+	if (vma->vm_flags & VM_SHARED ||
+	    get_user_pages_remote(eng->mm, eng->first, 1, FOLL_NOFAULT, &page,
+				  locked) != 1)
+		return false;
+	put_page(page);
+	return true;
+}
+
+/*
+ * The fault will find a page of the page cache that is up to date, unlocked and not
+ * marked for readahead. Mirrors filemap_fault(): such a page goes through it without
+ * I/O, as it does through the handlers of xfs, ext4, btrfs and shmem. An offset past
+ * the end of the file is VM_FAULT_SIGBUS at once. ->page_mkwrite() may wait for a
+ * journal. *@held is a reference to the page, which the caller puts after the fault:
+ * it keeps reclaim and fadvise() from taking the page away.
+ *
+ * shmem_fault() also waits while a hole is punched over this very page. That wait is
+ * bounded: the kernel alone works on the punch, and ends the wait when it is done.
+ */
+static bool pvmread_nowait_cached(struct vm_area_struct *vma,
+				  unsigned long addr, bool write,
+				  struct folio **held)
+{
+	struct address_space *mapping = vma->vm_file->f_mapping;
+	pgoff_t index = linear_page_index(vma, addr);
+	struct inode *inode = mapping->host;
+	struct folio *folio;
+
+	if (S_ISREG(inode->i_mode) &&
+	    index >= DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE))
+		return true;
+	if (write && vma->vm_flags & VM_SHARED && vma->vm_ops->page_mkwrite)
+		return false;
+	folio = filemap_get_folio(mapping, index);
+	if (IS_ERR(folio))
+		return false;
+	*held = folio;
+	return folio_test_uptodate(folio) && !folio_test_locked(folio) &&
+	       !folio_test_readahead(folio);
+}
+
+/*
+ * Only what is mapped can be had without waiting. A FUSE server, which may be the
+ * target itself, takes pages out of the cache as it likes, and nothing kills a wait for
+ * it. hugetlb_fault() waits for a mutex that others hold while they clear a page.
+ */
+static bool pvmread_nowait_mapped_only(struct vm_area_struct *vma)
+{
+	return is_vm_hugetlb_page(vma) ||
+	       (vma->vm_file &&
+		file_inode(vma->vm_file)->i_sb->s_magic == FUSE_SUPER_MAGIC);
+}
+
+/*
+ * Fault the first page in, if that does not wait. FOLL_NOWAIT alone does not ensure
+ * that: it is a wish, which many fault handlers do not grant.
+ *
+ * Return: as GUP; 0 if the fault might wait.
+ */
+static noinline long pvmread_engine_fault_nowait(struct pvmread_engine *eng,
+						 int *locked)
+{
+	/* The target's addresses may be tagged. */
+	unsigned long addr = untagged_addr_remote(eng->mm, eng->first);
+	struct vm_area_struct *vma = vma_lookup(eng->mm, addr);
+	unsigned int gup_flags = FOLL_NOWAIT | (eng->write ? FOLL_WRITE : 0);
+	struct folio *held = NULL;
+	long got = 0;
+
+	mmap_assert_locked(eng->mm);
+	if (!vma || pvmread_nowait_refused(vma, eng->write) ||
+	    (!pvmread_nowait_mapped_only(vma) &&
+	     (pvmread_nowait_private(eng, vma, locked) ||
+	      pvmread_nowait_cached(vma, addr, eng->write, &held))))
+		got = pvmread_engine_gup(eng, 1, gup_flags, locked);
+	if (held)
+		folio_put(held);
 	return got;
 }
 
-/*
- * Would a fault on the first page have to wait, whatever FOLL_NOWAIT asks for?
- * It is a wish that a handler may not grant: filemap_fault() reads a page itself
- * when readahead is off (MADV_RANDOM) or given up, shmem_fault() waits for a
- * lock and for swap, page_mkwrite() for a journal. So of a file only that is
- * asked for which its page cache holds. *@held keeps it there, and is the
- * caller's to give back. Called with mmap_lock held.
- */
-static bool pvmread_fault_waits(struct pvmread_engine *eng, int *locked,
-				struct folio **held)
-{
-	/* As GUP: an address of the target's may have a tag. */
-	unsigned long addr = untagged_addr_remote(eng->mm, eng->first);
-	struct vm_area_struct *vma = vma_lookup(eng->mm, addr);
-	bool write = eng->flags & PVMREAD_WRITE;
-	struct address_space *mapping;
-	struct folio *folio;
-	struct inode *inode;
-	pgoff_t index;
-
-	/* What is no file's, and what GUP refuses, does not get that far. */
-	if (!vma || !vma->vm_file || vma_is_anonymous(vma) ||
-	    vma->vm_flags & (VM_IO | VM_PFNMAP) ||
-	    !(vma->vm_flags & (write ? VM_WRITE : VM_READ)))
-		return false;
-	/* Its handler waits for locks that others have while they clear a page. */
-	if (is_vm_hugetlb_page(vma))
-		return true;
-	mapping = vma->vm_file->f_mapping;
-	inode = mapping->host;
-	/*
-	 * Its server, who may be the target, takes pages out of the cache when it
-	 * likes, the target its private ones; and whoever then asks the server
-	 * for a page cannot be killed.
-	 */
-	if (inode->i_sb->s_magic == FUSE_SUPER_MAGIC)
-		return true;
-	/*
-	 * A private page that is there is to be copied; no file is asked. Without
-	 * a fault mmap_lock is not let go, so vma stays.
-	 */
-	if (!(vma->vm_flags & VM_SHARED) &&
-	    get_user_pages_remote(eng->mm, eng->first, 1, FOLL_NOFAULT,
-				  eng->pages, locked) == 1) {
-		put_page(eng->pages[0]);
-		return false;
-	}
-	index = linear_page_index(vma, addr);
-	if (S_ISREG(inode->i_mode) &&
-	    index >= DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE))
-		return false;
-	/* It waits for who punches a hole, which may be a large one. */
-	if (shmem_mapping(mapping) && READ_ONCE(inode->i_private))
-		return true;
-
-	if (write && vma->vm_flags & VM_SHARED && vma->vm_ops &&
-	    vma->vm_ops->page_mkwrite)
-		return true;
-	folio = filemap_get_folio(mapping, index);
-	if (IS_ERR(folio))
-		return true;
-	*held = folio;
-	/* One that is marked would have the handler read what is behind it. */
-	return !folio_test_uptodate(folio) || folio_test_locked(folio) ||
-	       (folio_test_readahead(folio) && !(vma->vm_flags & VM_RAND_READ));
-}
-
-/*
- * Pin the first page by a fault that does not wait. Called with mmap_lock held.
- * Return: as GUP, 0 if it would have to.
- */
-static noinline long pvmread_fault_in(struct pvmread_engine *eng, int *locked)
-{
-	struct folio *held = NULL;
-	long pinned = 0;
-
-	if (!pvmread_fault_waits(eng, locked, &held))
-		pinned = pvmread_gup(eng, 1, (eng->gup_flags & ~FOLL_NOFAULT) |
-					     FOLL_NOWAIT, locked);
-	if (held)
-		folio_put(held);
-	return pinned;
-}
+/* --- pages ----------------------------------------------------------------- */
 
 /**
  * pvmread_gup_error() - why GUP gave no page
@@ -319,56 +254,82 @@ int pvmread_gup_error(long got)
 	return got == -ENOMEM ? -ENOMEM : -EIO;
 }
 
-/*
- * Pin pages of the target from the one at @addr on, as far as @len bytes need
- * them and there is room, in place of those that were. mmap_lock is held here
- * alone, and killably: its holder may be waiting for a page that never comes.
+/**
+ * pvmread_engine_hold() - hold pages of the target
+ * @eng: the engine; pages that it holds are put
+ * @addr: address in the first page
+ * @len: number of bytes from @addr on that the pages should cover, at least 1
  *
- * Unless the caller does, a reference to the mm's users is held here alone, too:
- * whoever stalls the copy, with a fault of its own, must not keep all of an
- * exited target's memory by it.
+ * May sleep in the target's page faults, unless the engine is @nowait or @resident.
  *
- * Return: 0, and at least the first page is pinned; -ESRCH if the target is
- * gone, -EINTR if the caller is being killed, -EAGAIN if it would have to wait
- * and must not, -ENOMEM if there was no memory to bring the first page in, -EIO
- * if it cannot be had for any other reason.
+ * Return: 0, and the page at @addr is held, as are those behind it as far as @len bytes
+ * need them, the target has them and there is room. -ESRCH if the target has exited,
+ * -EINTR if the caller is being killed, -EAGAIN if a @nowait engine would have to wait,
+ * -ENOMEM if there was no memory to fault the page in, and -EIO if it is not mapped or
+ * not accessible, or each fault found that the target had dropped it again. Then no page
+ * is held, but mmap_lock may be.
  */
-int pvmread_engine_pin(struct pvmread_engine *eng, unsigned long addr,
-			      size_t len)
+int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
+			size_t len)
 {
-	unsigned long nr = min(pvmread_count_pages(addr, len), eng->max_pages);
-	int locked = 1;
-	long pinned;
+	unsigned long nr = min(pvmread_count_pages(addr, len), PVMREAD_ENGINE_PAGES);
+	unsigned int tries;
+	int ret;
 
-	if (eng->nr)
-		pvmread_engine_unpin(eng);
-	eng->first = addr & PAGE_MASK;
-	if (!(eng->flags & PVMREAD_HELD) && !mmget_not_zero(eng->mm))
-		return -ESRCH;
-
-	if (!pvmread_lock(eng)) {
-		pinned = 0;
-		goto put;
+	if (eng->nr) {
+		if (eng->write)
+			pvmread_engine_release(eng);
+		else
+			pvmread_engine_put_pages(eng);
 	}
-	pinned = pvmread_gup(eng, nr, eng->gup_flags, &locked);
-	if (pinned < 0 &&
-	    (eng->flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT)) == PVMREAD_NOWAIT)
-		pinned = pvmread_fault_in(eng, &locked);
-	if (locked)
-		mmap_read_unlock(eng->mm);
-put:
-	if (!(eng->flags & PVMREAD_HELD))
-		pvmread_target_put(eng->mm, eng->flags);
+	if (eng->copied >= PVMREAD_ENGINE_CHUNK)
+		pvmread_engine_release(eng);
 
-	if (pinned <= 0)
-		return pvmread_gup_error(pinned);
-	eng->nr = pinned;
-	return 0;
+	eng->first = addr & PAGE_MASK;
+	if (!eng->locked) {
+		if (!mmget_not_zero(eng->mm))
+			return -ESRCH;
+		ret = pvmread_engine_lock(eng);
+		if (ret)
+			return ret;
+	}
+	for (tries = 0; tries < PVMREAD_ENGINE_TRIES; tries++) {
+		int locked = 1;
+		long got;
+
+		got = pvmread_engine_gup(eng, nr, eng->gup_flags, &locked);
+		if (got < 0 && eng->nowait && !eng->resident)
+			got = pvmread_engine_fault_nowait(eng, &locked);
+		if (got > 0)
+			eng->nr = got;
+		if (likely(got > 0 && locked))
+			return 0;
+
+		if (!locked) {
+			/* A fault has dropped it: the mappings may have changed. */
+			eng->locked = false;
+			if (eng->nr)
+				pvmread_engine_put_pages(eng);
+			ret = pvmread_engine_lock(eng);
+			if (ret)
+				return ret;
+		}
+		if (got <= 0)
+			return pvmread_gup_error(got);
+		/* The target may be dropping pages as fast as they are faulted in. */
+		if (tries)
+			nr = 1;
+	}
+	return -EIO;
 }
+EXPORT_SYMBOL_TO_SUITE(pvmread_engine_hold);
+
+/* --- copy ------------------------------------------------------------------ */
 
 /*
- * How many of @len bytes from @offset in the first of these pages on are one
- * piece of the kernel's memory: those of its large folio, if it is of one.
+ * How many of @len bytes from @offset in the first of these pages on are contiguous in
+ * the kernel's mapping. Only pages of one folio are taken together: the usercopy
+ * checks refuse a copy across two.
  */
 static size_t pvmread_contiguous(struct page **page, size_t offset, size_t len)
 {
@@ -376,7 +337,7 @@ static size_t pvmread_contiguous(struct page **page, size_t offset, size_t len)
 	size_t span = PAGE_SIZE - offset;
 
 	for (i = 1; span < len && !IS_ENABLED(CONFIG_HIGHMEM); i++) {
-		/* The frames first: a look at a page may cost a cache miss. */
+		/* Compare the frame numbers first: reading a page may miss the cache. */
 		if (page_to_pfn(page[i]) != pfn + i ||
 		    page_folio(page[i]) != page_folio(*page))
 			break;
@@ -385,13 +346,6 @@ static size_t pvmread_contiguous(struct page **page, size_t offset, size_t len)
 	return min(span, len);
 }
 
-/*
- * Copy @len bytes that are one piece of the kernel's memory. Local faults are
- * taken here, and no lock is held. Where all memory is mapped, this is
- * copy_page_to_iter() without its loop over pages.
- *
- * Return: how many; less if a fault could not be served.
- */
 static size_t pvmread_copy(struct page *page, size_t offset, size_t len,
 			   bool write, struct iov_iter *local)
 {
@@ -405,50 +359,118 @@ static size_t pvmread_copy(struct page *page, size_t offset, size_t len,
 		       _copy_to_iter(mem, len, local);
 }
 
+/*
+ * Copy @len bytes at @addr, all in pages that are held. Return: how many were copied
+ * before the caller's memory had to be faulted in.
+ */
+static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr,
+				  size_t len, struct iov_iter *local)
+{
+	size_t done = 0, copied;
+
+	mmap_assert_locked(eng->mm);
+	pagefault_disable();
+	while (done < len) {
+		struct page **page = pvmread_engine_page(eng, addr + done);
+		size_t offset = offset_in_page(addr + done);
+
+		copied = pvmread_copy(*page, offset,
+				      pvmread_contiguous(page, offset, len - done),
+				      eng->write, local);
+		/*
+		 * On arm64 a copy that meets a fault stops some bytes before it. Asking
+		 * again gets the rest.
+		 */
+		if (!copied)
+			break;
+		done += copied;
+	}
+	pagefault_enable();
+	eng->copied += done;
+	return done;
+}
+
+/**
+ * pvmread_engine_fault_in() - fault the caller's memory in, with nothing held
+ * @eng: the engine; its hold ends
+ * @local: the caller's memory
+ * @len: how many bytes of it are wanted, at least 1; @local has as many left
+ *
+ * Return: 0 if the first byte of them is there now and it is worth copying again;
+ * -EFAULT or -EINTR.
+ */
+int pvmread_engine_fault_in(struct pvmread_engine *eng, struct iov_iter *local,
+			    size_t len)
+{
+	pvmread_engine_release(eng);
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	len = min(len, PVMREAD_ENGINE_CHUNK);
+	if ((eng->write ? fault_in_iov_iter_readable(local, len) :
+			  fault_in_iov_iter_writeable(local, len)) < len)
+		return 0;
+	return fatal_signal_pending(current) ? -EINTR : -EFAULT;
+}
+
+/*
+ * The same after a copy. *@tries counts how often there was no progress: @copied is how
+ * many bytes there were. A page may be taken away again, or the fault be in a part of a
+ * page (MTE) that faulting in does not see.
+ */
+static int pvmread_engine_retry(struct pvmread_engine *eng, struct iov_iter *local,
+				size_t len, size_t copied, unsigned int *tries)
+{
+	*tries = copied ? 0 : *tries + 1;
+	if (*tries > PVMREAD_ENGINE_TRIES) {
+		pvmread_engine_release(eng);
+		return -EFAULT;
+	}
+	return pvmread_engine_fault_in(eng, local, len);
+}
+
 /**
  * pvmread_engine_move() - move one piece of the target's memory
- * @eng: the engine, its mm set; the caller holds a reference to the mm, and to
- *	its users if the engine was told so
- * @addr: where the piece is, any address
- * @len: how long it is; no more is moved than @local has left
- * @local: the other side, left advanced by what was moved
+ * @eng: the engine
+ * @addr: address of the piece, any value
+ * @len: its length; no more is moved than @local has left
+ * @local: the other side; advanced by what was moved
  *
- * May sleep, and for as long as the page faults of either side take; a fatal
- * signal ends that where the fault's handler allows it. The pages last used
- * stay pinned for the next move, until pvmread_engine_unpin() or
+ * May sleep, as long as the page faults of either side take. A fatal signal ends that
+ * where the fault's handler allows it. The hold may go on: see
  * pvmread_engine_release().
  *
- * Return: 0 if the piece or the local side was used up, or the reason why it
- * stopped before: -EIO for the remote side, -EFAULT for the local one, -ESRCH,
- * -EAGAIN, -ENOMEM, -EINTR. In any case eng->stop_addr is where.
+ * Return: 0 if the piece was moved or @local is used up, or why not: -EFAULT for the
+ * caller's memory, else as pvmread_engine_hold(). eng->stop_addr is the address in the
+ * target at which the move ended.
  */
-int pvmread_engine_move(struct pvmread_engine *eng,
-				       unsigned long addr, size_t len,
-				       struct iov_iter *local)
+int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
+			size_t len, struct iov_iter *local)
 {
+	unsigned int tries = 0;
 	int ret = 0;
 
 	len = min(len, iov_iter_count(local));
 	while (len) {
 		size_t part, copied;
-		struct page **page;
 
-		if (!pvmread_engine_has(eng, addr)) {
-			ret = pvmread_engine_pin(eng, addr, len);
+		if (!pvmread_engine_has(eng, addr) ||
+		    eng->copied >= PVMREAD_ENGINE_CHUNK) {
+			ret = pvmread_engine_hold(eng, addr, len);
 			if (ret)
 				break;
 		}
-		page = pvmread_engine_page(eng, addr);
-		part = min(len, eng->nr * PAGE_SIZE - (addr - eng->first));
-		part = pvmread_contiguous(page, offset_in_page(addr), part);
-		copied = pvmread_copy(*page, offset_in_page(addr), part,
-				      eng->flags & PVMREAD_WRITE, local);
+		part = min3(len, eng->nr * PAGE_SIZE - (addr - eng->first),
+			    PVMREAD_ENGINE_CHUNK - eng->copied);
+		copied = pvmread_engine_copy(eng, addr, part, local);
 		addr += copied;
 		len -= copied;
-		if (copied < part) {
-			ret = -EFAULT;
-			break;
+		if (likely(copied == part)) {
+			tries = 0;
+			continue;
 		}
+		ret = pvmread_engine_retry(eng, local, len, copied, &tries);
+		if (ret)
+			break;
 	}
 	eng->stop_addr = addr;
 	return ret;
@@ -456,14 +478,64 @@ int pvmread_engine_move(struct pvmread_engine *eng,
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_move);
 
 /**
- * pvmread_engine_string() - read up to and with the first NUL
- * @eng: as for pvmread_engine_move(); not one that writes
- * @addr: where the string is, any address
- * @len: how long it is at most
- * @local: where it goes
+ * pvmread_engine_move_whole() - move one piece of the target's memory, or nothing
+ * @eng: the engine, with @nowait
+ * @addr: address of the piece
+ * @len: its length; @local has at least as much left
+ * @local: the other side; advanced by what was moved
  *
- * No page behind the NUL is pinned. The bytes that are looked at are those that
- * are passed on, though the target may be changing them.
+ * For an asynchronous request that must not wait. After -EAGAIN io_uring asks again from
+ * a worker, but it takes a short transfer for the final result. So nothing is moved if a
+ * page of the target has to be waited for. The transfer is short only if the caller's
+ * memory is bad.
+ *
+ * If the caller's memory has to be faulted in after a part was copied, and a page of the
+ * target is gone by then, the answer is -EAGAIN although that part was copied. The next
+ * attempt copies it again.
+ *
+ * Return: as pvmread_engine_move(); -EAGAIN also if the piece is longer than one hold.
+ */
+int pvmread_engine_move_whole(struct pvmread_engine *eng, unsigned long addr,
+			      size_t len, struct iov_iter *local)
+{
+	size_t done = 0, copied;
+	unsigned int tries = 0;
+	int ret;
+
+	eng->stop_addr = addr;
+	if (len > PVMREAD_ENGINE_CHUNK)
+		return -EAGAIN;
+	do {
+		ret = pvmread_engine_hold(eng, addr + done, len - done);
+		if (!ret && eng->nr < pvmread_count_pages(addr + done, len - done))
+			ret = -EAGAIN;
+		if (ret)
+			break;
+		copied = pvmread_engine_copy(eng, addr + done, len - done, local);
+		done += copied;
+		if (done < len)
+			ret = pvmread_engine_retry(eng, local, len - done, copied,
+						   &tries);
+	} while (done < len && !ret);
+
+	if (ret == -EAGAIN) {
+		iov_iter_revert(local, done);
+		done = 0;
+	}
+	eng->stop_addr = addr + done;
+	return ret;
+}
+EXPORT_SYMBOL_TO_SUITE(pvmread_engine_move_whole);
+
+/**
+ * pvmread_engine_string() - read up to and including the first NUL
+ * @eng: the engine, which does not write
+ * @addr: address of the string, any value
+ * @len: its length at most
+ * @local: where it goes; advanced by what was moved
+ *
+ * No page behind the NUL is looked at. The target may be changing the string: the bytes
+ * that were searched for the NUL are those that are passed on.
  *
  * Return: 1 if a NUL was moved, otherwise as pvmread_engine_move().
  */
@@ -471,6 +543,7 @@ noinline_for_stack int
 pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 		      size_t len, struct iov_iter *local)
 {
+	unsigned int tries = 0;
 	char buf[64];
 	int ret = 0;
 
@@ -478,11 +551,12 @@ pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 	while (len && !ret) {
 		size_t part = min3(len, sizeof(buf),
 				   PAGE_SIZE - offset_in_page(addr));
-		size_t copied;
+		size_t copied = 0, more;
 		char *nul;
 
-		if (!pvmread_engine_has(eng, addr)) {
-			ret = pvmread_engine_pin(eng, addr, 1);
+		if (!pvmread_engine_has(eng, addr) ||
+		    eng->copied > PVMREAD_ENGINE_CHUNK - sizeof(buf)) {
+			ret = pvmread_engine_hold(eng, addr, 1);
 			if (ret)
 				break;
 		}
@@ -491,29 +565,53 @@ pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 		nul = memchr(buf, '\0', part);
 		if (nul)
 			part = nul - buf + 1;
-		copied = copy_to_iter(buf, part, local);
-		if (copied < part)
-			ret = -EFAULT;
-		else if (nul)
-			ret = 1;
+
+		pagefault_disable();
+		do {
+			more = copy_to_iter(buf + copied, part - copied, local);
+			copied += more;
+		} while (more && copied < part);
+		pagefault_enable();
+
+		eng->copied += copied;
 		addr += copied;
 		len -= copied;
+		if (copied < part) {
+			ret = pvmread_engine_retry(eng, local, part - copied,
+						   copied, &tries);
+			continue;
+		}
+		tries = 0;
+		if (nul)
+			ret = 1;
 	}
 	eng->stop_addr = addr;
 	return ret;
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_string);
 
-/*
- * The tracepoint, out of line and behind trace_transfer_enabled(): inline it
- * would take registers from those who do not trace.
- */
-__cold void
-pvmread_trace_transfer(enum pvmread_trace_op op, pid_t target,
-		       const struct pvmread_engine *eng, u64 addr,
-		       u64 segments, u64 bytes, int ret)
-{
-	u32 flags = eng->flags & ~(PVMREAD_PIN | PVMREAD_HELD);
+/* --- trace ----------------------------------------------------------------- */
 
-	trace_transfer(op, target, flags, addr, segments, bytes, -ret);
+/**
+ * pvmread_engine_trace() - the tracepoint of a request that the engine served
+ * @eng: the engine
+ * @op: how the request was made
+ * @tgid: the target's pid in the initial namespace
+ * @flags: ABI flags of the request that the engine does not know
+ * @addr: the first address in the target, or 0
+ * @segments: number of segments
+ * @bytes: number of bytes moved
+ * @ret: 0, or the negative errno that ended it
+ *
+ * Out of line: inline it costs every request registers. Call it only if
+ * trace_transfer_enabled().
+ */
+__cold void pvmread_engine_trace(const struct pvmread_engine *eng,
+				 enum pvmread_trace_op op, pid_t tgid, u32 flags,
+				 u64 addr, u64 segments, u64 bytes, int ret)
+{
+	flags |= (eng->write ? PVMREAD_WRITE : 0) |
+		 (eng->nowait ? PVMREAD_NOWAIT : 0) |
+		 (eng->resident ? PVMREAD_RESIDENT : 0);
+	trace_transfer(op, tgid, flags, addr, segments, bytes, -ret);
 }

@@ -24,52 +24,26 @@
 #include "pvmread.h"
 #include "pvmread_trace.h"
 
-/* The tracepoint, but where a target was gone: its pid may be another's by now. */
-noinline __cold void
-pvmread_trace_target(enum pvmread_trace_op op,
-		     const struct pvmread_target *target,
-		     const struct pvmread_engine *eng, u64 addr, u64 segments,
-		     u64 bytes, int ret)
-{
-	if (bytes || ret != -ESRCH)
-		pvmread_trace_transfer(op, pid_nr(target->pid), eng, addr,
-				       segments, bytes, ret);
-}
-
 static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
-				 u32 flags)
+				 bool write)
 {
 	struct pvmread_target *target = iocb->ki_filp->private_data;
+	bool iocb_nowait = iocb->ki_flags & IOCB_NOWAIT;
 	size_t len = iov_iter_count(iter), moved, reach;
 	struct pvmread_engine eng __uninitialized;
 	u64 addr = iocb->ki_pos;
-	unsigned long pages;
 	int ret;
 
 	reach = pvmread_target_reach(target, addr, len);
-	/* Else the engine finds that out. */
+	/* Otherwise the engine finds that out. */
 	if (!reach && !pvmread_target_alive(target))
 		return -ESRCH;
-	flags |= target->flags & ~PVMREAD_WRITE;
-	if (iocb->ki_flags & IOCB_NOWAIT)
-		flags |= PVMREAD_NOWAIT;
 
-	pages = pvmread_count_pages(addr, reach);
-	ret = pvmread_engine_init(&eng, flags, pages);
-	if (ret)
-		return ret;
-	eng.mm = target->mm;
-	/*
-	 * io_uring takes a short transfer for the end of the request, and what
-	 * it tries without waiting it moves in a worker only after -EAGAIN. So
-	 * all or nothing.
-	 */
-	if (iocb->ki_flags & IOCB_NOWAIT && !is_sync_kiocb(iocb) && reach) {
-		ret = pvmread_engine_pin(&eng, addr, reach);
-		if (!ret && eng.nr < pages)
-			ret = -EAGAIN;
-	}
-	if (!ret)
+	pvmread_engine_init(&eng, target->mm, write,
+			    target->nowait || iocb_nowait, target->resident);
+	if (iocb_nowait && !is_sync_kiocb(iocb) && reach)
+		ret = pvmread_engine_move_whole(&eng, addr, reach, iter);
+	else
 		ret = pvmread_engine_move(&eng, addr, reach, iter);
 	pvmread_engine_release(&eng);
 	if (!ret && reach < len)
@@ -77,24 +51,25 @@ static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 
 	moved = len - iov_iter_count(iter);
 	iocb->ki_pos += moved;
-	pvmread_target_account(target, flags & PVMREAD_WRITE, moved);
+	pvmread_target_account(target, write, moved);
 	if (ret == -EIO)
 		atomic64_inc(&target->faults);
-	if (trace_transfer_enabled())
-		pvmread_trace_target(PVMREAD_TRACE_FILE, target, &eng,
-				     iocb->ki_pos - moved, 1, moved, ret);
+	/* Not of a target that has exited: another process may have its pid by now. */
+	if (trace_transfer_enabled() && (moved || ret != -ESRCH))
+		pvmread_engine_trace(&eng, PVMREAD_TRACE_FILE, pid_nr(target->pid),
+				     0, addr, 1, moved, ret);
 	return moved ?: ret;
 }
 
 static ssize_t pvmread_target_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
-	return pvmread_target_rw(iocb, to, 0);
+	return pvmread_target_rw(iocb, to, false);
 }
 
 static ssize_t pvmread_target_write_iter(struct kiocb *iocb,
 					 struct iov_iter *from)
 {
-	return pvmread_target_rw(iocb, from, PVMREAD_WRITE);
+	return pvmread_target_rw(iocb, from, true);
 }
 
 static long pvmread_target_ioctl(struct file *file, unsigned int cmd,
@@ -122,9 +97,9 @@ static void pvmread_target_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "range:\t%08lx-%08lx\n", target->start,
 		   target->last + 1 ?: ULONG_MAX);
 	seq_printf(m, "mode:\t%s%s%s\n",
-		   target->flags & PVMREAD_WRITE ? "rw" : "r",
-		   target->flags & PVMREAD_NOWAIT ? " nowait" : "",
-		   target->flags & PVMREAD_RESIDENT ? " resident" : "");
+		   target->write ? "rw" : "r",
+		   target->nowait ? " nowait" : "",
+		   target->resident ? " resident" : "");
 	seq_printf(m, "read:\t%lld\n", atomic64_read(&target->bytes_read));
 	seq_printf(m, "written:\t%lld\n", atomic64_read(&target->bytes_written));
 	seq_printf(m, "faults:\t%lld\n", atomic64_read(&target->faults));
@@ -171,7 +146,6 @@ static const struct file_operations pvmread_target_fops = {
 struct file *pvmread_target_file(const struct pvmread_attach *attach,
 				 unsigned long last)
 {
-	bool write = attach->flags & PVMREAD_WRITE;
 	struct pvmread_target *target;
 	struct task_struct *task;
 	struct mm_struct *mm;
@@ -197,10 +171,13 @@ struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	target->pid = get_task_pid(task, PIDTYPE_TGID);
 	target->start = attach->start;
 	target->last = last;
-	target->flags = attach->flags & ~PVMREAD_PIDFD;
+	target->write = attach->flags & PVMREAD_WRITE;
+	target->nowait = attach->flags & PVMREAD_NOWAIT;
+	target->resident = attach->flags & PVMREAD_RESIDENT;
 
 	file = anon_inode_getfile_fmode("[pvmread]", &pvmread_target_fops,
-					target, write ? O_RDWR : O_RDONLY,
+					target,
+					target->write ? O_RDWR : O_RDONLY,
 					FMODE_LSEEK | FMODE_PREAD |
 					FMODE_PWRITE | FMODE_NOWAIT);
 	if (IS_ERR(file))
@@ -208,7 +185,8 @@ struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	else
 		file->f_pos = target->start;
 put_mm:
-	mmput(mm);
+	/* The last user would run exit_mmap(), which may wait. */
+	mmput_async(mm);
 trace:
 	trace_attach(task, attach, last, -PTR_ERR_OR_ZERO(file));
 	put_task_struct(task);

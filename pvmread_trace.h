@@ -29,15 +29,10 @@ enum pvmread_trace_op {
 };
 
 struct pvmread_engine;
-struct pvmread_target;
 
-void pvmread_trace_transfer(enum pvmread_trace_op op, pid_t target,
-			    const struct pvmread_engine *eng, u64 addr,
-			    u64 segments, u64 bytes, int ret);
-void pvmread_trace_target(enum pvmread_trace_op op,
-			  const struct pvmread_target *target,
-			  const struct pvmread_engine *eng, u64 addr,
-			  u64 segments, u64 bytes, int ret);
+void pvmread_engine_trace(const struct pvmread_engine *eng,
+			  enum pvmread_trace_op op, pid_t tgid, u32 flags,
+			  u64 addr, u64 segments, u64 bytes, int ret);
 #endif
 
 /* perf knows numbers only: the format that it reads must not have names. */

@@ -396,9 +396,9 @@ static void writes_that_never_line_up_arrive_whole(struct kunit *test)
 static void page_counts_around_the_limits_arrive_whole(struct kunit *test)
 {
 	static const size_t counts[] = {
-		PVMREAD_STACK_PAGES - 1, PVMREAD_STACK_PAGES,
-		PVMREAD_STACK_PAGES + 1, PVMREAD_MAX_PIN - 1, PVMREAD_MAX_PIN,
-		PVMREAD_MAX_PIN + 1, 1025
+		PVMREAD_RW_STACK_PAGES - 1, PVMREAD_RW_STACK_PAGES,
+		PVMREAD_RW_STACK_PAGES + 1, PVMREAD_RW_MAX_PAGES - 1,
+		PVMREAD_RW_MAX_PAGES, PVMREAD_RW_MAX_PAGES + 1
 	};
 	struct pair *p = test->priv;
 	size_t i;
@@ -429,9 +429,9 @@ static void a_hole_ends_the_transfer_at_its_first_byte(struct kunit *test)
 	} rows[] = {
 		{ 1, 0 }, { 8, 0 }, { 8, 3 }, { 8, 7 }, { 20, 0 }, { 20, 15 },
 		{ 20, 16 }, { 20, 19 },
-		{ PVMREAD_MAX_PIN + 2, PVMREAD_MAX_PIN - 1 },
-		{ PVMREAD_MAX_PIN + 2, PVMREAD_MAX_PIN },
-		{ PVMREAD_MAX_PIN + 2, PVMREAD_MAX_PIN + 1 }, { 1026, 1024 },
+		{ PVMREAD_RW_MAX_PAGES + 2, PVMREAD_RW_MAX_PAGES - 1 },
+		{ PVMREAD_RW_MAX_PAGES + 2, PVMREAD_RW_MAX_PAGES },
+		{ PVMREAD_RW_MAX_PAGES + 2, PVMREAD_RW_MAX_PAGES + 1 },
 	};
 	struct pair *p = test->priv;
 	size_t i, off;

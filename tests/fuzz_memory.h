@@ -48,7 +48,7 @@
 #define TARGET_AT	0x62000000UL
 #define TARGET_BIG_AT	0x64000000UL
 #define TWIN		0x08000000UL
-/* More than one pin takes: 256. */
+/* Many holds of the engine, which takes 16 pages at a time. */
 #define BIG_PAGES	270U
 
 /* Filled with their page by a fault, and so to be had anew for each case. */

@@ -875,12 +875,12 @@ static bool surely_mapped(const struct world *w, enum whom who, uint64_t addr, u
 	return true;
 }
 
-/* What an asynchronous request that must not wait moves: all, 256 pages at most, or nothing. */
+/* An asynchronous request that must not wait moves all, if that is one hold, or nothing. */
 static bool may_refuse(const struct world *w, const struct file *f, uint64_t pos, uint64_t total)
 {
 	uint64_t reach = reach_of(f, pos, total);
 
-	return reach && (pos % PAGE + reach > 256 * PAGE || !surely_mapped(w, f->who, pos, reach));
+	return reach && (pos % PAGE + reach > 16 * PAGE || !surely_mapped(w, f->who, pos, reach));
 }
 
 static bool run_file(struct world *w, const struct op *op)

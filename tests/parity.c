@@ -1353,32 +1353,31 @@ static bool same_outcome(const struct plan *p, enum door by, const struct outcom
 }
 
 /*
- * Where a process reads itself, and one request reads what it has written, the
- * order of the steps shows. READV takes them as the system call does, and so does
- * a target file. The others may not:
+ * If a process reads itself, and a request reads what it has written, the order of
+ * the steps shows. READV takes the steps of the system call. Target files, BATCH and
+ * PVMREAD_NOWAIT do not:
  *
- *  - A page gets its private copy while the page that was there before is pinned.
- *    What is read there next is old or new, by the time at which it was pinned. A
- *    BATCH keeps pages for its next segments, and PVMREAD_NOWAIT has a page that
- *    is not there faulted in by itself.
- *  - The two sides of one piece overlap. A BATCH may copy in other units, and
- *    begin anew when the caller's memory faults.
+ *  - The system call pins a page, and the page may get its private copy while it is
+ *    pinned. The next read finds old or new bytes there. The engine holds no page
+ *    while the caller's memory is faulted in, and looks it up again. A BATCH keeps
+ *    pages for its next segments.
+ *  - The two sides of one piece overlap. The engine copies in other units, and goes
+ *    on from where the caller's memory faulted.
  *
- * So a byte may differ that is read where the same request has written, in a
- * page that had no copy, or from a byte that may differ itself. Of a piece whose
- * sides overlap the order is nobody's: what it both reads and writes may differ
- * if any byte may that it reads, and of a BATCH always. Nothing else may.
+ * So a byte may differ if it is read where the same request has written, in a page
+ * that had no copy, or from a byte that may differ itself. If the two sides of a
+ * piece overlap, all that it both reads and writes may differ. Nothing else may.
  */
 static bool may_differ(const struct plan *p, enum door by)
 {
 	return p->whom == SELF && !p->write &&
-	       (by == BY_BATCH || (by == BY_PIDFD && p->nowait));
+	       (by == BY_BATCH || by == BY_FILE || (by == BY_PIDFD && p->nowait));
 }
 
 enum { WRITTEN = 1, EITHER = 2, NO_COPY = 4 };
 
 /* Mark the bytes of the arena that may differ. Return: are there any? */
-static bool find_either(const struct world *w, const struct plan *p, enum door by, size_t moved,
+static bool find_either(const struct world *w, const struct plan *p, size_t moved,
 			unsigned char *mark)
 {
 	const size_t size = strlen(w->lmap) * PAGE;
@@ -1390,12 +1389,9 @@ static bool find_either(const struct world *w, const struct plan *p, enum door b
 	for (i = 0; i < n && moved; i++) {
 		size_t to = pieces[i].local - LBASE, from = pieces[i].remote - LBASE;
 		size_t len = pieces[i].len < moved ? pieces[i].len : moved;
-		bool unsure = by == BY_BATCH;
 		size_t k;
 
 		moved -= len;
-		for (k = 0; k < len && from + k < size; k++)
-			unsure |= mark[from + k] & (EITHER | NO_COPY);
 		for (k = 0; k < len && to + k < size; k++) {
 			unsigned char had = from + k < size ? mark[from + k] : 0;
 			/* Modulo the address space: also if it lies before */
@@ -1403,7 +1399,7 @@ static bool find_either(const struct world *w, const struct plan *p, enum door b
 
 			mark[to + k] &= ~EITHER;
 			mark[to + k] |= WRITTEN;
-			if (had & EITHER || (had & WRITTEN && had & NO_COPY) || (own && unsure)) {
+			if (had & EITHER || (had & WRITTEN && had & NO_COPY) || own) {
 				mark[to + k] |= EITHER;
 				found = true;
 			}
@@ -1413,12 +1409,12 @@ static bool find_either(const struct world *w, const struct plan *p, enum door b
 }
 
 /* Take the bytes of the arena that may differ for what they should be. */
-static void overlook(struct world *w, const struct plan *p, enum door by, size_t moved)
+static void overlook(struct world *w, const struct plan *p, size_t moved)
 {
 	static unsigned char mark[MAX_PAGES * PAGE];
 	size_t i;
 
-	if (!find_either(w, p, by, moved, mark))
+	if (!find_either(w, p, moved, mark))
 		return;
 	w->overlooked++;
 	for (i = 0; i < strlen(w->lmap) * PAGE; i++)
@@ -1479,7 +1475,7 @@ static bool agree(struct world *w, const struct plan *p, struct outcome *o)
 			take_arena(w);
 		} else {
 			if (may_differ(p, by) && moved > 0)
-				overlook(w, p, by, moved);
+				overlook(w, p, moved);
 			same = same_outcome(p, by, all) && same;
 			same = same_arrays(p, by) && same;
 			same = same_arena(w, by) && same;

@@ -2379,12 +2379,15 @@ static void read_as_it_was(struct __test_metadata *_metadata, FIXTURE_DATA(heir)
 	pthread_t thread;
 
 	ASSERT_LE(0, file);
+	/* No longer shared with the target: its first byte must not fault. */
+	memset(self->near, OURS, PAGE);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, outlive_target, self));
-	EXPECT_EQ(2 * PAGE, read_by(file));
+	/* The second page comes when the target has exited: it is not read. */
+	EXPECT_EQ(read_by == read_by_batch ? -ESRCH : (ssize_t)PAGE, read_by(file));
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(1, board->done);
 	EXPECT_TRUE(is_all(self->near, PAGE, THEIRS));
-	EXPECT_TRUE(is_all((unsigned char *)LATE, PAGE, THEIRS)) {
+	EXPECT_TRUE(is_all((unsigned char *)LATE, PAGE, 0)) {
 		TH_LOG("%#x, written by a process that nobody has attached",
 		       *(unsigned char *)LATE);
 	}
@@ -2443,6 +2446,143 @@ TEST_F(heir, shares_with_the_target_what_is_read)
 	EXPECT_TRUE(is_all(buf, 3 * PAGE, THEIRS));
 	EXPECT_TRUE(is_all(buf + 3 * PAGE, sizeof(buf) - 3 * PAGE, 0));
 	EXPECT_EQ(free_pages, proc_number("/proc/meminfo", "HugePages_Free:"));
+}
+
+/* --- What moves out of the attached range --- */
+
+#define RANGE_AT	0x80000000UL	/* the attached page */
+#define MOVED_AT	0x80100000UL	/* where it goes */
+/* How much of a request is done when the caller's page is faulted in. */
+#define PART		50UL
+
+/* A process attaches one page of its own, and moves that page while it is being read. */
+FIXTURE(moved) {
+	int uffd;
+	int file;
+	unsigned char *near;
+};
+
+static void *move_the_page(void *arg)
+{
+	FIXTURE_DATA(moved) * const self = arg;
+	static unsigned char ours[PAGE] __attribute__((aligned(4096)));
+	struct pollfd pfd = { .fd = self->uffd, .events = POLLIN };
+	struct uffdio_copy copy = {
+		.dst = LATE, .src = (uintptr_t)ours, .len = PAGE,
+	};
+
+	memset(ours, OURS, PAGE);
+	if (poll(&pfd, 1, PATIENCE_MS) == 1 &&
+	    mremap((void *)RANGE_AT, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		   (void *)MOVED_AT) == (void *)MOVED_AT) {
+		memset((void *)MOVED_AT, SECRET, PAGE);
+		board->done = 1;
+	}
+	ioctl(self->uffd, UFFDIO_COPY, &copy);
+	return NULL;
+}
+
+FIXTURE_SETUP(moved)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+	const int prot = PROT_READ | PROT_WRITE;
+
+	ASSERT_TRUE(set_up());
+	self->uffd = map_late();
+	if (self->uffd < 0)
+		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
+	self->near = mmap((void *)(LATE - PAGE), PAGE, prot, flags, -1, 0);
+	ASSERT_EQ((void *)(LATE - PAGE), self->near);
+	memset(self->near, OURS, PAGE);
+	ASSERT_EQ((void *)RANGE_AT, mmap((void *)RANGE_AT, PAGE, prot, flags, -1, 0));
+	memset((void *)RANGE_AT, THEIRS, PAGE);
+	self->file = attach(dev, getpid(), PVMREAD_WRITE, RANGE_AT, PAGE);
+	ASSERT_LE(0, self->file);
+}
+
+FIXTURE_TEARDOWN(moved)
+{
+	close(self->file);
+	close(dev);
+}
+
+/* PART bytes to or from the near page, and as many of the page that is not there. */
+static ssize_t by_pread(int file)
+{
+	return pread(file, (void *)(LATE - PART), 2 * PART, RANGE_AT);
+}
+
+static ssize_t by_pwrite(int file)
+{
+	return pwrite(file, (void *)(LATE - PART), 2 * PART, RANGE_AT);
+}
+
+static ssize_t by_segment(int file, unsigned int flags, unsigned int segment_flags)
+{
+	struct pvmread_segment seg = {
+		.remote = RANGE_AT, .local = LATE - PART, .length = 2 * PART,
+		.flags = segment_flags,
+	};
+	struct pvmread_batch batch = {
+		.size = sizeof(batch), .flags = flags, .segments = (uintptr_t)&seg, .count = 1,
+	};
+
+	return ioctl(file, PVMREAD_IOC_BATCH, &batch) ? -1 : (ssize_t)seg.done;
+}
+
+static ssize_t by_batch(int file)
+{
+	return by_segment(file, 0, 0);
+}
+
+static ssize_t by_batch_string(int file)
+{
+	return by_segment(file, 0, PVMREAD_SEGMENT_STRING);
+}
+
+static ssize_t by_batch_write(int file)
+{
+	return by_segment(file, PVMREAD_WRITE, 0);
+}
+
+static void move_while(struct __test_metadata *_metadata, FIXTURE_DATA(moved) * const self,
+		       ssize_t (*transfer)(int file), bool write)
+{
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, move_the_page, self));
+	EXPECT_EQ(PART, transfer(self->file));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(1, board->done);
+	EXPECT_TRUE(is_all((unsigned char *)MOVED_AT, PAGE, SECRET));
+	EXPECT_TRUE(is_all((unsigned char *)LATE, PAGE, OURS));
+	EXPECT_TRUE(is_all(self->near, PAGE - PART, OURS));
+	EXPECT_TRUE(is_all(self->near + PAGE - PART, PART, write ? OURS : THEIRS));
+}
+
+TEST_F(moved, page_is_not_read_outside_the_range)
+{
+	move_while(_metadata, self, by_pread, false);
+}
+
+TEST_F(moved, page_is_not_read_outside_the_range_by_a_batch)
+{
+	move_while(_metadata, self, by_batch, false);
+}
+
+TEST_F(moved, page_is_not_read_outside_the_range_as_a_string)
+{
+	move_while(_metadata, self, by_batch_string, false);
+}
+
+TEST_F(moved, page_is_not_written_outside_the_range)
+{
+	move_while(_metadata, self, by_pwrite, true);
+}
+
+TEST_F(moved, page_is_not_written_outside_the_range_by_a_batch)
+{
+	move_while(_metadata, self, by_batch_write, true);
 }
 
 /* --- The node --- */

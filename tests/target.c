@@ -49,7 +49,7 @@
 #define LATE		0x62000000UL
 
 /* The most that a request has of the target's pages at a time, and more. */
-#define MOST_PAGES	256UL
+#define MOST_PAGES	16UL
 #define BIG_PAGES	1100UL
 #define BIG_LEN		(BIG_PAGES * PAGE)
 #define LATE_PAGES	96UL
@@ -3024,6 +3024,8 @@ TEST_F(late, is_there_while_a_request_waits_for_one_of_its_pages)
 
 	ASSERT_NE(NULL, ring);
 	EXPECT_TRUE(reads(self->fd, OLD));
+	/* A fault of the caller's own would end the look. */
+	memset(LOCAL + PAGE, 0, 2 * PAGE);
 	ASSERT_TRUE(uring_queue(ring, &async_read, self->fd, LOCAL + PAGE, 2 * PAGE,
 				LATE - PAGE));
 	ASSERT_EQ(1, io_uring_submit(ring));
@@ -3144,10 +3146,7 @@ static void *be_stalled(void *arg)
 	return NULL;
 }
 
-/*
- * Who is slow to take the bytes keeps some pages, and neither the rest of the
- * memory nor the target.
- */
+/* A caller that stalls its own page fault keeps nothing of the target. */
 static void stall(struct __test_metadata *_metadata, bool by_batch)
 {
 	struct uffdio_register reg = {
@@ -3179,10 +3178,8 @@ static void stall(struct __test_metadata *_metadata, bool by_batch)
 
 	ASSERT_EQ(0, serve(uffd, LATE));
 	ASSERT_EQ(0, pthread_join(stalled.thread, NULL));
-	EXPECT_LT(0, stalled.ret);
-	EXPECT_GE((ssize_t)(MOST_PAGES * PAGE), stalled.ret);
-	EXPECT_EQ(by_batch ? ESRCH : 0, stalled.err);
-	EXPECT_EQ((size_t)stalled.ret, differs((void *)LATE, stalled.ret, BIG, OLD));
+	EXPECT_EQ(by_batch ? 0 : -1, stalled.ret);
+	EXPECT_EQ(ESRCH, stalled.err);
 	EXPECT_GONE(stalled.fd);
 }
 

@@ -1422,6 +1422,12 @@ static bool has_died(pid_t child)
 	       info.si_pid == child;
 }
 
+static bool is_gone_or_whole(const struct answer *a)
+{
+	return a->moved == PAGE ||
+	       (!a->moved && (a->reason == ESRCH || (!a->reason && a->err == ESRCH)));
+}
+
 /*
  * The target is killed while a reader waits for its own page. READV has the
  * target's memory then, and the last reference to it; to free that means to wait
@@ -1470,8 +1476,12 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 	let_file_system_answer(FS_ONCE);
 	if (!killed) {
 		ASSERT_TRUE(wait_for(&slot->done, PATIENCE_MS));
-		/* One page: it was had before. */
-		EXPECT_EQ(PAGE, slot->answer.moved);
+		/* A target file holds nothing of the target meanwhile. */
+		if (doors[i].kind == RW) {
+			EXPECT_EQ(PAGE, slot->answer.moved);
+		} else {
+			EXPECT_TRUE(is_gone_or_whole(&slot->answer));
+		}
 	}
 	ASSERT_LE(0, reap_in(reader, PATIENCE_MS, &status));
 	close(pfd.fd);
@@ -1508,6 +1518,87 @@ TEST_F(target, what_a_dead_target_leaves_is_not_waited_for)
 	/* There was something to wait for, or this proves nothing. */
 	EXPECT_FALSE(is_through_at_once(_metadata, 0, 0, WAITING_MS, false));
 	EXPECT_FALSE(is_through_at_once(_metadata, 0, 0, WAITING_MS, true));
+}
+
+/* A page that the tester serves, and I/O that the file system does not answer. */
+static void build_late_page_and_aio(void)
+{
+	struct uffdio_register reg = {
+		.range = { .start = LATE, .len = PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	build_pages_and_aio();
+	map(LATE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	board->uffd = open_uffd();
+	if (board->uffd < 0 || ioctl(board->uffd, UFFDIO_REGISTER, &reg))
+		broken("userfaultfd");
+}
+
+/*
+ * The target is killed while a request without flags waits for one of its pages. So the
+ * request has the last reference to the target's memory. Tearing that down waits for
+ * the FUSE server. Return: true if SIGKILL ended the caller before the server answered.
+ */
+static bool dies_before_the_answer(struct __test_metadata *_metadata, size_t i)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	long end = now_ms() + PATIENCE_MS;
+	pid_t caller;
+	int status;
+	bool died;
+
+	set(&board->fs_reads, 0);
+	assert_started(_metadata, start_target(build_late_page_and_aio));
+	ASSERT_TRUE(wait_for(&board->fs_reads, PATIENCE_MS));
+	caller = fork();
+	if (!caller) {
+		die_with_parent();
+		ask(&doors[i], &target, 0, LATE, page_of_bytes, PAGE);
+		for (;;)
+			pause();
+	}
+	ASSERT_LT(0, caller);
+	pfd.fd = take_uffd(target.pid);
+	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
+
+	ASSERT_EQ(0, kill(target.pid, SIGKILL));
+	while (!has_died(target.pid) && now_ms() < end)
+		usleep(1000);
+	ASSERT_TRUE(has_died(target.pid));
+	ASSERT_TRUE(serve(pfd.fd, LATE, page_of_bytes));
+	usleep(WAITING_MS * 1000);
+	ASSERT_EQ(0, kill(caller, SIGKILL));
+	died = reap_in(caller, LEAVE_MS, &status) >= 0;
+	let_file_system_answer(FS_ONCE);
+	if (!died)
+		ASSERT_LE(0, reap_in(caller, PATIENCE_MS, &status));
+	close(pfd.fd);
+	stop_target();
+	return died;
+}
+
+TEST_F(target, caller_with_the_last_reference_to_it_can_be_killed)
+{
+	size_t i;
+	int fd;
+
+	if (!have_fuse())
+		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
+	if (!have_userfaultfd())
+		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
+	fd = syscall(SYS_io_setup, 1, NULL);
+	if (fd < 0 && errno != EFAULT && errno != EINVAL)
+		SKIP(return, "not in this kernel: asynchronous I/O: %s", strerror(errno));
+	assert_started(_metadata, start_file_system());
+	direct_io_fd = open_fs_file(O_DIRECT);
+	ASSERT_LE(0, direct_io_fd);
+	for (i = 0; i < PLAIN_DOORS; i++) {
+		/* READV and WRITEV call mmput(), as the system calls do. */
+		EXPECT_EQ(doors[i].kind != RW, dies_before_the_answer(_metadata, i)) {
+			TH_LOG("%s", doors[i].name);
+		}
+	}
 }
 
 /* --- Targets that are about to exit --- */
