@@ -443,20 +443,10 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_rw);
 
 /* --- device -------------------------------------------------------------- */
 
-static long pvmread_ioctl_info(void __user *uarg)
+static long pvmread_ioctl_info(struct file *file, union pvmread_arg *arg,
+			       size_t usize, void __user *uarg)
 {
-	struct pvmread_info info;
-	long usize;
-
-	usize = pvmread_get_arg(&info, sizeof(info),
-				offsetofend(struct pvmread_info, __reserved),
-				uarg);
-	if (usize < 0)
-		return usize;
-	if (info.__reserved)
-		return -EINVAL;
-
-	info = (struct pvmread_info) {
+	arg->info = (struct pvmread_info) {
 		.size = usize,
 		.version = PVMREAD_ABI_VERSION,
 		.max_segments = UIO_MAXIOV,
@@ -469,10 +459,10 @@ static long pvmread_ioctl_info(void __user *uarg)
 		.max_batch = PVMREAD_MAX_BATCH,
 	};
 	/* Whole fields; those of 32 bits come first. */
-	usize = min_t(long, usize, sizeof(info));
+	usize = min(usize, sizeof(arg->info));
 	usize = round_down(usize, usize < offsetof(struct pvmread_info, features) ?
 				  sizeof(u32) : sizeof(u64));
-	return copy_to_user(uarg, &info, usize) ? -EFAULT : 0;
+	return copy_to_user(uarg, &arg->info, usize) ? -EFAULT : 0;
 }
 
 /* Write the out fields of @rw to the caller's struct, which has @usize bytes. */
@@ -493,26 +483,16 @@ efault:
 	return -EFAULT;
 }
 
-static long pvmread_ioctl_rw(struct file *file, struct pvmread_rw __user *urw,
-			     bool write)
+static long pvmread_ioctl_rw(struct file *file, struct pvmread_rw *rw, size_t usize,
+			     struct pvmread_rw __user *urw, bool write)
 {
-	struct pvmread_rw rw;
 	ssize_t moved;
-	long usize;
-
-	usize = pvmread_get_arg(&rw, sizeof(rw),
-				offsetofend(struct pvmread_rw, transferred),
-				urw);
-	if (usize < 0)
-		return usize;
-	if (rw.flags & ~(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT))
-		return -EINVAL;
 
 	/* A struct that cannot be answered must fail before bytes move. */
-	rw.error = 0;
-	rw.transferred = 0;
-	rw.stop_addr = 0;
-	if (pvmread_put_rw(urw, &rw, usize))
+	rw->error = 0;
+	rw->transferred = 0;
+	rw->stop_addr = 0;
+	if (pvmread_put_rw(urw, rw, usize))
 		return -EFAULT;
 
 	/* As for read(2) and write(2): a node may be readable to a group alone. */
@@ -521,36 +501,43 @@ static long pvmread_ioctl_rw(struct file *file, struct pvmread_rw __user *urw,
 	else if (write && readonly)
 		moved = -EROFS;
 	else
-		moved = pvmread_rw(&rw, write);
+		moved = pvmread_rw(rw, write);
 
 	if (moved > 0)
-		rw.transferred = moved;
-	else if (!rw.error)
-		rw.error = -moved;
-	if (pvmread_put_rw(urw, &rw, usize))
+		rw->transferred = moved;
+	else if (!rw->error)
+		rw->error = -moved;
+	if (pvmread_put_rw(urw, rw, usize))
 		return -EFAULT;
 	return min_t(ssize_t, moved, 0);
 }
 
-static long pvmread_ioctl_attach(struct file *file, void __user *uarg)
+static long pvmread_ioctl_readv(struct file *file, union pvmread_arg *arg,
+				size_t usize, void __user *uarg)
 {
-	struct pvmread_attach attach;
+	return pvmread_ioctl_rw(file, &arg->rw, usize, uarg, false);
+}
+
+static long pvmread_ioctl_writev(struct file *file, union pvmread_arg *arg,
+				 size_t usize, void __user *uarg)
+{
+	return pvmread_ioctl_rw(file, &arg->rw, usize, uarg, true);
+}
+
+static long pvmread_ioctl_attach(struct file *file, union pvmread_arg *arg,
+				 size_t usize, void __user *uarg)
+{
+	const struct pvmread_attach *attach = &arg->attach;
 	struct file *target;
 	u64 end = 0;
-	long ret;
 	int fd;
 
-	ret = pvmread_get_arg(&attach, sizeof(attach), sizeof(attach), uarg);
-	if (ret < 0)
-		return ret;
-	if (attach.flags & ~(PVMREAD_PIDFD | PVMREAD_WRITE | PVMREAD_NOWAIT |
-			     PVMREAD_RESIDENT))
-		return -EINVAL;
-	if (attach.__reserved)
+	if (attach->__reserved)
 		return -EINVAL;
 	/* An end of 0 is that of all memory. */
-	if (attach.length ? check_add_overflow(attach.start, attach.length, &end) :
-			    attach.start)
+	if (attach->length ?
+	    check_add_overflow(attach->start, attach->length, &end) :
+	    attach->start)
 		return -EINVAL;
 	if (overflows_type(end, unsigned long))
 		return -EINVAL;
@@ -558,14 +545,14 @@ static long pvmread_ioctl_attach(struct file *file, void __user *uarg)
 	/* The file allows no more than the one it comes from. */
 	if (!(file->f_mode & FMODE_READ))
 		return -EBADF;
-	if (attach.flags & PVMREAD_WRITE) {
+	if (attach->flags & PVMREAD_WRITE) {
 		if (!(file->f_mode & FMODE_WRITE))
 			return -EBADF;
 		if (readonly)
 			return -EROFS;
 	}
 
-	target = pvmread_target_file(&attach, end - 1);
+	target = pvmread_target_file(attach, end - 1);
 	if (IS_ERR(target))
 		return PTR_ERR(target);
 	fd = get_unused_fd_flags(O_CLOEXEC);
@@ -576,23 +563,28 @@ static long pvmread_ioctl_attach(struct file *file, void __user *uarg)
 	return fd;
 }
 
+#define PVMREAD_RW_FLAGS	(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT)
+
+static const struct pvmread_command pvmread_commands[] = {
+	{ PVMREAD_IOC_READV, sizeof(struct pvmread_rw),
+	  offsetofend(struct pvmread_rw, transferred),
+	  PVMREAD_RW_FLAGS, pvmread_ioctl_readv },
+	{ PVMREAD_IOC_WRITEV, sizeof(struct pvmread_rw),
+	  offsetofend(struct pvmread_rw, transferred),
+	  PVMREAD_RW_FLAGS, pvmread_ioctl_writev },
+	{ PVMREAD_IOC_ATTACH, sizeof(struct pvmread_attach),
+	  offsetofend(struct pvmread_attach, length),
+	  PVMREAD_RW_FLAGS | PVMREAD_WRITE, pvmread_ioctl_attach },
+	{ PVMREAD_IOC_INFO, sizeof(struct pvmread_info),
+	  offsetofend(struct pvmread_info, __reserved),
+	  0, pvmread_ioctl_info },
+};
+
 static long pvmread_ioctl(struct file *file, unsigned int cmd,
 			  unsigned long arg)
 {
-	void __user *uarg = (void __user *)arg;
-
-	switch (cmd) {
-	case PVMREAD_IOC_INFO:
-		return pvmread_ioctl_info(uarg);
-	case PVMREAD_IOC_READV:
-		return pvmread_ioctl_rw(file, uarg, false);
-	case PVMREAD_IOC_WRITEV:
-		return pvmread_ioctl_rw(file, uarg, true);
-	case PVMREAD_IOC_ATTACH:
-		return pvmread_ioctl_attach(file, uarg);
-	default:
-		return -ENOTTY;
-	}
+	return pvmread_run_command(pvmread_commands, ARRAY_SIZE(pvmread_commands),
+				   file, cmd, (void __user *)arg);
 }
 
 static const struct file_operations pvmread_fops = {

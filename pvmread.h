@@ -93,32 +93,67 @@ int pvmread_symbols_init(void);
 struct task_struct *pvmread_target_task(pid_t nr, u32 flags);
 struct mm_struct *pvmread_target_mm(struct task_struct *task);
 
-/*
- * Copy a request struct in. Its size is read first and once; what the struct
- * itself says of it later is not looked at, for the caller can change it.
- *
- * Return: that size, or -EINVAL, -E2BIG, -EFAULT.
+/* What an ioctl's argument can be. All begin with a size and flags. */
+union pvmread_arg {
+	struct {
+		u32 size;
+		u32 flags;
+	};
+	struct pvmread_info info;
+	struct pvmread_rw rw;
+	struct pvmread_attach attach;
+	struct pvmread_batch batch;
+};
+
+/**
+ * struct pvmread_command - one row of a table of ioctls
+ * @cmd: the command
+ * @size: size of its struct
+ * @min_size: size of the struct in the command's first version
+ * @flags: the bits of the flags that the command knows
+ * @run: the command. @arg is the struct, @usize its size in the caller, @uarg where it
+ *	is there. Returns what the ioctl returns.
  */
-static __always_inline long pvmread_get_arg(void *arg, size_t size,
-					    size_t min_size, void __user *uarg)
+struct pvmread_command {
+	unsigned int cmd;
+	u32 size;
+	u32 min_size;
+	u32 flags;
+	long (*run)(struct file *file, union pvmread_arg *arg, size_t usize,
+		    void __user *uarg);
+};
+
+/*
+ * Copy the struct of an ioctl in and run the command. The size is read first and once:
+ * the caller may change it meanwhile.
+ *
+ * Return: what the command returns; -ENOTTY, -EINVAL, -E2BIG or -EFAULT if it was not run.
+ */
+static inline long pvmread_run_command(const struct pvmread_command *commands,
+				       size_t nr, struct file *file,
+				       unsigned int cmd, void __user *uarg)
 {
+	const struct pvmread_command *command = commands;
+	union pvmread_arg arg __uninitialized;
 	u32 usize;
 	int ret;
 
+	while (command->cmd != cmd)
+		if (++command == commands + nr)
+			return -ENOTTY;
+
 	if (get_user(usize, (u32 __user *)uarg))
 		return -EFAULT;
-	/* A size that the compiler knows spares the hardening's checks. */
-	if (usize == size)
-		ret = copy_from_user(arg, uarg, size) ? -EFAULT : 0;
-	else if (usize < min_size)
-		ret = -EINVAL;
-	else if (usize > PAGE_SIZE)
-		ret = -E2BIG;
-	else
-		ret = copy_struct_from_user(arg, size, uarg, usize);
+	if (usize < command->min_size)
+		return -EINVAL;
+	if (usize > PAGE_SIZE)
+		return -E2BIG;
+	ret = copy_struct_from_user(&arg, command->size, uarg, usize);
 	if (ret)
 		return ret;
-	return usize;
+	if (arg.flags & ~command->flags)
+		return -EINVAL;
+	return command->run(file, &arg, usize, uarg);
 }
 
 /*
@@ -239,7 +274,8 @@ static inline bool pvmread_target_alive(const struct pvmread_target *target)
 
 struct file *pvmread_target_file(const struct pvmread_attach *attach,
 				 unsigned long last);
-long pvmread_ioctl_batch(struct file *file, struct pvmread_batch __user *ubatch);
+long pvmread_batch(struct file *file, union pvmread_arg *arg, size_t usize,
+		   void __user *uarg);
 
 /*
  * A build for the KUnit suite shows it the functions below. Any other hides

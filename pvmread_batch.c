@@ -320,48 +320,52 @@ static int pvmread_batch_run(struct pvmread_target *target,
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
-long pvmread_ioctl_batch(struct file *file, struct pvmread_batch __user *ubatch)
+/**
+ * pvmread_batch() - ioctl(PVMREAD_IOC_BATCH) on a target file
+ * @file: the target file
+ * @arg: the struct; @arg->batch.completed is set
+ * @usize: its size in the caller
+ * @uarg: where it is there
+ *
+ * Return: 0 if each segment has its result, or an errno: see &struct pvmread_batch.
+ */
+long pvmread_batch(struct file *file, union pvmread_arg *arg, size_t usize,
+		   void __user *uarg)
 {
 	struct pvmread_target *target = file->private_data;
+	struct pvmread_batch __user *ubatch = uarg;
 	struct pvmread_engine eng __uninitialized;
-	struct pvmread_batch batch;
+	struct pvmread_batch *batch = &arg->batch;
+	bool write = batch->flags & PVMREAD_WRITE;
 	void __user *usegs;
 	u64 moved = 0;
-	bool write;
 	long ret;
 
-	ret = pvmread_get_arg(&batch, sizeof(batch), sizeof(batch), ubatch);
-	if (ret < 0)
-		return ret;
-	if (batch.flags & ~(PVMREAD_WRITE | PVMREAD_STOP | PVMREAD_NOWAIT |
-			    PVMREAD_RESIDENT))
-		return -EINVAL;
-	batch.completed = 0;
-	if (put_user(batch.completed, &ubatch->completed))
+	batch->completed = 0;
+	if (put_user(batch->completed, &ubatch->completed))
 		return -EFAULT;
 
-	write = batch.flags & PVMREAD_WRITE;
 	if (write && !(file->f_mode & FMODE_WRITE))
 		return -EBADF;
-	if (batch.count > PVMREAD_MAX_BATCH)
+	if (batch->count > PVMREAD_MAX_BATCH)
 		return -EINVAL;
 	if (!pvmread_target_alive(target))
 		return -ESRCH;
-	ret = pvmread_user_ptr(batch.segments, &usegs);
+	ret = pvmread_user_ptr(batch->segments, &usegs);
 	if (ret)
 		return ret;
 
 	pvmread_engine_init(&eng, target->mm, write,
-			    target->nowait || batch.flags & PVMREAD_NOWAIT,
-			    target->resident || batch.flags & PVMREAD_RESIDENT);
-	ret = pvmread_batch_run(target, &eng, &batch, usegs, &moved);
+			    target->nowait || batch->flags & PVMREAD_NOWAIT,
+			    target->resident || batch->flags & PVMREAD_RESIDENT);
+	ret = pvmread_batch_run(target, &eng, batch, usegs, &moved);
 	pvmread_engine_release(&eng);
 	if (trace_transfer_enabled() && (moved || ret != -ESRCH))
 		pvmread_engine_trace(&eng, PVMREAD_TRACE_BATCH,
 				     pid_nr(target->pid),
-				     batch.flags & PVMREAD_STOP, 0,
-				     batch.completed, moved, ret);
-	if (put_user(batch.completed, &ubatch->completed))
+				     batch->flags & PVMREAD_STOP, 0,
+				     batch->completed, moved, ret);
+	if (put_user(batch->completed, &ubatch->completed))
 		ret = -EFAULT;
 	return ret;
 }

@@ -72,15 +72,19 @@ static ssize_t pvmread_target_write_iter(struct kiocb *iocb,
 	return pvmread_target_rw(iocb, from, true);
 }
 
+static const struct pvmread_command pvmread_target_commands[] = {
+	{ PVMREAD_IOC_BATCH, sizeof(struct pvmread_batch),
+	  offsetofend(struct pvmread_batch, completed),
+	  PVMREAD_WRITE | PVMREAD_STOP | PVMREAD_NOWAIT | PVMREAD_RESIDENT,
+	  pvmread_batch },
+};
+
 static long pvmread_target_ioctl(struct file *file, unsigned int cmd,
 				 unsigned long arg)
 {
-	switch (cmd) {
-	case PVMREAD_IOC_BATCH:
-		return pvmread_ioctl_batch(file, (void __user *)arg);
-	default:
-		return -ENOTTY;
-	}
+	return pvmread_run_command(pvmread_target_commands,
+				   ARRAY_SIZE(pvmread_target_commands),
+				   file, cmd, (void __user *)arg);
 }
 
 #ifdef CONFIG_PROC_FS
