@@ -278,7 +278,7 @@ static int pvmread_rw_single_vec(unsigned long addr, size_t len,
 		if (locked)
 			mmap_read_unlock(mm);
 		if (pinned <= 0) {
-			ret = pvmread_gup_error(pinned);
+			ret = pvmread_engine_gup_error(pinned);
 			break;
 		}
 
@@ -371,13 +371,13 @@ static ssize_t pvmread_rw_core(struct pvmread_rw *rw, bool write,
 			return -ENOMEM;
 	}
 
-	task = pvmread_target_task(rw->pid, rw->flags);
+	task = pvmread_symbols_get_task(rw->pid, rw->flags & PVMREAD_PIDFD);
 	if (IS_ERR(task)) {
 		ret = PTR_ERR(task);
 		goto free_pages;
 	}
 	tgid = task->tgid;
-	mm = pvmread_target_mm(task);
+	mm = pvmread_symbols_get_mm(task);
 	if (IS_ERR(mm)) {
 		ret = PTR_ERR(mm);
 		goto put_task;
@@ -453,7 +453,7 @@ static long pvmread_ioctl_info(struct file *file, union pvmread_arg *arg,
 		.features = PVMREAD_FEATURE_READV | PVMREAD_FEATURE_WRITEV |
 			    (readonly ? PVMREAD_FEATURE_READONLY : 0) |
 			    PVMREAD_FEATURE_ATTACH | PVMREAD_FEATURE_BATCH |
-			    (pvmread_has_pidfd ? PVMREAD_FEATURE_PIDFD : 0) |
+			    (pvmread_symbols_have_pidfd ? PVMREAD_FEATURE_PIDFD : 0) |
 			    PVMREAD_FEATURE_NOWAIT | PVMREAD_FEATURE_RESIDENT,
 		.max_bytes = MAX_RW_COUNT,
 		.max_batch = PVMREAD_MAX_BATCH,

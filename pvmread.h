@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files of the module share, and what its KUnit suite sees.
+ * What the files of the module share, and what the KUnit suite sees of it. A file uses
+ * those below it in this list:
+ *
+ *   pvmread.c          the device, READV and WRITEV
+ *   pvmread_target.c   a process as a file
+ *   pvmread_batch.c    BATCH
+ *   pvmread_engine.c   moves bytes between an mm and an iov_iter
+ *   pvmread_symbols.c  functions that the kernel does not export
  */
 #ifndef PVMREAD_H
 #define PVMREAD_H
@@ -20,33 +27,33 @@
 
 #include <linux/pvmread.h>
 
-/* READV, WRITEV: page pointers on the stack, as many as process_vm_rw_core() has, ... */
+/* Page pointers of READV and WRITEV on the stack: PVM_MAX_PP_ARRAY_COUNT of the syscalls. */
 #define PVMREAD_RW_STACK_PAGES	16UL
-/* ... and as many as are allocated at most: two pages of them, as there. */
+/* Page pointers that they allocate at most: PVM_MAX_USER_PAGES of the syscalls. */
 #define PVMREAD_RW_MAX_PAGES	(2 * PAGE_SIZE / sizeof(struct page *))
 
 /*
  * The most bytes that the engine copies under one hold of the target's mmap_lock, and
- * the most pages that it holds: those of as many bytes.
+ * the most pages that it holds at a time.
  */
 #define PVMREAD_ENGINE_CHUNK	((size_t)SZ_64K)
 #define PVMREAD_ENGINE_PAGES	(PVMREAD_ENGINE_CHUNK > PAGE_SIZE ? \
 				 PVMREAD_ENGINE_CHUNK / PAGE_SIZE : 1UL)
 
-/* The most segments that one BATCH has. */
+/* The most segments in one BATCH. */
 #define PVMREAD_MAX_BATCH	65536
 
 /**
- * struct pvmread_vectors - the two sides of a request, copied in and checked
- * @local: the caller's memory, and how much of it is still to be used
- * @remote: the target's segments, @remote_stack or allocated
- * @remote_count: their number
+ * struct pvmread_vectors - both sides of a READV or WRITEV, copied in and checked
+ * @local: the caller's memory; advances as bytes are moved
+ * @remote: the target's segments, in @remote_stack or allocated
+ * @remote_count: number of elements of @remote
  * @local_alloc: what import_iovec() allocated for @local, or NULL
- * @local_stack: the local segments, when there are few
- * @remote_stack: the remote segments, when there are few
+ * @local_stack: room for a few local segments
+ * @remote_stack: room for a few remote segments
  *
- * Filled by pvmread_vectors_import(), which on success leaves it to the caller
- * to hand it to pvmread_vectors_release().
+ * pvmread_vectors_import() fills it in, pvmread_vectors_release() frees what is
+ * allocated.
  */
 struct pvmread_vectors {
 	struct iov_iter local;
@@ -58,9 +65,9 @@ struct pvmread_vectors {
 };
 
 /**
- * struct pvmread_engine - what moves bytes between an mm and an iov_iter
+ * struct pvmread_engine - moves bytes between an mm and an iov_iter
  * @mm: the target's memory; the user of the engine has an mm_count reference
- * @write: to the target, not from it
+ * @write: moves to the target, not from it
  * @nowait: PVMREAD_NOWAIT
  * @resident: PVMREAD_RESIDENT
  * @locked: the engine holds mmap_lock and a reference to mm_users
@@ -87,13 +94,13 @@ struct pvmread_engine {
 	struct page *pages[PVMREAD_ENGINE_PAGES];
 };
 
-extern bool pvmread_has_pidfd;
+extern bool pvmread_symbols_have_pidfd;
 
 int pvmread_symbols_init(void);
-struct task_struct *pvmread_target_task(pid_t nr, u32 flags);
-struct mm_struct *pvmread_target_mm(struct task_struct *task);
+struct task_struct *pvmread_symbols_get_task(pid_t nr, bool pidfd);
+struct mm_struct *pvmread_symbols_get_mm(struct task_struct *task);
 
-/* What an ioctl's argument can be. All begin with a size and flags. */
+/* The argument of an ioctl. Each struct begins with a size and flags. */
 union pvmread_arg {
 	struct {
 		u32 size;
@@ -110,9 +117,9 @@ union pvmread_arg {
  * @cmd: the command
  * @size: size of its struct
  * @min_size: size of the struct in the command's first version
- * @flags: the bits of the flags that the command knows
- * @run: the command. @arg is the struct, @usize its size in the caller, @uarg where it
- *	is there. Returns what the ioctl returns.
+ * @flags: the flags that the command knows
+ * @run: runs the command and returns what the ioctl returns. @arg is a copy of the
+ *	struct, @usize its size in user space, @uarg its address there
  */
 struct pvmread_command {
 	unsigned int cmd;
@@ -124,8 +131,8 @@ struct pvmread_command {
 };
 
 /*
- * Copy the struct of an ioctl in and run the command. The size is read first and once:
- * the caller may change it meanwhile.
+ * Copy the struct of an ioctl in and run the command. The size is read once: the caller
+ * may change it at any time.
  *
  * Return: what the command returns; -ENOTTY, -EINVAL, -E2BIG or -EFAULT if it was not run.
  */
@@ -157,8 +164,8 @@ static inline long pvmread_run_command(const struct pvmread_command *commands,
 }
 
 /*
- * A user pointer travels as 64 bits. On a 32-bit kernel the upper half must not
- * just be dropped: that would be another address, and maybe a mapped one.
+ * Convert a user pointer of the ABI, which has 64 bits. A 32-bit kernel must not drop the
+ * upper half: that would be another address, which may be mapped.
  */
 static inline int pvmread_user_ptr(u64 addr, void __user **ptr)
 {
@@ -168,20 +175,20 @@ static inline int pvmread_user_ptr(u64 addr, void __user **ptr)
 	return 0;
 }
 
-/* How many pages @len bytes at @addr lie in; the sum cannot wrap. */
+/* How many pages @len bytes at @addr span. The sum cannot wrap. */
 static inline unsigned long pvmread_count_pages(unsigned long addr, size_t len)
 {
 	return DIV_ROUND_UP(offset_in_page(addr) + len, PAGE_SIZE);
 }
 
-/* Is the page at @addr held? */
+/* Does the engine hold the page at @addr? */
 static inline bool pvmread_engine_has(const struct pvmread_engine *eng,
 				      unsigned long addr)
 {
 	return addr - eng->first < eng->nr * PAGE_SIZE;
 }
 
-/* The page at @addr, which is held. Speculation must not go beyond those that are. */
+/* The page at @addr, which the engine holds. Speculation must not read past @nr. */
 static inline struct page **pvmread_engine_page(struct pvmread_engine *eng,
 						unsigned long addr)
 {
@@ -190,7 +197,7 @@ static inline struct page **pvmread_engine_page(struct pvmread_engine *eng,
 	return &eng->pages[array_index_nospec(i, eng->nr)];
 }
 
-/* Prepare an engine, which may be uninitialised memory. Nothing is held. */
+/* Set up an engine in uninitialised memory. It holds nothing. */
 static inline void pvmread_engine_init(struct pvmread_engine *eng,
 				       struct mm_struct *mm, bool write,
 				       bool nowait, bool resident)
@@ -207,7 +214,7 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 	eng->nr = 0;
 }
 
-int pvmread_gup_error(long got);
+int pvmread_engine_gup_error(long got);
 int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 			size_t len);
 void pvmread_engine_release(struct pvmread_engine *eng);
@@ -246,27 +253,24 @@ struct pvmread_target {
 	atomic64_t faults;
 };
 
-/* How many of @len bytes at @addr the file reaches. */
+/* How many of @len bytes at @addr are in the attached range. */
 static inline size_t pvmread_target_reach(const struct pvmread_target *target,
-				   u64 addr, size_t len)
+					  u64 addr, size_t len)
 {
 	if (!len || addr < target->start || addr > target->last)
 		return 0;
-	/* Less by one each, so that all of memory has a size. */
+	/* Both less by one: the size of all memory would overflow. */
 	return min_t(u64, len - 1, target->last - addr) + 1;
 }
 
 /* Count what was moved, for fdinfo. */
-static inline void pvmread_target_account(struct pvmread_target *target, bool write,
-				   u64 moved)
+static inline void pvmread_target_account(struct pvmread_target *target,
+					  bool write, u64 moved)
 {
 	atomic64_add(moved, write ? &target->bytes_written : &target->bytes_read);
 }
 
-/*
- * Is the target's memory there? When it is gone while a request runs, the engine
- * finds out.
- */
+/* Does the target's memory still exist? The engine notices if it goes away later. */
 static inline bool pvmread_target_alive(const struct pvmread_target *target)
 {
 	return atomic_read(&target->mm->mm_users);
@@ -278,19 +282,18 @@ long pvmread_batch(struct file *file, union pvmread_arg *arg, size_t usize,
 		   void __user *uarg);
 
 /*
- * A build for the KUnit suite shows it the functions below. Any other hides
- * them, whatever the kernel's CONFIG_KUNIT: they look up symbols and move
- * memory, and ask for no permission.
+ * Only a build for the KUnit suite exports functions, whatever the kernel's CONFIG_KUNIT
+ * is: they look up symbols and move memory, and check no permission.
  */
 #ifdef PVMREAD_KUNIT
 #include <kunit/static_stub.h>
 
 #define PVMREAD_TESTED
 #define EXPORT_SYMBOL_TO_SUITE EXPORT_SYMBOL_GPL
-/* The suite may put a function of its own in place of @fn. */
+/* Lets the suite replace the function @fn, in which this stands. */
 #define PVMREAD_REDIRECT(fn, ...) KUNIT_STATIC_STUB_REDIRECT(fn, ##__VA_ARGS__)
 
-unsigned long pvmread_find_symbol(const char *name, const void *neighbour);
+unsigned long pvmread_symbols_find(const char *name, const void *neighbour);
 
 ssize_t pvmread_vectors_import(struct pvmread_vectors *vec, bool write,
 			       const struct pvmread_rw *rw);

@@ -136,7 +136,7 @@ static __always_inline long pvmread_engine_gup(struct pvmread_engine *eng,
  * GUP will refuse the page before it calls a fault handler. Mirrors check_vma_flags(). A
  * page that only check_vma_flags() refuses is EAGAIN in place of EIO, and no worse.
  */
-static bool pvmread_nowait_refused(struct vm_area_struct *vma, bool write)
+static bool pvmread_engine_nowait_refused(struct vm_area_struct *vma, bool write)
 {
 	return vma->vm_flags & (VM_IO | VM_PFNMAP) ||
 	       !(vma->vm_flags & (write ? VM_WRITE : VM_READ));
@@ -148,7 +148,7 @@ static bool pvmread_nowait_refused(struct vm_area_struct *vma, bool write)
  * such a VMA, and do_wp_page(), which asks no file system if the mapping is private.
  * do_swap_page() reads a swapped page: FAULT_FLAG_RETRY_NOWAIT keeps it from waiting.
  */
-static bool pvmread_nowait_private(struct pvmread_engine *eng,
+static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
 				   struct vm_area_struct *vma, int *locked)
 {
 	struct page *page;
@@ -175,7 +175,7 @@ static bool pvmread_nowait_private(struct pvmread_engine *eng,
  * shmem_fault() also waits while a hole is punched over this very page. That wait is
  * bounded: the kernel alone works on the punch, and ends the wait when it is done.
  */
-static bool pvmread_nowait_cached(struct vm_area_struct *vma,
+static bool pvmread_engine_nowait_cached(struct vm_area_struct *vma,
 				  unsigned long addr, bool write,
 				  struct folio **held)
 {
@@ -202,7 +202,7 @@ static bool pvmread_nowait_cached(struct vm_area_struct *vma,
  * target itself, takes pages out of the cache as it likes, and nothing kills a wait for
  * it. hugetlb_fault() waits for a mutex that others hold while they clear a page.
  */
-static bool pvmread_nowait_mapped_only(struct vm_area_struct *vma)
+static bool pvmread_engine_nowait_mapped_only(struct vm_area_struct *vma)
 {
 	return is_vm_hugetlb_page(vma) ||
 	       (vma->vm_file &&
@@ -226,10 +226,10 @@ static noinline long pvmread_engine_fault_nowait(struct pvmread_engine *eng,
 	long got = 0;
 
 	mmap_assert_locked(eng->mm);
-	if (!vma || pvmread_nowait_refused(vma, eng->write) ||
-	    (!pvmread_nowait_mapped_only(vma) &&
-	     (pvmread_nowait_private(eng, vma, locked) ||
-	      pvmread_nowait_cached(vma, addr, eng->write, &held))))
+	if (!vma || pvmread_engine_nowait_refused(vma, eng->write) ||
+	    (!pvmread_engine_nowait_mapped_only(vma) &&
+	     (pvmread_engine_nowait_private(eng, vma, locked) ||
+	      pvmread_engine_nowait_cached(vma, addr, eng->write, &held))))
 		got = pvmread_engine_gup(eng, 1, gup_flags, locked);
 	if (held)
 		folio_put(held);
@@ -239,13 +239,13 @@ static noinline long pvmread_engine_fault_nowait(struct pvmread_engine *eng,
 /* --- pages ----------------------------------------------------------------- */
 
 /**
- * pvmread_gup_error() - why GUP gave no page
+ * pvmread_engine_gup_error() - why GUP gave no page
  * @got: what it returned, 0 or an errno
  *
  * Return: -EINTR if the caller is being killed, -EAGAIN if the page has to be waited
  * for, -ENOMEM if there was no memory for it, else -EIO.
  */
-int pvmread_gup_error(long got)
+int pvmread_engine_gup_error(long got)
 {
 	if (fatal_signal_pending(current))
 		return -EINTR;
@@ -315,7 +315,7 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 				return ret;
 		}
 		if (got <= 0)
-			return pvmread_gup_error(got);
+			return pvmread_engine_gup_error(got);
 		/* The target may be dropping pages as fast as they are faulted in. */
 		if (tries)
 			nr = 1;
@@ -331,7 +331,7 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_engine_hold);
  * the kernel's mapping. Only pages of one folio are taken together: the usercopy
  * checks refuse a copy across two.
  */
-static size_t pvmread_contiguous(struct page **page, size_t offset, size_t len)
+static size_t pvmread_engine_contiguous(struct page **page, size_t offset, size_t len)
 {
 	unsigned long i, pfn = page_to_pfn(*page);
 	size_t span = PAGE_SIZE - offset;
@@ -346,7 +346,7 @@ static size_t pvmread_contiguous(struct page **page, size_t offset, size_t len)
 	return min(span, len);
 }
 
-static size_t pvmread_copy(struct page *page, size_t offset, size_t len,
+static size_t pvmread_engine_copy_part(struct page *page, size_t offset, size_t len,
 			   bool write, struct iov_iter *local)
 {
 	void *mem;
@@ -374,8 +374,8 @@ static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr
 		struct page **page = pvmread_engine_page(eng, addr + done);
 		size_t offset = offset_in_page(addr + done);
 
-		copied = pvmread_copy(*page, offset,
-				      pvmread_contiguous(page, offset, len - done),
+		copied = pvmread_engine_copy_part(*page, offset,
+				      pvmread_engine_contiguous(page, offset, len - done),
 				      eng->write, local);
 		/*
 		 * On arm64 a copy that meets a fault stops some bytes before it. Asking

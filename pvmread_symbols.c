@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the kernel does not export: mm_access() and pidfd_get_task(), found
- * among its symbols, and a pid or pidfd to a task and its mm by them.
+ * Functions that the kernel does not export, and what needs them: from a pid or pidfd
+ * to a task, from a task to its mm with permission.
+ *
+ * The functions are found among the kernel's symbols when the module is loaded, and
+ * never change afterwards. No object lives here, and no lock is taken.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -25,45 +28,44 @@
 #include "pvmread.h"
 
 /*
- * mm_access() is the one correct check of who may touch whose memory, and no
- * kernel exports it. The call is a static call, so that on x86 it becomes a
- * direct one: where IBT is on, a function whose address nobody takes has no
- * ENDBR, and an indirect call to it would fault.
+ * mm_access() alone knows who may access whose memory, and no kernel exports it. A static
+ * call becomes a direct call on x86. An indirect call would fault where IBT is on,
+ * because a function whose address the kernel never takes has no ENDBR.
  */
 DEFINE_STATIC_CALL_NULL(pvmread_mm_access, mm_access);
 
-/* Called only if pvmread_has_pidfd: the module does without it. */
+/* Optional: called only if pvmread_symbols_have_pidfd is set. */
 DEFINE_STATIC_CALL_NULL(pvmread_pidfd_get_task, pidfd_get_task);
-bool pvmread_has_pidfd __ro_after_init;
+bool pvmread_symbols_have_pidfd __ro_after_init;
 
-/* What kallsyms says of a function must be what a pointer to it holds. */
+/* A pointer to a function must hold the address that kallsyms has for it. */
 #if defined(CONFIG_THUMB2_KERNEL) || defined(CONFIG_HAVE_FUNCTION_DESCRIPTORS)
 #error "pvmread cannot call a function by its symbol's address on this architecture"
 #endif
 
 /*
- * How far from its neighbour a symbol is looked for, in symbols. The
- * two share a source file: mm_access() is 5 symbols from mmput() on UML, some 40
- * on Debian's kernel. A linker that orders functions can put them far apart,
- * but all of a kernel's text has not as many.
+ * How many symbols the search visits at most: more than a kernel's text has. Functions of
+ * one source file are usually close together: mm_access() is 5 symbols from mmput() on
+ * User mode Linux, about 40 on Debian's kernel. A linker that orders functions may put
+ * them anywhere.
  */
 #define PVMREAD_MAX_HOPS	500000
 
-/* Room for what sprint_symbol() writes, too much for the stack. */
+/* Too large for the stack. */
 struct pvmread_symbol {
 	unsigned long start;
 	unsigned long end;
 	char name[KSYM_SYMBOL_LEN];
 };
 
-/* The symbol that @addr lies in; false if it is in no symbol, or a module's. */
-static bool pvmread_symbol_at(struct pvmread_symbol *sym, unsigned long addr)
+/* Find the symbol that @addr is in. Return: false if there is none, or a module has it. */
+static bool pvmread_symbols_at(struct pvmread_symbol *sym, unsigned long addr)
 {
 	unsigned long offset, size;
 	char *plus;
 	int end = 0;
 
-	/* "name+0x12/0x34", and " [module]" for what is not the core kernel's */
+	/* "name+0x12/0x34", followed by " [module]" if it is not the core kernel's. */
 	sprint_symbol(sym->name, addr);
 	plus = strrchr(sym->name, '+');
 	if (!plus ||
@@ -77,29 +79,28 @@ static bool pvmread_symbol_at(struct pvmread_symbol *sym, unsigned long addr)
 }
 
 /**
- * pvmread_find_symbol() - the address of a function of the core kernel
- * @name: its name, all of it
+ * pvmread_symbols_find() - find a function of the core kernel
+ * @name: its whole name
  * @neighbour: an exported function, of the same source file if possible
  *
- * Walks from symbol to symbol, up and down in turns. It needs neither kprobes
- * nor an exported kallsyms_lookup_name(), only kallsyms. One call at a time, which
- * a module's init is.
+ * Walks from symbol to symbol, up and down in turns. That needs kallsyms, but neither
+ * kprobes nor an exported kallsyms_lookup_name(). Not reentrant: the module's init calls
+ * it.
  *
- * Return: the address, or 0 if there is no such symbol around @neighbour or the
- * kernel has no symbols.
+ * Return: the address; 0 if no such symbol is found.
  */
-PVMREAD_TESTED unsigned long pvmread_find_symbol(const char *name,
+PVMREAD_TESTED unsigned long pvmread_symbols_find(const char *name,
 						 const void *neighbour)
 {
 	unsigned long up = (unsigned long)neighbour, down = up;
 	static struct pvmread_symbol sym;
 	unsigned int hops;
 
-	/* Where the text ends, that direction ends; 0 is no address of text. */
+	/* A direction that has reached the end of the text is 0. */
 	for (hops = 0; hops < PVMREAD_MAX_HOPS && (up || down); hops++) {
 		unsigned long *from = up && (!down || hops % 2) ? &up : &down;
 
-		if (!pvmread_symbol_at(&sym, *from)) {
+		if (!pvmread_symbols_at(&sym, *from)) {
 			*from = 0;
 			continue;
 		}
@@ -110,26 +111,26 @@ PVMREAD_TESTED unsigned long pvmread_find_symbol(const char *name,
 	}
 	return 0;
 }
-EXPORT_SYMBOL_TO_SUITE(pvmread_find_symbol);
+EXPORT_SYMBOL_TO_SUITE(pvmread_symbols_find);
 
 
 /**
- * pvmread_target_task() - the process that a request names
- * @nr: its pid, or the id of one of its threads, in the caller's pid namespace;
- *	with PVMREAD_PIDFD a pidfd
- * @flags: PVMREAD_PIDFD or not, others are not looked at
+ * pvmread_symbols_get_task() - find the process that a request names
+ * @nr: a pid in the caller's pid namespace, of the process or one of its threads; with
+ *	@pidfd a file descriptor
+ * @pidfd: @nr is a pidfd
  *
- * Return: the task, with a reference for put_task_struct(); or an ERR_PTR:
- * -ESRCH if there is no such process, -EBADF if @nr is no pidfd, -EOPNOTSUPP if
- * this kernel's pidfds are out of reach.
+ * Return: the task with a reference, which the caller puts with put_task_struct(); or an
+ * ERR_PTR: -ESRCH if there is no such process, -EBADF if @nr is not a pidfd, -EOPNOTSUPP
+ * if the module did not find pidfd_get_task() in this kernel.
  */
-struct task_struct *pvmread_target_task(pid_t nr, u32 flags)
+struct task_struct *pvmread_symbols_get_task(pid_t nr, bool pidfd)
 {
 	struct task_struct *task;
 	unsigned int pidfd_flags;
 
-	if (flags & PVMREAD_PIDFD) {
-		if (!pvmread_has_pidfd)
+	if (pidfd) {
+		if (!pvmread_symbols_have_pidfd)
 			return ERR_PTR(-EOPNOTSUPP);
 		return static_call(pvmread_pidfd_get_task)(nr, &pidfd_flags);
 	}
@@ -141,38 +142,41 @@ struct task_struct *pvmread_target_task(pid_t nr, u32 flags)
 }
 
 /**
- * pvmread_target_mm() - the memory of a process, if the caller may touch it
+ * pvmread_symbols_get_mm() - get the mm of a process, if the caller has permission
  * @task: the process, or one of its threads
  *
- * Return: the mm with a reference to its users, for pvmread_target_put(); or an
- * ERR_PTR: -ESRCH if the process has no memory, -EPERM if the caller may not,
- * -EINTR if it was killed while it waited for the target's execve().
+ * The permission is PTRACE_MODE_ATTACH_REALCREDS. Waits, killably, while the target is in
+ * execve().
+ *
+ * Return: the mm with a reference to mm_users, which the caller puts with mmput() or
+ * mmput_async(); or an ERR_PTR: -ESRCH if the task has no mm, -EPERM, or -EINTR if the
+ * caller was killed while it waited.
  */
-struct mm_struct *pvmread_target_mm(struct task_struct *task)
+struct mm_struct *pvmread_symbols_get_mm(struct task_struct *task)
 {
 	struct mm_struct *mm;
 
-	PVMREAD_REDIRECT(pvmread_target_mm, task);
+	PVMREAD_REDIRECT(pvmread_symbols_get_mm, task);
 	mm = static_call(pvmread_mm_access)(task,
 					    PTRACE_MODE_ATTACH_REALCREDS);
-	/* Up to 6.13 a task without memory is NULL, from then on -ESRCH. */
+	/* For a task without an mm: NULL before 6.14, -ESRCH since. */
 	if (!mm)
 		return ERR_PTR(-ESRCH);
-	/* The errno that process_vm_readv(2) documents. */
+	/* As process_vm_rw_core() does. */
 	if (mm == ERR_PTR(-EACCES))
 		return ERR_PTR(-EPERM);
 	return mm;
 }
-EXPORT_SYMBOL_TO_SUITE(pvmread_target_mm);
+EXPORT_SYMBOL_TO_SUITE(pvmread_symbols_get_mm);
 
 /**
- * pvmread_symbols_init() - find them, at the module's init
+ * pvmread_symbols_init() - find the functions when the module is loaded
  *
- * Return: 0, or -ENOENT if the kernel has no mm_access() among its symbols.
+ * Return: 0, or -ENOENT if mm_access() is not among the kernel's symbols.
  */
 int __init pvmread_symbols_init(void)
 {
-	unsigned long addr = pvmread_find_symbol("mm_access", mmput);
+	unsigned long addr = pvmread_symbols_find("mm_access", mmput);
 
 	if (!addr) {
 		pr_err("mm_access not found among the kernel's symbols, refusing to load: CONFIG_KALLSYMS is needed\n");
@@ -180,10 +184,10 @@ int __init pvmread_symbols_init(void)
 	}
 	static_call_update(pvmread_mm_access, (void *)addr);
 
-	addr = pvmread_find_symbol("pidfd_get_task", find_vpid);
+	addr = pvmread_symbols_find("pidfd_get_task", find_vpid);
 	if (addr) {
 		static_call_update(pvmread_pidfd_get_task, (void *)addr);
-		pvmread_has_pidfd = true;
+		pvmread_symbols_have_pidfd = true;
 	} else {
 		pr_info("pidfd_get_task not found among the kernel's symbols: no pidfds\n");
 	}

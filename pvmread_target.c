@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Target files: a process as a file.
+ * Target files: a process as a file whose position is an address.
+ *
+ * Each file has a struct pvmread_target, which lives from ATTACH until ->release(). It owns
+ * a reference to mm_count, not mm_users: the file keeps the mm_struct, but not the
+ * target's memory. Apart from its counters it never changes, so no lock protects it.
+ *
+ * ATTACH checks the permission, and no transfer does. A transfer begins with
+ * mmget_not_zero(), which fails when the target has exited or called execve(): then the
+ * answer is ESRCH.
  */
 #include <linux/anon_inodes.h>
 #include <linux/atomic.h>
@@ -93,7 +101,7 @@ static void pvmread_target_show_fdinfo(struct seq_file *m, struct file *file)
 	struct pvmread_target *target = file->private_data;
 	pid_t nr = -1;
 
-	/* The number of a process that is gone may be another's by now. */
+	/* After the process has exited, another one may have its pid. */
 	if (pvmread_target_alive(target) && target->pid &&
 	    pid_has_task(target->pid, PIDTYPE_TGID))
 		nr = pid_nr_ns(target->pid, proc_pid_ns(file_inode(m->file)->i_sb));
@@ -140,12 +148,12 @@ static const struct file_operations pvmread_target_fops = {
 };
 
 /**
- * pvmread_target_file() - a process as a file
- * @attach: what is asked for, checked but for the process
- * @last: the last address that the file is to reach
+ * pvmread_target_file() - create a target file
+ * @attach: the request; everything but the process was checked
+ * @last: the last address of the range
  *
- * Return: the file, which the caller owns, or an ERR_PTR: what
- * pvmread_target_task() and pvmread_target_mm() say, -ENOMEM, -ENFILE.
+ * Return: the file, which the caller owns; or an ERR_PTR: what pvmread_symbols_get_task()
+ * and pvmread_symbols_get_mm() return, -ENOMEM, -ENFILE.
  */
 struct file *pvmread_target_file(const struct pvmread_attach *attach,
 				 unsigned long last)
@@ -155,10 +163,11 @@ struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	struct mm_struct *mm;
 	struct file *file;
 
-	task = pvmread_target_task(attach->pid, attach->flags);
+	task = pvmread_symbols_get_task(attach->pid,
+					attach->flags & PVMREAD_PIDFD);
 	if (IS_ERR(task))
 		return ERR_CAST(task);
-	mm = pvmread_target_mm(task);
+	mm = pvmread_symbols_get_mm(task);
 	if (IS_ERR(mm)) {
 		file = ERR_CAST(mm);
 		goto trace;
@@ -168,10 +177,9 @@ struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	target = kzalloc(sizeof(*target), GFP_KERNEL_ACCOUNT);
 	if (!target)
 		goto put_mm;
-	/* From users to mm_count: what is mapped goes when the process goes. */
 	mmgrab(mm);
 	target->mm = mm;
-	/* NULL if it is reaped just now. */
+	/* NULL if the process is being reaped. */
 	target->pid = get_task_pid(task, PIDTYPE_TGID);
 	target->start = attach->start;
 	target->last = last;

@@ -323,7 +323,7 @@ int pair_init(struct kunit *test)
 	if (IS_ERR_VALUE(p->here) || IS_ERR_VALUE(p->vectors))
 		return -ENOMEM;
 
-	kunit_activate_static_stub(test, pvmread_target_mm, stub_target_mm);
+	kunit_activate_static_stub(test, pvmread_symbols_get_mm, stub_target_mm);
 	return new_remote(p);
 }
 

@@ -13,20 +13,20 @@
 
 static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
 {
-	KUNIT_EXPECT_NE(test, pvmread_find_symbol("mm_access", mmput), 0UL);
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mmput", mmput),
+	KUNIT_EXPECT_NE(test, pvmread_symbols_find("mm_access", mmput), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("mmput", mmput),
 			(unsigned long)mmput);
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("get_task_mm", mmput),
+	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("get_task_mm", mmput),
 			(unsigned long)get_task_mm);
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mm_acces", mmput), 0UL);
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mm_access_not", mmput), 0UL);
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("", mmput), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("mm_acces", mmput), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("mm_access_not", mmput), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("", mmput), 0UL);
 	/* A module's, this one's neighbour. */
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("pvmread_find_symbol", mmput), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("pvmread_symbols_find", mmput), 0UL);
 	/* Nor is one found from there, or from where there is none. */
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("pvmread_find_symbol",
-						  pvmread_find_symbol), 0UL);
-	KUNIT_EXPECT_EQ(test, pvmread_find_symbol("mmput", (void *)PAGE_SIZE), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("pvmread_symbols_find",
+						  pvmread_symbols_find), 0UL);
+	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("mmput", (void *)PAGE_SIZE), 0UL);
 }
 
 static void a_symbol_is_found_on_either_side(struct kunit *test)
@@ -60,7 +60,7 @@ static void a_symbol_is_found_on_either_side(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, symbol);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		address = pvmread_find_symbol(rows[i].name, rows[i].neighbour);
+		address = pvmread_symbols_find(rows[i].name, rows[i].neighbour);
 		KUNIT_EXPECT_EQ_MSG(test, address,
 				    (unsigned long)rows[i].address, "%s from %ps",
 				    rows[i].name, rows[i].neighbour);
@@ -68,7 +68,7 @@ static void a_symbol_is_found_on_either_side(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(wanted); i++) {
 		size_t len = strlen(wanted[i].name);
 
-		address = pvmread_find_symbol(wanted[i].name,
+		address = pvmread_symbols_find(wanted[i].name,
 					      wanted[i].neighbour);
 		KUNIT_ASSERT_NE_MSG(test, address, 0UL, "%s", wanted[i].name);
 		sprint_symbol(symbol, address);
@@ -85,7 +85,7 @@ static void a_search_needs_no_memory(struct kunit *test)
 	unsigned long address;
 
 	current->fail_nth = 1;
-	address = pvmread_find_symbol("mmput", mmput);
+	address = pvmread_symbols_find("mmput", mmput);
 	current->fail_nth = 0;
 	KUNIT_EXPECT_EQ(test, address, (unsigned long)mmput);
 }
