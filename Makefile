@@ -78,7 +78,7 @@ check: ## every check there is: builds, style, KUnit, guests; about 35 minutes t
 check-all: ## the guests on every kernel, the check on Debian 12 and 13: hours the first time
 	@scripts/check-all
 
-coverage: ## which lines and branches of pvmread.c the tests reach: build/coverage/index.html
+coverage: ## which lines and branches of the module the tests reach: build/coverage/index.html
 	@scripts/coverage
 
 fuzz: ## the fuzzer in a guest, for FUZZ="--seconds 600" or what scripts/fuzz takes
