@@ -85,6 +85,12 @@ rss() {
 	awk '$1 == "VmRSS:" { print $2 }' "/proc/$target/status"
 }
 
+# arguments_entry() - what pagemap has for the page to which "away" moves the command line
+arguments_entry() {
+	dd if="/proc/$target/pagemap" bs=8 skip=$((0x30000000 / 4096)) count=1 2>/dev/null | od -An -tx8 |
+		tr -d ' \n'
+}
+
 # nothing_left DIRECTORY - neither the core nor what would become one
 nothing_left() {
 	[ -z "$(ls -A "$1")" ] || { ls -A "$1"; return 1; }
@@ -97,6 +103,17 @@ before=$(rss)
 t "a dump that leaves the resident set alone" status 0 pvmread dump -R "$target" -o "$core"
 t "  to the page" [ "$(rss)" = "$before" ]
 t "  the rest is told of" says "$err" 'not resident and are not in the core$'
+stop
+start dump-target away
+if [ -e "/proc/$target/pagemap" ]; then
+	t "a command line that nobody has touched" status 0 pvmread dump -R "$target" -o "$core"
+	t "  stays so" [ "$(arguments_entry)" = 0000000000000000 ]
+else
+	skip "a command line that nobody has touched" "this kernel has no pagemap"
+fi
+stop
+start dump-target
+t "a dump, for what follows" status 0 pvmread dump -R "$target" -o "$core"
 t "  it is ELF" elf 'Type: +CORE'
 t "a dump" status 1 pvmread dump "$target" -o "$core"
 t "  nothing on stdout" [ ! -s "$out" ]

@@ -3,10 +3,11 @@
  * A process whose calls, strings and mappings are known, for the tests of
  * "pvmread scan" and "pvmread dump".
  *
- *   dump-target [busy] [hole] [many] [sparse] [stray] [stuck]
+ *   dump-target [away] [busy] [hole] [many] [sparse] [stray] [stuck]
  *
  * The main thread waits three calls deep, with "busy" it works instead; a second
- * one waits, too. "hole" maps three pages, the second of which cannot be had;
+ * one waits, too. "away" has its command line in a page that nobody has touched;
+ * "hole" maps three pages, the second of which cannot be had;
  * "many" more pages that do not lie together than a 16-bit number counts; "sparse"
  * 4 GiB and touches two pages of them; "stray" bytes that are no UTF-8; "stuck" a
  * page that is waited for as long as the process lives. Prints "ready" when all is
@@ -22,6 +23,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,6 +31,7 @@
 #define MIB	(1024 * KIB)
 /* Known to the tests. */
 #define BASE	0x20000000UL
+#define AWAY	0x30000000UL
 #define SPARSE	0x200000000UL
 #define MANY	0x400000000UL
 #define PAGES	35000UL
@@ -223,6 +226,15 @@ static void *thread_starts(void *argument)
 	return argument;
 }
 
+static void move_arguments(void)
+{
+	map(AWAY, 4 * KIB, MAP_ANONYMOUS, -1);
+	/* The start must never be above the end, which is on the stack. */
+	if (prctl(PR_SET_MM, PR_SET_MM_ARG_START, AWAY, 0, 0) ||
+	    prctl(PR_SET_MM, PR_SET_MM_ARG_END, AWAY + 20, 0, 0))
+		err(1, "moving the arguments");
+}
+
 int main(int argc, char **argv)
 {
 	int busy = 0, i;
@@ -232,7 +244,9 @@ int main(int argc, char **argv)
 	map_short_file();
 	cut_heap();
 	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "sparse"))
+		if (!strcmp(argv[i], "away"))
+			move_arguments();
+		else if (!strcmp(argv[i], "sparse"))
 			map_sparse();
 		else if (!strcmp(argv[i], "many"))
 			map_many();
@@ -245,7 +259,7 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "busy"))
 			busy = 1;
 		else
-			errx(2, "%s: not one of busy, hole, many, sparse, stray, stuck", argv[i]);
+			errx(2, "%s: not one of away, busy, hole, many, sparse, stray, stuck", argv[i]);
 	}
 	signal(SIGUSR1, on_usr1);
 	if (pthread_create(&thread, NULL, thread_starts, NULL))

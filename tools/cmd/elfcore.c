@@ -367,13 +367,39 @@ static void add_note(FILE *out, const char *name, uint32_t type, const void *des
 	fwrite(padding, -length & 3, 1, out);
 }
 
+/*
+ * read_arguments() - the command line, as fill_psinfo() of the kernel has it in a core
+ *
+ * Not from /proc/PID/cmdline, which faults pages in whatever --nowait and --resident say.
+ * @stat is the text of /proc/PID/stat behind the name: its fields 3 and on.
+ */
+static void read_arguments(const struct target *target, const char *stat, char *args, size_t size)
+{
+	enum { FIRST = 3, ARG_START = 48 };
+	unsigned long long start, end;
+	ssize_t got, i;
+	int field;
+
+	for (field = FIRST; stat && field < ARG_START; field++)
+		stat = strchr(stat + 1, ' ');
+	if (!stat || sscanf(stat, "%llu %llu", &start, &end) != 2 || start >= end)
+		return;
+	got = pvmread_read(target->fd, start, args, MIN(end - start, size - 1));
+	if (got > 0 && !args[got - 1])
+		got--;
+	for (i = 0; i < got; i++)
+		if (!args[i])
+			args[i] = ' ';
+}
+
 /* add_prpsinfo() - the process; also fills in @status what all threads have */
 static void add_prpsinfo(FILE *out, const struct target *target, struct elf_prstatus *status)
 {
 	struct elf_prpsinfo info = {};
-	size_t length, i;
+	size_t length;
 	char *text, *end;
 	long nice;
+	int i;
 
 	text = need_proc(target, "stat", &length);
 	/* The name may have blanks and parentheses itself. */
@@ -387,6 +413,7 @@ static void add_prpsinfo(FILE *out, const struct target *target, struct elf_prst
 	info.pr_zomb = info.pr_sname == 'Z';
 	for (i = 0; i < 6 && "RSDTZW"[i] != info.pr_sname; i++)
 		info.pr_state = i + 1;
+	read_arguments(target, end + 1, info.pr_psargs, sizeof(info.pr_psargs));
 	free(text);
 
 	text = need_proc(target, "status", &length);
@@ -401,13 +428,6 @@ static void add_prpsinfo(FILE *out, const struct target *target, struct elf_prst
 	text = need_proc(target, "comm", &length);
 	text[strcspn(text, "\n")] = '\0';
 	memcpy(info.pr_fname, text, MIN(strlen(text), sizeof(info.pr_fname) - 1));
-	free(text);
-
-	text = need_proc(target, "cmdline", &length);
-	length -= length && !text[length - 1];
-	length = MIN(length, sizeof(info.pr_psargs) - 1);
-	for (i = 0; i < length; i++)
-		info.pr_psargs[i] = text[i] ?: ' ';
 	free(text);
 
 	status->pr_ppid = info.pr_ppid;
