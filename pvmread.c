@@ -296,7 +296,12 @@ static int pvmread_rw_single_vec(unsigned long addr, size_t len,
 	return ret;
 }
 
-/* READV or WRITEV with PVMREAD_NOWAIT or PVMREAD_RESIDENT. Return: as above. */
+/*
+ * READV or WRITEV with PVMREAD_NOWAIT or PVMREAD_RESIDENT. Puts the reference to mm_users:
+ * by the engine's law nothing of the target is held while the caller's memory is faulted in.
+ *
+ * Return: as above; -ESRCH if the target has exited meanwhile.
+ */
 static int pvmread_rw_engine(struct pvmread_vectors *vec, struct mm_struct *mm,
 			     const struct pvmread_rw *rw, bool write,
 			     unsigned long *stop)
@@ -305,6 +310,8 @@ static int pvmread_rw_engine(struct pvmread_vectors *vec, struct mm_struct *mm,
 	unsigned long i;
 	int ret = 0;
 
+	mmgrab(mm);
+	pvmread_engine_put_users(mm);
 	pvmread_engine_init(&eng, mm, write, rw->flags & PVMREAD_NOWAIT,
 			    rw->flags & PVMREAD_RESIDENT);
 	for (i = 0; i < vec->remote_count && !ret; i++) {
@@ -323,6 +330,7 @@ static int pvmread_rw_engine(struct pvmread_vectors *vec, struct mm_struct *mm,
 		 */
 		pvmread_engine_release(&eng);
 	}
+	mmdrop(mm);
 	return ret;
 }
 
@@ -385,8 +393,6 @@ static ssize_t pvmread_rw_core(struct pvmread_rw *rw, bool write,
 
 	if (by_engine) {
 		ret = pvmread_rw_engine(vec, mm, rw, write, &stop);
-		/* The last user would run exit_mmap(), which may wait. */
-		mmput_async(mm);
 	} else {
 		for (i = 0; i < vec->remote_count && !ret; i++) {
 			if (!iov_iter_count(&vec->local))
@@ -409,7 +415,7 @@ put_task:
 	if (trace_transfer_enabled())
 		pvmread_rw_trace(rw, write, tgid, vec, moved, ret);
 	/* The syscalls answer EFAULT for either side's memory. */
-	if (rw->error && ret != -EINTR)
+	if (rw->error && ret != -EINTR && ret != -ESRCH)
 		ret = -EFAULT;
 free_pages:
 	if (pages != stack_pages)
@@ -608,13 +614,20 @@ static int __init pvmread_init(void)
 
 	if (ret)
 		return ret;
-	return misc_register(&pvmread_miscdev);
+	ret = pvmread_engine_start();
+	if (ret)
+		return ret;
+	ret = misc_register(&pvmread_miscdev);
+	if (ret)
+		pvmread_engine_stop();
+	return ret;
 }
 module_init(pvmread_init);
 
 static void __exit pvmread_exit(void)
 {
 	misc_deregister(&pvmread_miscdev);
+	pvmread_engine_stop();
 }
 module_exit(pvmread_exit);
 

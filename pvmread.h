@@ -33,12 +33,11 @@
 #define PVMREAD_RW_MAX_PAGES	(2 * PAGE_SIZE / sizeof(struct page *))
 
 /*
- * The most bytes that the engine copies under one hold of the target's mmap_lock, and
- * the most pages that it holds at a time.
+ * The most bytes that one move copies under one hold of the target's mmap_lock, and the
+ * most pages that they span.
  */
 #define PVMREAD_ENGINE_CHUNK	((size_t)SZ_64K)
-#define PVMREAD_ENGINE_PAGES	(PVMREAD_ENGINE_CHUNK > PAGE_SIZE ? \
-				 PVMREAD_ENGINE_CHUNK / PAGE_SIZE : 1UL)
+#define PVMREAD_ENGINE_PAGES	(DIV_ROUND_UP(PVMREAD_ENGINE_CHUNK, PAGE_SIZE) + 1)
 
 /* The most segments in one BATCH. */
 #define PVMREAD_MAX_BATCH	65536
@@ -214,6 +213,9 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 	eng->nr = 0;
 }
 
+int pvmread_engine_start(void);
+void pvmread_engine_stop(void);
+void pvmread_engine_put_users(struct mm_struct *mm);
 int pvmread_engine_gup_error(long got);
 int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 			size_t len);
@@ -300,6 +302,8 @@ ssize_t pvmread_vectors_import(struct pvmread_vectors *vec, bool write,
 void pvmread_vectors_release(struct pvmread_vectors *vec);
 unsigned long pvmread_vectors_pages(const struct pvmread_vectors *vec);
 ssize_t pvmread_rw(struct pvmread_rw *rw, bool write);
+size_t pvmread_batch_ahead(const struct pvmread_target *target,
+			   const struct pvmread_segment *segs, unsigned int n);
 #else
 #define PVMREAD_TESTED static
 #define EXPORT_SYMBOL_TO_SUITE(...)

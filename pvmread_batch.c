@@ -123,9 +123,9 @@ static int pvmread_batch_store(struct pvmread_engine *eng,
  * held for it: also the next segments, as long as each begins in a page that those
  * before it need or in the one behind, and one hold has room.
  */
-static size_t pvmread_batch_ahead(const struct pvmread_target *target,
-				  const struct pvmread_segment *segs,
-				  unsigned int n)
+PVMREAD_TESTED size_t
+pvmread_batch_ahead(const struct pvmread_target *target,
+		    const struct pvmread_segment *segs, unsigned int n)
 {
 	u64 first = round_down(segs->remote, PAGE_SIZE), end = segs->remote;
 	unsigned int i;
@@ -151,6 +151,7 @@ static size_t pvmread_batch_ahead(const struct pvmread_target *target,
 	end = min_t(u64, end - segs->remote, PVMREAD_ENGINE_CHUNK);
 	return pvmread_target_reach(target, segs->remote, end);
 }
+EXPORT_SYMBOL_TO_SUITE(pvmread_batch_ahead);
 
 /* The common case: read a few bytes of one page, which is held. */
 static __always_inline bool
@@ -309,7 +310,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 		}
 		pagefault_enable();
 		/* Also what the engine has counted itself: the hold ends the earlier. */
-		eng->copied += moved;
+		eng->copied += min_t(u64, moved, PVMREAD_ENGINE_CHUNK);
 		pvmread_target_account(target, eng->write, moved);
 		*total += moved;
 		if (pvmread_batch_store(eng, segs, usegs, i))

@@ -15,17 +15,17 @@
  *    exited: hugetlb_wp() reuses a page by its mapcount and ignores references.
  *
  * A hold is a reference to mm_users, mmap_lock for reading, and references to (or, to
- * write, pins of) up to PVMREAD_ENGINE_PAGES neighbouring pages. It lasts for at
- * most PVMREAD_ENGINE_CHUNK bytes. A hold may serve several pieces: the caller of
- * the engine ends it with pvmread_engine_release() before it accesses user memory
- * itself, sleeps or returns.
+ * write, pins of) up to PVMREAD_ENGINE_PAGES neighbouring pages. It may serve several
+ * moves, and lasts for about PVMREAD_ENGINE_CHUNK bytes. The user of the engine ends it
+ * with pvmread_engine_release() before it returns, sleeps, or accesses user memory with
+ * page faults enabled.
  *
- * What remains is the time of one copy: meanwhile another thread of the target may
- * drop a page with madvise(), which takes mmap_lock for reading, too. That is the
- * same for /proc/PID/mem.
+ * What remains is the time of one hold: meanwhile another thread of the target may drop a
+ * page with madvise() or move it with UFFDIO_MOVE. Both take mmap_lock for reading.
+ * /proc/PID/mem has the same window.
  *
- * A struct pvmread_engine lives on the stack of one request. It needs an mm_count
- * reference, which its user owns.
+ * A struct pvmread_engine lives on the stack of one request. Its user owns the mm_count
+ * reference that it needs. The workqueue exists from the module's init to its exit.
  */
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -34,12 +34,15 @@
 #include <linux/kernel.h>
 #include <linux/magic.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
+#include <linux/userfaultfd_k.h>
+#include <linux/workqueue.h>
 
 #include <linux/pvmread.h>
 
@@ -54,6 +57,52 @@
  * Reclaim may take a page away in between, but not this often.
  */
 #define PVMREAD_ENGINE_TRIES	16
+
+/* --- mm_users ------------------------------------------------------------- */
+
+static struct workqueue_struct *pvmread_engine_wq;
+
+static void pvmread_engine_mmput(struct work_struct *work)
+{
+	mmput(container_of(work, struct mm_struct, async_put_work));
+	module_put(THIS_MODULE);
+}
+
+/**
+ * pvmread_engine_put_users() - put a reference to mm_users without waiting
+ * @mm: the mm
+ *
+ * If it is the last one, a worker puts it: exit_mmap() may wait for a FUSE server, and
+ * nothing kills that wait. mmput_async() would use a per-CPU workqueue of the kernel, of
+ * which a user with a few hundred such servers could take all workers. The module cannot
+ * be unloaded before the worker is through.
+ */
+void pvmread_engine_put_users(struct mm_struct *mm)
+{
+	if (likely(atomic_add_unless(&mm->mm_users, -1, 1)))
+		return;
+	/* The reference stays until the worker puts it: no one else can queue this. */
+	__module_get(THIS_MODULE);
+	INIT_WORK(&mm->async_put_work, pvmread_engine_mmput);
+	queue_work(pvmread_engine_wq, &mm->async_put_work);
+}
+
+/**
+ * pvmread_engine_start() - prepare the engine when the module is loaded
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int __init pvmread_engine_start(void)
+{
+	pvmread_engine_wq = alloc_workqueue("pvmread", WQ_UNBOUND, 0);
+	return pvmread_engine_wq ? 0 : -ENOMEM;
+}
+
+/* Undo it when the module is unloaded or its init fails. */
+void pvmread_engine_stop(void)
+{
+	destroy_workqueue(pvmread_engine_wq);
+}
 
 /* --- hold ----------------------------------------------------------------- */
 
@@ -95,7 +144,7 @@ static int pvmread_engine_lock(struct pvmread_engine *eng)
 		eng->copied = 0;
 		return 0;
 	}
-	mmput_async(eng->mm);
+	pvmread_engine_put_users(eng->mm);
 	return fatal_signal_pending(current) ? -EINTR : -EAGAIN;
 }
 
@@ -103,9 +152,8 @@ static int pvmread_engine_lock(struct pvmread_engine *eng)
  * pvmread_engine_release() - end the hold, if there is one
  * @eng: the engine
  *
- * A pin's release may wait for the lock of a page, to mark it dirty. It is waited for
- * without mmap_lock. mm_users is given back by mmput_async(): a caller that happens to be
- * the last user must not run exit_mmap(), which may wait for a FUSE server.
+ * After a write the release may wait for the lock of a page, to mark the page dirty.
+ * Neither mmap_lock nor mm_users is held meanwhile.
  */
 void pvmread_engine_release(struct pvmread_engine *eng)
 {
@@ -113,9 +161,9 @@ void pvmread_engine_release(struct pvmread_engine *eng)
 		return;
 	mmap_read_unlock(eng->mm);
 	eng->locked = false;
+	pvmread_engine_put_users(eng->mm);
 	if (eng->nr)
 		pvmread_engine_put_pages(eng);
-	mmput_async(eng->mm);
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_release);
 
@@ -168,8 +216,8 @@ static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
  * The fault will find a page of the page cache that is up to date, unlocked and not
  * marked for readahead. Mirrors filemap_fault(): such a page goes through it without
  * I/O, as it does through the handlers of xfs, ext4, btrfs and shmem. An offset past
- * the end of the file is VM_FAULT_SIGBUS at once. ->page_mkwrite() may wait for a
- * journal. *@held is a reference to the page, which the caller puts after the fault:
+ * the end of the file is VM_FAULT_SIGBUS at once, except with DAX. ->page_mkwrite() may
+ * wait for a journal. *@held is a reference to the page, which the caller puts after the fault:
  * it keeps reclaim and fadvise() from taking the page away.
  *
  * shmem_fault() also waits while a hole is punched over this very page. That wait is
@@ -184,7 +232,7 @@ static bool pvmread_engine_nowait_cached(struct vm_area_struct *vma,
 	struct inode *inode = mapping->host;
 	struct folio *folio;
 
-	if (S_ISREG(inode->i_mode) &&
+	if (S_ISREG(inode->i_mode) && !IS_DAX(inode) &&
 	    index >= DIV_ROUND_UP(i_size_read(inode), PAGE_SIZE))
 		return true;
 	if (write && vma->vm_flags & VM_SHARED && vma->vm_ops->page_mkwrite)
@@ -198,13 +246,15 @@ static bool pvmread_engine_nowait_cached(struct vm_area_struct *vma,
 }
 
 /*
- * Only what is mapped can be had without waiting. A FUSE server, which may be the
- * target itself, takes pages out of the cache as it likes, and nothing kills a wait for
- * it. hugetlb_fault() waits for a mutex that others hold while they clear a page.
+ * Only mapped pages can be had without waiting. A FUSE server, which may be the target
+ * itself, drops pages from the cache as it likes, and nothing kills a wait for it.
+ * hugetlb_fault() waits for a mutex that others hold while they clear a page. Before
+ * 6.15 handle_userfault() has GUP repeat the fault, with mmap_lock held, while the
+ * userfaultfd is being closed.
  */
 static bool pvmread_engine_nowait_mapped_only(struct vm_area_struct *vma)
 {
-	return is_vm_hugetlb_page(vma) ||
+	return is_vm_hugetlb_page(vma) || userfaultfd_armed(vma) ||
 	       (vma->vm_file &&
 		file_inode(vma->vm_file)->i_sb->s_magic == FUSE_SUPER_MAGIC);
 }
@@ -272,7 +322,7 @@ int pvmread_engine_gup_error(long got)
 int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 			size_t len)
 {
-	unsigned long nr = min(pvmread_count_pages(addr, len), PVMREAD_ENGINE_PAGES);
+	unsigned long nr = pvmread_count_pages(addr, min(len, PVMREAD_ENGINE_CHUNK));
 	unsigned int tries;
 	int ret;
 
@@ -310,12 +360,16 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 			eng->locked = false;
 			if (eng->nr)
 				pvmread_engine_put_pages(eng);
+			if (got <= 0)
+				pvmread_engine_put_users(eng->mm);
+		}
+		if (got <= 0)
+			return pvmread_engine_gup_error(got);
+		if (!locked) {
 			ret = pvmread_engine_lock(eng);
 			if (ret)
 				return ret;
 		}
-		if (got <= 0)
-			return pvmread_engine_gup_error(got);
 		/* The target may be dropping pages as fast as they are faulted in. */
 		if (tries)
 			nr = 1;
@@ -326,17 +380,20 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_engine_hold);
 
 /* --- copy ------------------------------------------------------------------ */
 
+/* Some pages have no permanent mapping, or one that must be flushed after a copy. */
+#define PVMREAD_ENGINE_BY_PAGE	(IS_ENABLED(CONFIG_HIGHMEM) || \
+				 IS_ENABLED(CONFIG_ARCH_HAS_CPU_CACHE_ALIASING))
+
 /*
- * How many of @len bytes from @offset in the first of these pages on are contiguous in
- * the kernel's mapping. Only pages of one folio are taken together: the usercopy
- * checks refuse a copy across two.
+ * How many of @len bytes from @offset in the first of these pages on one copy can move:
+ * those that are contiguous in the kernel's mapping, in one folio.
  */
 static size_t pvmread_engine_contiguous(struct page **page, size_t offset, size_t len)
 {
 	unsigned long i, pfn = page_to_pfn(*page);
 	size_t span = PAGE_SIZE - offset;
 
-	for (i = 1; span < len && !IS_ENABLED(CONFIG_HIGHMEM); i++) {
+	for (i = 1; span < len && !PVMREAD_ENGINE_BY_PAGE; i++) {
 		/* Compare the frame numbers first: reading a page may miss the cache. */
 		if (page_to_pfn(page[i]) != pfn + i ||
 		    page_folio(page[i]) != page_folio(*page))
@@ -351,7 +408,7 @@ static size_t pvmread_engine_copy_part(struct page *page, size_t offset, size_t 
 {
 	void *mem;
 
-	if (IS_ENABLED(CONFIG_HIGHMEM))
+	if (PVMREAD_ENGINE_BY_PAGE)
 		return write ? copy_page_from_iter(page, offset, len, local) :
 			       copy_page_to_iter(page, offset, len, local);
 	mem = page_address(page) + offset;
@@ -402,12 +459,18 @@ static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr
 int pvmread_engine_fault_in(struct pvmread_engine *eng, struct iov_iter *local,
 			    size_t len)
 {
+	size_t left;
+
 	pvmread_engine_release(eng);
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	len = min(len, PVMREAD_ENGINE_CHUNK);
-	if ((eng->write ? fault_in_iov_iter_readable(local, len) :
-			  fault_in_iov_iter_writeable(local, len)) < len)
+	left = eng->write ? fault_in_iov_iter_readable(local, len) :
+			    fault_in_iov_iter_writeable(local, len);
+	/* Only an access to user memory grows a stack, and fixup_user_fault() is none. */
+	if (left == len && !eng->write && fault_in_iov_iter_readable(local, len) < len)
+		left = fault_in_iov_iter_writeable(local, len);
+	if (left < len)
 		return 0;
 	return fatal_signal_pending(current) ? -EINTR : -EFAULT;
 }
@@ -486,8 +549,7 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_engine_move);
  *
  * For an asynchronous request that must not wait. After -EAGAIN io_uring asks again from
  * a worker, but it takes a short transfer for the final result. So nothing is moved if a
- * page of the target has to be waited for. The transfer is short only if the caller's
- * memory is bad.
+ * page of the target has to be waited for.
  *
  * If the caller's memory has to be faulted in after a part was copied, and a page of the
  * target is gone by then, the answer is -EAGAIN although that part was copied. The next

@@ -113,7 +113,6 @@ PVMREAD_TESTED unsigned long pvmread_symbols_find(const char *name,
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_symbols_find);
 
-
 /**
  * pvmread_symbols_get_task() - find the process that a request names
  * @nr: a pid in the caller's pid namespace, of the process or one of its threads; with

@@ -197,8 +197,7 @@ struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	else
 		file->f_pos = target->start;
 put_mm:
-	/* The last user would run exit_mmap(), which may wait. */
-	mmput_async(mm);
+	pvmread_engine_put_users(mm);
 trace:
 	trace_attach(task, attach, last, -PTR_ERR_OR_ZERO(file));
 	put_task_struct(task);

@@ -498,7 +498,7 @@ static void a_held_page_serves_the_next_move(struct kunit *test)
 
 static void pages_stay_held_until_others_are_needed(struct kunit *test)
 {
-	const size_t most = PVMREAD_ENGINE_PAGES;
+	const size_t most = PVMREAD_ENGINE_CHUNK / PAGE_SIZE;
 	const struct {
 		const char *name;
 		size_t at, len;
@@ -852,7 +852,8 @@ static void all_or_nothing_moves_all_or_nothing(struct kunit *test)
 		{ "as much as one hold takes", 0, PVMREAD_ENGINE_CHUNK,
 		  PVMREAD_ENGINE_CHUNK },
 		{ "one byte more", 0, PVMREAD_ENGINE_CHUNK + 1, 0, -EAGAIN },
-		{ "as much, in one page more", 1, PVMREAD_ENGINE_CHUNK, 0, -EAGAIN },
+		{ "as much, in one page more", 1, PVMREAD_ENGINE_CHUNK,
+		  PVMREAD_ENGINE_CHUNK },
 		{ "up to a hole", PG(34) + 9, PG(1) - 9, PG(1) - 9 },
 		{ "into a hole", PG(34) + 9, PG(1), 0, -EAGAIN },
 		{ "in a hole", PG(35) + 9, 8, 0, -EIO },
@@ -1575,7 +1576,8 @@ static void a_target_may_exit_while_its_pages_are_held(struct kunit *test)
 		if (!stage->exited)
 			mmput(mm);
 		KUNIT_EXPECT_TRUE(test, stage->exited);
-		KUNIT_EXPECT_EQ(test, atomic_read(&mm->mm_users), 0);
+		/* If it ends, the worker may tear the memory down before the next hold. */
+		ends &= out.reason;
 		expect_outcome(test, out, PG(4) + 9, PG(ends ? 2 : 3) - 9,
 			       ends ? -ESRCH : 0, "exits");
 		if (!eng->write)
@@ -1585,6 +1587,7 @@ static void a_target_may_exit_while_its_pages_are_held(struct kunit *test)
 		for (i = 0; i < 3000 && !READ_ONCE(stage->closer); i++)
 			msleep(20);
 		KUNIT_EXPECT_NOT_NULL(test, stage->closer);
+		KUNIT_EXPECT_EQ(test, atomic_read(&mm->mm_users), 0);
 		KUNIT_EXPECT_PTR_NE(test, stage->closer, current);
 		expect_held(test, stage, 0, 0, false, "exits");
 

@@ -110,6 +110,8 @@ int pair_init(struct kunit *test);
 void pair_exit(struct kunit *test);
 
 extern struct kunit_case pvmread_rw_cases[];
+extern struct kunit_case pvmread_target_cases[];
+extern struct kunit_case pvmread_batch_cases[];
 extern struct kunit_case pvmread_engine_cases[];
 extern struct kunit_case pvmread_symbols_cases[];
 

@@ -13,6 +13,16 @@ static struct kunit_suite rw_suite = {
 	.test_cases	= pvmread_rw_cases,
 };
 
+static struct kunit_suite target_suite = {
+	.name		= "pvmread_target",
+	.test_cases	= pvmread_target_cases,
+};
+
+static struct kunit_suite batch_suite = {
+	.name		= "pvmread_batch",
+	.test_cases	= pvmread_batch_cases,
+};
+
 static struct kunit_suite engine_suite = {
 	.name		= "pvmread_engine",
 	.init		= pair_init,
@@ -27,7 +37,7 @@ static struct kunit_suite symbols_suite = {
 	.test_cases	= pvmread_symbols_cases,
 };
 
-kunit_test_suites(&rw_suite, &engine_suite, &symbols_suite);
+kunit_test_suites(&rw_suite, &target_suite, &batch_suite, &engine_suite, &symbols_suite);
 
 /* What MODULE_IMPORT_NS() makes, whose argument gained quotes in 6.13. */
 MODULE_INFO(import_ns, "EXPORTED_FOR_KUNIT_TESTING");

@@ -880,7 +880,7 @@ static bool may_refuse(const struct world *w, const struct file *f, uint64_t pos
 {
 	uint64_t reach = reach_of(f, pos, total);
 
-	return reach && (pos % PAGE + reach > 16 * PAGE || !surely_mapped(w, f->who, pos, reach));
+	return reach && (reach > 16 * PAGE || !surely_mapped(w, f->who, pos, reach));
 }
 
 static bool run_file(struct world *w, const struct op *op)

@@ -1429,11 +1429,10 @@ static bool is_gone_or_whole(const struct answer *a)
 }
 
 /*
- * The target is killed while a reader waits for its own page. READV has the
- * target's memory then, and the last reference to it; to free that means to wait
- * for the target's asynchronous I/O, which the file system does not answer. A
- * target file leaves that to the target. Return: true if the reader was through
- * before there was an answer.
+ * The target is killed while a reader waits for its own page. READV without a flag has
+ * the last reference to the target's memory then. Freeing that waits for the target's
+ * asynchronous I/O, which the file system does not answer. Any other reader leaves that
+ * to the target. Return: true if the reader was through before there was an answer.
  */
 static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint32_t flags,
 			       int limit, bool killed)
@@ -1459,11 +1458,11 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
 
 	ASSERT_EQ(0, kill(target.pid, SIGKILL));
-	/* By READV alone: else it waits for its I/O itself. */
-	end = now_ms() + (doors[i].kind == RW ? PATIENCE_MS : WAITING_MS);
+	/* READV without a flag has the last reference. Else the target waits itself. */
+	end = now_ms() + (flags ? WAITING_MS : PATIENCE_MS);
 	while (!has_died(target.pid) && now_ms() < end)
 		usleep(1000);
-	if (doors[i].kind == RW)
+	if (!flags)
 		ASSERT_TRUE(has_died(target.pid));
 	memset(page_of_bytes, 0, PAGE);
 	ASSERT_TRUE(serve(pfd.fd, LATE, page_of_bytes));
@@ -1476,8 +1475,8 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 	let_file_system_answer(FS_ONCE);
 	if (!killed) {
 		ASSERT_TRUE(wait_for(&slot->done, PATIENCE_MS));
-		/* A target file holds nothing of the target meanwhile. */
-		if (doors[i].kind == RW) {
+		/* READV without a flag keeps the target's memory, the others do not. */
+		if (!flags) {
 			EXPECT_EQ(PAGE, slot->answer.moved);
 		} else {
 			EXPECT_TRUE(is_gone_or_whole(&slot->answer));

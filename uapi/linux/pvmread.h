@@ -70,7 +70,8 @@
  *
  * An asynchronous request with RWF_NOWAIT moves all of at most 64 KiB, or it moves
  * nothing and answers EAGAIN. io_uring tries every request so first. After EAGAIN its
- * worker moves all of it.
+ * worker moves all of it. If the caller's own memory had to be faulted in midway, a part
+ * may have been copied before EAGAIN.
  *
  * /proc/PID/fdinfo/FD of a target file shows
  *
@@ -217,9 +218,11 @@ struct pvmread_info {
  *  - EAGAIN: PVMREAD_NOWAIT, and the transfer would have to wait for the target
  *  - ENOMEM: no memory to fault the target's page in, or it could not be pinned
  *  - EINTR: the caller is being killed
+ *  - ESRCH: PVMREAD_NOWAIT or PVMREAD_RESIDENT, and the target has exited meanwhile
  *
  * In any other case @error is errno. If at least one byte moved, ioctl() returns 0. If no
- * byte moved for one of the reasons above, errno is EFAULT, or EINTR for the last one.
+ * byte moved for one of the reasons above, errno is EINTR or ESRCH for the last two, and
+ * EFAULT for the others.
  *
  * errno, in the order of the checks:
  *
