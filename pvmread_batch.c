@@ -197,8 +197,8 @@ end:
 }
 
 /*
- * Any other case, or the copy has faulted. @left is how many segments of the chunk are left, counting this one.
- * Page faults are enabled.
+ * Any other case, or the copy has faulted. @left is how many segments of the chunk are
+ * left, counting this one. Page faults are enabled.
  *
  * Return: 0, or why the segment was not moved whole; seg->done says how much was.
  */

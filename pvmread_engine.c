@@ -197,7 +197,7 @@ static bool pvmread_engine_nowait_refused(struct vm_area_struct *vma, bool write
  * do_swap_page() reads a swapped page: FAULT_FLAG_RETRY_NOWAIT keeps it from waiting.
  */
 static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
-				   struct vm_area_struct *vma, int *locked)
+					  struct vm_area_struct *vma, int *locked)
 {
 	struct page *page;
 
@@ -224,8 +224,8 @@ static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
  * bounded: the kernel alone works on the punch, and ends the wait when it is done.
  */
 static bool pvmread_engine_nowait_cached(struct vm_area_struct *vma,
-				  unsigned long addr, bool write,
-				  struct folio **held)
+					 unsigned long addr, bool write,
+					 struct folio **held)
 {
 	struct address_space *mapping = vma->vm_file->f_mapping;
 	pgoff_t index = linear_page_index(vma, addr);
@@ -404,7 +404,7 @@ static size_t pvmread_engine_contiguous(struct page **page, size_t offset, size_
 }
 
 static size_t pvmread_engine_copy_part(struct page *page, size_t offset, size_t len,
-			   bool write, struct iov_iter *local)
+				       bool write, struct iov_iter *local)
 {
 	void *mem;
 
@@ -430,10 +430,10 @@ static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr
 	while (done < len) {
 		struct page **page = pvmread_engine_page(eng, addr + done);
 		size_t offset = offset_in_page(addr + done);
+		size_t part = pvmread_engine_contiguous(page, offset, len - done);
 
-		copied = pvmread_engine_copy_part(*page, offset,
-				      pvmread_engine_contiguous(page, offset, len - done),
-				      eng->write, local);
+		copied = pvmread_engine_copy_part(*page, offset, part, eng->write,
+						  local);
 		/*
 		 * On arm64 a copy that meets a fault stops some bytes before it. Asking
 		 * again gets the rest.

@@ -90,7 +90,7 @@ static bool pvmread_symbols_at(struct pvmread_symbol *sym, unsigned long addr)
  * Return: the address; 0 if no such symbol is found.
  */
 PVMREAD_TESTED unsigned long pvmread_symbols_find(const char *name,
-						 const void *neighbour)
+						  const void *neighbour)
 {
 	unsigned long up = (unsigned long)neighbour, down = up;
 	static struct pvmread_symbol sym;

@@ -25,7 +25,7 @@ static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("pvmread_symbols_find", mmput), 0UL);
 	/* Nor is one found from there, or from where there is none. */
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("pvmread_symbols_find",
-						  pvmread_symbols_find), 0UL);
+						   pvmread_symbols_find), 0UL);
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("mmput", (void *)PAGE_SIZE), 0UL);
 }
 
@@ -69,7 +69,7 @@ static void a_symbol_is_found_on_either_side(struct kunit *test)
 		size_t len = strlen(wanted[i].name);
 
 		address = pvmread_symbols_find(wanted[i].name,
-					      wanted[i].neighbour);
+					       wanted[i].neighbour);
 		KUNIT_ASSERT_NE_MSG(test, address, 0UL, "%s", wanted[i].name);
 		sprint_symbol(symbol, address);
 		KUNIT_EXPECT_TRUE_MSG(test,

@@ -259,7 +259,8 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "busy"))
 			busy = 1;
 		else
-			errx(2, "%s: not one of away, busy, hole, many, sparse, stray, stuck", argv[i]);
+			errx(2, "%s: not one of away, busy, hole, many, sparse, stray, stuck",
+			     argv[i]);
 	}
 	signal(SIGUSR1, on_usr1);
 	if (pthread_create(&thread, NULL, thread_starts, NULL))
