@@ -1390,8 +1390,8 @@ static void build_pages_and_aio(void)
 		broken("asynchronous I/O");
 }
 
-/* To the page that the tester serves. */
-static void be_late_reader(size_t i, uint32_t flags)
+/* Map the page that the tester serves. */
+static unsigned char *map_late_page(void)
 {
 	struct uffdio_register reg = {
 		.range = { .start = LATE, .len = PAGE },
@@ -1399,11 +1399,20 @@ static void be_late_reader(size_t i, uint32_t flags)
 	};
 	unsigned char *page;
 
-	die_with_parent();
 	page = map(LATE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	board->uffd = open_uffd();
 	if (board->uffd < 0 || ioctl(board->uffd, UFFDIO_REGISTER, &reg))
 		broken("userfaultfd");
+	return page;
+}
+
+/* To the page that the tester serves. */
+static void be_late_reader(size_t i, uint32_t flags)
+{
+	unsigned char *page;
+
+	die_with_parent();
+	page = map_late_page();
 	set(&board->slot[i].begun, 1);
 	board->slot[i].answer = ask(&doors[i], &target, flags, ANON_AT, page, PAGE);
 	set(&board->slot[i].done, 1);
@@ -1519,16 +1528,8 @@ TEST_F(target, what_a_dead_target_leaves_is_not_waited_for)
 /* A page that the tester serves, and I/O that the file system does not answer. */
 static void build_late_page_and_aio(void)
 {
-	struct uffdio_register reg = {
-		.range = { .start = LATE, .len = PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
 	build_pages_and_aio();
-	map(LATE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	board->uffd = open_uffd();
-	if (board->uffd < 0 || ioctl(board->uffd, UFFDIO_REGISTER, &reg))
-		broken("userfaultfd");
+	map_late_page();
 }
 
 /*
