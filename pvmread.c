@@ -21,7 +21,7 @@
  *  - The local count is checked before it is narrowed to the 32 bits that
  *    import_iovec() takes.
  *  - Only pages that the local side has room for are pinned. The syscalls also
- *    fault in what they cannot copy, and writev marks those pages dirty.
+ *    fault in what they cannot copy, and process_vm_writev(2) dirties those pages.
  *  - A fatal signal ends the wait for mmap_lock.
  *  - The reason and the remote address of a short transfer are reported. The
  *    syscalls answer EFAULT for either side's memory.
@@ -55,7 +55,7 @@
 
 static bool readonly;
 module_param(readonly, bool, 0444);
-MODULE_PARM_DESC(readonly, "Refuse all that would write to another process (EROFS)");
+MODULE_PARM_DESC(readonly, "Refuse everything that would write to another process (EROFS)");
 
 /* --- READV and WRITEV ----------------------------------------------------- */
 
@@ -199,8 +199,8 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_import);
  * pvmread_vectors_pages() - how many pages the largest remote segment spans
  * @vec: filled in by pvmread_vectors_import()
  *
- * Return: the number, counting of each segment only what the local side has room
- * for; 0 if the remote side is empty.
+ * Return: the number of pages, with each segment truncated to the room on the local
+ * side; 0 if the remote side is empty.
  */
 PVMREAD_TESTED unsigned long
 pvmread_vectors_pages(const struct pvmread_vectors *vec)
@@ -221,8 +221,8 @@ pvmread_vectors_pages(const struct pvmread_vectors *vec)
 EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_pages);
 
 /*
- * Copy @len bytes between pinned pages, from @offset in the first one on, and
- * @iter. No lock is held: the caller's page faults may take any time.
+ * Copy @len bytes between @iter and pinned pages, starting at @offset in the first
+ * page. No lock is held: the caller's page faults may take arbitrarily long.
  *
  * Return: 0 if @len bytes were copied or @iter is used up, else -EFAULT.
  */
@@ -297,10 +297,10 @@ static int pvmread_rw_single_vec(unsigned long addr, size_t len,
 }
 
 /*
- * READV or WRITEV with PVMREAD_NOWAIT or PVMREAD_RESIDENT. Puts the reference to mm_users:
- * by the engine's law nothing of the target is held while the caller's memory is faulted in.
+ * READV or WRITEV with PVMREAD_NOWAIT or PVMREAD_RESIDENT. Puts the mm_users reference,
+ * because the engine must not keep it while it faults the caller's memory in.
  *
- * Return: as above; -ESRCH if the target has exited meanwhile.
+ * Return: as pvmread_engine_move().
  */
 static int pvmread_rw_engine(struct pvmread_vectors *vec, struct mm_struct *mm,
 			     const struct pvmread_rw *rw, bool write,
@@ -334,14 +334,14 @@ static int pvmread_rw_engine(struct pvmread_vectors *vec, struct mm_struct *mm,
 	return ret;
 }
 
-/* The tracepoint, out of line: inline it costs every caller registers. */
+/* Out of line: the inlined tracepoint would cost pvmread_rw_core() registers. */
 static noinline __cold void
 pvmread_rw_trace(const struct pvmread_rw *rw, bool write, pid_t tgid,
 		 const struct pvmread_vectors *vec, size_t moved, int ret)
 {
 	const struct iovec *first = vec->remote;
 
-	/* One segment is not empty, or pvmread_rw_core() returned early. */
+	/* At least one segment is not empty: pvmread_rw_core() has checked that. */
 	while (!first->iov_len)
 		first++;
 	trace_transfer(PVMREAD_TRACE_RW, tgid,
@@ -428,8 +428,8 @@ free_pages:
  * @rw: the request; its @error and @stop_addr are set if the target was found
  * @write: true for WRITEV
  *
- * A request may have more than one fault. The order of the checks decides which
- * errno it gets, and is that of the syscalls.
+ * A request may be wrong in more than one way. The first check that fails sets its
+ * errno. The order of the checks is that of the syscalls.
  *
  * Return: the number of bytes moved, or the errno of a request that moved none.
  */
@@ -464,7 +464,7 @@ static long pvmread_ioctl_info(struct file *file, union pvmread_arg *arg,
 		.max_bytes = MAX_RW_COUNT,
 		.max_batch = PVMREAD_MAX_BATCH,
 	};
-	/* Whole fields; those of 32 bits come first. */
+	/* Copy whole fields only. The 32-bit fields come first. */
 	usize = min(usize, sizeof(arg->info));
 	usize = round_down(usize, usize < offsetof(struct pvmread_info, features) ?
 				  sizeof(u32) : sizeof(u64));
@@ -477,7 +477,7 @@ static int pvmread_put_rw(struct pvmread_rw __user *urw,
 {
 	if (!user_write_access_begin(urw, min(usize, sizeof(*urw))))
 		return -EFAULT;
-	/* From the end: a struct that ends in a hole is left as it was. */
+	/* Write the last field first: if it is unmapped, the struct stays unchanged. */
 	if (usize >= offsetofend(struct pvmread_rw, stop_addr))
 		unsafe_put_user(rw->stop_addr, &urw->stop_addr, efault);
 	unsafe_put_user(rw->transferred, &urw->transferred, efault);
@@ -501,7 +501,7 @@ static long pvmread_ioctl_rw(struct file *file, struct pvmread_rw *rw, size_t us
 	if (pvmread_put_rw(urw, rw, usize))
 		return -EFAULT;
 
-	/* As for read(2) and write(2): a node may be readable to a group alone. */
+	/* Check like read(2) and write(2) do: a group may have read access only. */
 	if (!(file->f_mode & (write ? FMODE_WRITE : FMODE_READ)))
 		moved = -EBADF;
 	else if (write && readonly)
@@ -540,7 +540,7 @@ static long pvmread_ioctl_attach(struct file *file, union pvmread_arg *arg,
 
 	if (attach->__reserved)
 		return -EINVAL;
-	/* An end of 0 is that of all memory. */
+	/* An end of 0 stands for the end of the address space. */
 	if (attach->length ?
 	    check_add_overflow(attach->start, attach->length, &end) :
 	    attach->start)
@@ -548,7 +548,7 @@ static long pvmread_ioctl_attach(struct file *file, union pvmread_arg *arg,
 	if (overflows_type(end, unsigned long))
 		return -EINVAL;
 
-	/* The file allows no more than the one it comes from. */
+	/* A target file allows no more than the device file that created it. */
 	if (!(file->f_mode & FMODE_READ))
 		return -EBADF;
 	if (attach->flags & PVMREAD_WRITE) {

@@ -174,7 +174,7 @@ static inline int pvmread_user_ptr(u64 addr, void __user **ptr)
 	return 0;
 }
 
-/* How many pages @len bytes at @addr span. The sum cannot wrap. */
+/* How many pages @len bytes at @addr span. Callers limit @len: the sum cannot wrap. */
 static inline unsigned long pvmread_count_pages(unsigned long addr, size_t len)
 {
 	return DIV_ROUND_UP(offset_in_page(addr) + len, PAGE_SIZE);
@@ -231,11 +231,11 @@ int pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 
 /**
  * struct pvmread_target - what a target file refers to
- * @mm: the target's memory, an mm_count reference: what is mapped is not kept
- * @pid: the process; NULL if it was being reaped
+ * @mm: the target's mm, with an mm_count reference, which does not keep its memory
+ * @pid: the process; NULL if it was being reaped at ATTACH
  * @start: the first address in the attached range
  * @last: the last address in it
- * @write: the target can be written, too
+ * @write: the target can also be written
  * @nowait: PVMREAD_NOWAIT for every transfer
  * @resident: PVMREAD_RESIDENT for every transfer
  * @bytes_read: moved from the target so far
@@ -261,7 +261,7 @@ static inline size_t pvmread_target_reach(const struct pvmread_target *target,
 {
 	if (!len || addr < target->start || addr > target->last)
 		return 0;
-	/* Both less by one: the size of all memory would overflow. */
+	/* Compare the lengths minus one: that of the whole address space overflows. */
 	return min_t(u64, len - 1, target->last - addr) + 1;
 }
 
@@ -272,7 +272,7 @@ static inline void pvmread_target_account(struct pvmread_target *target,
 	atomic64_add(moved, write ? &target->bytes_written : &target->bytes_read);
 }
 
-/* Does the target's memory still exist? The engine notices if it goes away later. */
+/* Does the target's memory still exist? The engine notices if the target exits later. */
 static inline bool pvmread_target_alive(const struct pvmread_target *target)
 {
 	return atomic_read(&target->mm->mm_users);
@@ -292,7 +292,7 @@ long pvmread_batch(struct file *file, union pvmread_arg *arg, size_t usize,
 
 #define PVMREAD_TESTED
 #define EXPORT_SYMBOL_TO_SUITE EXPORT_SYMBOL_GPL
-/* Lets the suite replace the function @fn, in which this stands. */
+/* Lets the suite replace @fn. The macro must be used inside @fn. */
 #define PVMREAD_REDIRECT(fn, ...) KUNIT_STATIC_STUB_REDIRECT(fn, ##__VA_ARGS__)
 
 unsigned long pvmread_symbols_find(const char *name, const void *neighbour);

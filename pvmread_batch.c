@@ -29,15 +29,15 @@
 #define PVMREAD_BATCH_CHUNK	12
 
 /*
- * How many chunks one hold serves at most. For so many segments mmap_lock is held about
- * as long as for one copy of PVMREAD_ENGINE_CHUNK bytes.
+ * The most chunks that one hold serves. They keep mmap_lock about as long as one copy of
+ * PVMREAD_ENGINE_CHUNK bytes does.
  */
 #define PVMREAD_BATCH_HOLD	16
 
-/* Up to this many bytes are copied one word at a time, and cheapest so. */
+/* Segments of up to this many bytes are cheapest to copy word by word. */
 #define PVMREAD_BATCH_SMALL	128
 
-/* A hold ends when less than this is left of it: the most that one chunk reads so. */
+/* A hold ends if it has fewer bytes left than one chunk of small segments can read. */
 #define PVMREAD_BATCH_ROOM	(PVMREAD_BATCH_CHUNK * PVMREAD_BATCH_SMALL)
 
 /* Write the results of @n segments. Return: 0 or -EFAULT. */
@@ -99,7 +99,10 @@ static int pvmread_batch_fetch(struct pvmread_engine *eng,
 	return n > 1 && !pvmread_batch_get(segs, usegs, 1) ? 1 : -EFAULT;
 }
 
-/* Write the results of @n segments. Return: 0 or -EFAULT. */
+/*
+ * Write the results of @n segments, and end the hold if that needs a page fault. Return:
+ * 0 or -EFAULT.
+ */
 static int pvmread_batch_store(struct pvmread_engine *eng,
 			       const struct pvmread_segment *segs,
 			       struct pvmread_segment __user *usegs,
@@ -119,9 +122,9 @@ static int pvmread_batch_store(struct pvmread_engine *eng,
 }
 
 /*
- * How many bytes, from the first of @n segments on, the pages should cover that are
- * held for it: also the next segments, as long as each begins in a page that those
- * before it need or in the one behind, and one hold has room.
+ * The number of bytes to look pages up for, from the first of @n segments on. The next
+ * segments count as long as each begins in a page that an earlier one needs, or in the
+ * page after those. The result never exceeds one hold.
  */
 PVMREAD_TESTED size_t
 pvmread_batch_ahead(const struct pvmread_target *target,
@@ -134,7 +137,7 @@ pvmread_batch_ahead(const struct pvmread_target *target,
 		const struct pvmread_segment *seg = &segs[i];
 		u64 seg_end;
 
-		/* A string may end in its first page: no page for the rest of it. */
+		/* A string may end in its first page: do not look up the rest. */
 		if (seg->flags)
 			break;
 		/* Nothing to move: the address does not matter. */
@@ -169,7 +172,7 @@ pvmread_batch_is_small(const struct pvmread_target *target,
 	       seg->length - 1 <= target->last - seg->remote;
 }
 
-/* Copy in the common case, with page faults disabled. Return: false if one is needed. */
+/* Copy a small segment with page faults disabled. Return: false if it needs a fault. */
 static __always_inline bool
 pvmread_batch_copy_small(struct pvmread_engine *eng, struct pvmread_segment *seg)
 {
@@ -197,10 +200,10 @@ end:
 }
 
 /*
- * Any other case, or the copy has faulted. @left is how many segments of the chunk are
- * left, counting this one. Page faults are enabled.
+ * Move a segment that is not small, or whose small copy has faulted. @left is the number
+ * of segments left in the chunk, including this one. Page faults are enabled.
  *
- * Return: 0, or why the segment was not moved whole; seg->done says how much was.
+ * Return: 0, or why the segment was not moved completely. seg->done is the bytes moved.
  */
 static noinline int pvmread_batch_move(struct pvmread_target *target,
 				       struct pvmread_engine *eng,
@@ -274,7 +277,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		/* Any other signal, and the freezer, waits as for one read(2). */
+		/* Other signals and the freezer wait no longer than for one read(2). */
 		if (*total >= MAX_RW_COUNT && signal_pending(current))
 			break;
 		if (++chunks % PVMREAD_BATCH_HOLD == 0 || need_resched() ||
@@ -309,7 +312,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 				stop = true;
 		}
 		pagefault_enable();
-		/* Also what the engine has counted itself: the hold ends the earlier. */
+		/* The engine's own moves count twice: the hold just ends earlier. */
 		eng->copied += min_t(u64, moved, PVMREAD_ENGINE_CHUNK);
 		pvmread_target_account(target, eng->write, moved);
 		*total += moved;
@@ -325,10 +328,11 @@ static int pvmread_batch_run(struct pvmread_target *target,
  * pvmread_batch() - ioctl(PVMREAD_IOC_BATCH) on a target file
  * @file: the target file
  * @arg: the struct; @arg->batch.completed is set
- * @usize: its size in the caller
- * @uarg: where it is there
+ * @usize: the size of the caller's struct
+ * @uarg: the address of the caller's struct
  *
- * Return: 0 if each segment has its result, or an errno: see &struct pvmread_batch.
+ * Return: 0 if the first @completed segments have results, or an errno: see &struct
+ * pvmread_batch.
  */
 long pvmread_batch(struct file *file, union pvmread_arg *arg, size_t usize,
 		   void __user *uarg)

@@ -14,15 +14,15 @@
  *  - see what a forked child wrote to a private hugetlb page after the target had
  *    exited: hugetlb_wp() reuses a page by its mapcount and ignores references.
  *
- * A hold is a reference to mm_users, mmap_lock for reading, and references to (or, to
- * write, pins of) up to PVMREAD_ENGINE_PAGES neighbouring pages. It may serve several
- * moves, and lasts for about PVMREAD_ENGINE_CHUNK bytes. The user of the engine ends it
+ * A hold is a reference to mm_users, mmap_lock for reading, and references to up to
+ * PVMREAD_ENGINE_PAGES neighbouring pages, or pins if the engine writes. It may serve
+ * several moves and about PVMREAD_ENGINE_CHUNK bytes. The user of the engine ends it
  * with pvmread_engine_release() before it returns, sleeps, or accesses user memory with
  * page faults enabled.
  *
- * What remains is the time of one hold: meanwhile another thread of the target may drop a
- * page with madvise() or move it with UFFDIO_MOVE. Both take mmap_lock for reading.
- * /proc/PID/mem has the same window.
+ * One race remains: during a hold, another thread of the target may drop a page with
+ * madvise() or move it with UFFDIO_MOVE. Both take mmap_lock only for reading.
+ * /proc/PID/mem has the same race.
  *
  * A struct pvmread_engine lives on the stack of one request. Its user owns the mm_count
  * reference that it needs. The workqueue exists from the module's init to its exit.
@@ -73,15 +73,15 @@ static void pvmread_engine_mmput(struct work_struct *work)
  * @mm: the mm
  *
  * If it is the last one, a worker puts it: exit_mmap() may wait for a FUSE server, and
- * nothing kills that wait. mmput_async() would use a per-CPU workqueue of the kernel, of
- * which a user with a few hundred such servers could take all workers. The module cannot
- * be unloaded before the worker is through.
+ * that wait is not killable. mmput_async() would use the kernel's per-CPU workqueue. A
+ * user with a few hundred such servers could occupy all of its workers. The module cannot
+ * be unloaded before the worker has finished.
  */
 void pvmread_engine_put_users(struct mm_struct *mm)
 {
 	if (likely(atomic_add_unless(&mm->mm_users, -1, 1)))
 		return;
-	/* The reference stays until the worker puts it: no one else can queue this. */
+	/* The worker puts this reference, so no other path can queue async_put_work. */
 	__module_get(THIS_MODULE);
 	INIT_WORK(&mm->async_put_work, pvmread_engine_mmput);
 	queue_work(pvmread_engine_wq, &mm->async_put_work);
@@ -98,7 +98,7 @@ int __init pvmread_engine_start(void)
 	return pvmread_engine_wq ? 0 : -ENOMEM;
 }
 
-/* Undo it when the module is unloaded or its init fails. */
+/* Undo pvmread_engine_start() when the module is unloaded or its init fails. */
 void pvmread_engine_stop(void)
 {
 	destroy_workqueue(pvmread_engine_wq);
@@ -107,10 +107,10 @@ void pvmread_engine_stop(void)
 /* --- hold ----------------------------------------------------------------- */
 
 /*
- * A write pins its pages, because it changes them: FOLL_PIN is what file systems look
- * for. On s390 GUP makes a page of a protected guest accessible for a pin alone. A read
- * elsewhere takes references, because pinning a page that is shared copy-on-write
- * would copy it for the target.
+ * A write pins its pages, because it changes them: file systems look for FOLL_PIN. On
+ * s390 a read pins them also, because GUP makes a protected guest's page accessible only
+ * for FOLL_PIN. On other architectures a read uses references, because pinning a page
+ * that is shared copy-on-write would copy it for the target.
  */
 static bool pvmread_engine_pins(const struct pvmread_engine *eng)
 {
@@ -181,8 +181,8 @@ static __always_inline long pvmread_engine_gup(struct pvmread_engine *eng,
 /* --- nowait ---------------------------------------------------------------- */
 
 /*
- * GUP will refuse the page before it calls a fault handler. Mirrors check_vma_flags(). A
- * page that only check_vma_flags() refuses is EAGAIN in place of EIO, and no worse.
+ * GUP will refuse the page before it calls a fault handler. Mirrors check_vma_flags(). If
+ * only check_vma_flags() refuses a page, the caller merely gets EAGAIN instead of EIO.
  */
 static bool pvmread_engine_nowait_refused(struct vm_area_struct *vma, bool write)
 {
@@ -193,8 +193,8 @@ static bool pvmread_engine_nowait_refused(struct vm_area_struct *vma, bool write
 /*
  * The fault will find private anonymous memory: a zero page, a new page, or the copy
  * of one that is mapped. Mirrors do_pte_missing(), which calls do_anonymous_page() for
- * such a VMA, and do_wp_page(), which asks no file system if the mapping is private.
- * do_swap_page() reads a swapped page: FAULT_FLAG_RETRY_NOWAIT keeps it from waiting.
+ * such a VMA, and do_wp_page(), which calls no file system for a private mapping.
+ * FAULT_FLAG_RETRY_NOWAIT keeps do_swap_page() from waiting for a swapped-out page.
  */
 static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
 					  struct vm_area_struct *vma, int *locked)
@@ -213,15 +213,15 @@ static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
 }
 
 /*
- * The fault will find a page of the page cache that is up to date, unlocked and not
- * marked for readahead. Mirrors filemap_fault(): such a page goes through it without
- * I/O, as it does through the handlers of xfs, ext4, btrfs and shmem. An offset past
- * the end of the file is VM_FAULT_SIGBUS at once, except with DAX. ->page_mkwrite() may
- * wait for a journal. *@held is a reference to the page, which the caller puts after the fault:
- * it keeps reclaim and fadvise() from taking the page away.
+ * The fault will find a page in the page cache that is up to date, unlocked and without
+ * PG_readahead. Mirrors filemap_fault(), which gets such a page without I/O, as do the
+ * handlers of xfs, ext4, btrfs and shmem. Past the end of the file they return
+ * VM_FAULT_SIGBUS at once, except with DAX. ->page_mkwrite() may wait for a journal.
+ * *@held is a reference to the page, which the caller puts after the fault: it keeps
+ * reclaim and fadvise() from dropping the page.
  *
- * shmem_fault() also waits while a hole is punched over this very page. That wait is
- * bounded: the kernel alone works on the punch, and ends the wait when it is done.
+ * shmem_fault() also waits while a hole is punched over this page. That wait is bounded,
+ * because the punch depends on no user process.
  */
 static bool pvmread_engine_nowait_cached(struct vm_area_struct *vma,
 					 unsigned long addr, bool write,
@@ -246,11 +246,11 @@ static bool pvmread_engine_nowait_cached(struct vm_area_struct *vma,
 }
 
 /*
- * Only mapped pages can be had without waiting. A FUSE server, which may be the target
- * itself, drops pages from the cache as it likes, and nothing kills a wait for it.
- * hugetlb_fault() waits for a mutex that others hold while they clear a page. Before
- * 6.15 handle_userfault() has GUP repeat the fault, with mmap_lock held, while the
- * userfaultfd is being closed.
+ * Only mapped pages can be moved without waiting. A FUSE server, which may be the target,
+ * can drop pages from the page cache at any time, and a wait for it is not killable.
+ * hugetlb_fault() waits for a mutex that another fault holds while it clears a page.
+ * Before 6.15 handle_userfault() makes GUP repeat the fault, with mmap_lock held, while
+ * the userfaultfd is being closed.
  */
 static bool pvmread_engine_nowait_mapped_only(struct vm_area_struct *vma)
 {
@@ -261,7 +261,7 @@ static bool pvmread_engine_nowait_mapped_only(struct vm_area_struct *vma)
 
 /*
  * Fault the first page in, if that does not wait. FOLL_NOWAIT alone does not ensure
- * that: it is a wish, which many fault handlers do not grant.
+ * that: it is a hint that many fault handlers ignore.
  *
  * Return: as GUP; 0 if the fault might wait.
  */
@@ -312,12 +312,12 @@ int pvmread_engine_gup_error(long got)
  *
  * May sleep in the target's page faults, unless the engine is @nowait or @resident.
  *
- * Return: 0, and the page at @addr is held, as are those behind it as far as @len bytes
- * need them, the target has them and there is room. -ESRCH if the target has exited,
- * -EINTR if the caller is being killed, -EAGAIN if a @nowait engine would have to wait,
- * -ENOMEM if there was no memory to fault the page in, and -EIO if it is not mapped or
- * not accessible, or each fault found that the target had dropped it again. Then no page
- * is held, but mmap_lock may be.
+ * Return: 0 if the page at @addr is held. The pages after it are also held, up to @len
+ * bytes, the first page that GUP does not get, or the room in @eng. On an error no page
+ * is held, but mmap_lock may be: -ESRCH if the target has exited, -EINTR if the caller
+ * is being killed, -EAGAIN if a @nowait engine would have to wait, -ENOMEM if there was
+ * no memory to fault the page in, and -EIO if the page is not mapped or not accessible,
+ * or if the target dropped it again after each fault.
  */
 int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 			size_t len)
@@ -356,7 +356,7 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 			return 0;
 
 		if (!locked) {
-			/* A fault has dropped it: the mappings may have changed. */
+			/* A fault has dropped mmap_lock: the mappings may have changed. */
 			eng->locked = false;
 			if (eng->nr)
 				pvmread_engine_put_pages(eng);
@@ -385,8 +385,8 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_engine_hold);
 				 IS_ENABLED(CONFIG_ARCH_HAS_CPU_CACHE_ALIASING))
 
 /*
- * How many of @len bytes from @offset in the first of these pages on one copy can move:
- * those that are contiguous in the kernel's mapping, in one folio.
+ * How many of @len bytes, starting at @offset in @page[0], one copy can move: those that
+ * are contiguous in the kernel's mapping and in one folio.
  */
 static size_t pvmread_engine_contiguous(struct page **page, size_t offset, size_t len)
 {
@@ -394,7 +394,7 @@ static size_t pvmread_engine_contiguous(struct page **page, size_t offset, size_
 	size_t span = PAGE_SIZE - offset;
 
 	for (i = 1; span < len && !PVMREAD_ENGINE_BY_PAGE; i++) {
-		/* Compare the frame numbers first: reading a page may miss the cache. */
+		/* Compare the frame numbers first: a struct page may miss the cache. */
 		if (page_to_pfn(page[i]) != pfn + i ||
 		    page_folio(page[i]) != page_folio(*page))
 			break;
@@ -451,10 +451,10 @@ static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr
  * pvmread_engine_fault_in() - fault the caller's memory in, with nothing held
  * @eng: the engine; its hold ends
  * @local: the caller's memory
- * @len: how many bytes of it are wanted, at least 1; @local has as many left
+ * @len: number of bytes to fault in, at least 1; @local has at least as many left
  *
- * Return: 0 if the first byte of them is there now and it is worth copying again;
- * -EFAULT or -EINTR.
+ * Return: 0 if at least the first byte was faulted in, so that the caller can copy
+ * again; else -EFAULT or -EINTR.
  */
 int pvmread_engine_fault_in(struct pvmread_engine *eng, struct iov_iter *local,
 			    size_t len)
@@ -467,7 +467,7 @@ int pvmread_engine_fault_in(struct pvmread_engine *eng, struct iov_iter *local,
 	len = min(len, PVMREAD_ENGINE_CHUNK);
 	left = eng->write ? fault_in_iov_iter_readable(local, len) :
 			    fault_in_iov_iter_writeable(local, len);
-	/* Only an access to user memory grows a stack, and fixup_user_fault() is none. */
+	/* fixup_user_fault() does not grow a stack. A real access to user memory does. */
 	if (left == len && !eng->write && fault_in_iov_iter_readable(local, len) < len)
 		left = fault_in_iov_iter_writeable(local, len);
 	if (left < len)
@@ -476,9 +476,9 @@ int pvmread_engine_fault_in(struct pvmread_engine *eng, struct iov_iter *local,
 }
 
 /*
- * The same after a copy. *@tries counts how often there was no progress: @copied is how
- * many bytes there were. A page may be taken away again, or the fault be in a part of a
- * page (MTE) that faulting in does not see.
+ * Fault the caller's memory in after a short copy, which moved @copied bytes. *@tries
+ * counts consecutive copies without progress. Reclaim may drop the page again, or MTE may
+ * refuse a part of the page that the fault-in does not touch.
  */
 static int pvmread_engine_retry(struct pvmread_engine *eng, struct iov_iter *local,
 				size_t len, size_t copied, unsigned int *tries)
@@ -596,7 +596,7 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_engine_move_whole);
  * @len: its length at most
  * @local: where it goes; advanced by what was moved
  *
- * No page behind the NUL is looked at. The target may be changing the string: the bytes
+ * No page after the NUL is accessed. The target may be changing the string: the bytes
  * that were searched for the NUL are those that are passed on.
  *
  * Return: 1 if a NUL was moved, otherwise as pvmread_engine_move().

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Functions that the kernel does not export, and what needs them: from a pid or pidfd
- * to a task, from a task to its mm with permission.
+ * Finds functions that the kernel does not export, and calls them: to look up a task by
+ * its pid or pidfd, and to get the mm of a task if the caller has permission.
  *
  * The functions are found among the kernel's symbols when the module is loaded, and
  * never change afterwards. No object lives here, and no lock is taken.
@@ -28,7 +28,7 @@
 #include "pvmread.h"
 
 /*
- * mm_access() alone knows who may access whose memory, and no kernel exports it. A static
+ * Only mm_access() makes this permission check, and no kernel exports it. A static
  * call becomes a direct call on x86. An indirect call would fault where IBT is on,
  * because a function whose address the kernel never takes has no ENDBR.
  */
@@ -83,7 +83,7 @@ static bool pvmread_symbols_at(struct pvmread_symbol *sym, unsigned long addr)
  * @name: its whole name
  * @neighbour: an exported function, of the same source file if possible
  *
- * Walks from symbol to symbol, up and down in turns. That needs kallsyms, but neither
+ * Walks from symbol to symbol, up and down alternately. That needs kallsyms, but neither
  * kprobes nor an exported kallsyms_lookup_name(). Not reentrant: the module's init calls
  * it.
  *
@@ -148,8 +148,8 @@ struct task_struct *pvmread_symbols_get_task(pid_t nr, bool pidfd)
  * execve().
  *
  * Return: the mm with a reference to mm_users, which the caller puts with mmput() or
- * mmput_async(); or an ERR_PTR: -ESRCH if the task has no mm, -EPERM, or -EINTR if the
- * caller was killed while it waited.
+ * pvmread_engine_put_users(); or an ERR_PTR: -ESRCH if the task has no mm, -EPERM, or
+ * -EINTR if the caller was killed while it waited.
  */
 struct mm_struct *pvmread_symbols_get_mm(struct task_struct *task)
 {

@@ -43,7 +43,7 @@ static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 	int ret;
 
 	reach = pvmread_target_reach(target, addr, len);
-	/* Otherwise the engine finds that out. */
+	/* If any byte is in the range, the engine makes this check. */
 	if (!reach && !pvmread_target_alive(target))
 		return -ESRCH;
 
@@ -62,7 +62,7 @@ static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 	pvmread_target_account(target, write, moved);
 	if (ret == -EIO)
 		atomic64_inc(&target->faults);
-	/* Not of a target that has exited: another process may have its pid by now. */
+	/* Skip a target that has exited: its pid may belong to another process now. */
 	if (trace_transfer_enabled() && (moved || ret != -ESRCH))
 		pvmread_engine_trace(&eng, PVMREAD_TRACE_FILE, pid_nr(target->pid),
 				     0, addr, 1, moved, ret);
@@ -149,7 +149,7 @@ static const struct file_operations pvmread_target_fops = {
 
 /**
  * pvmread_target_file() - create a target file
- * @attach: the request; everything but the process was checked
+ * @attach: the request; everything except the process was checked
  * @last: the last address of the range
  *
  * Return: the file, which the caller owns; or an ERR_PTR: what pvmread_symbols_get_task()

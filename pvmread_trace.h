@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The tracepoints pvmread:attach and pvmread:transfer: who reads whom. The
- * caller is the task that the trace itself names, which for io_uring may be one
- * of its workers; a request that waits there for what could not be had at once
- * makes two events, the first with EAGAIN.
+ * The tracepoints pvmread:attach and pvmread:transfer: which process accesses
+ * which. The caller is the current task of the event. For io_uring it may be a
+ * worker. A request that io_uring repeats in a worker because it would have to
+ * wait makes two events, the first with EAGAIN.
  *
- * A header of its own because the kernel's macros read it more than once.
+ * This is a separate header because the kernel's macros read it more than once.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM pvmread
@@ -54,11 +54,11 @@ TRACE_DEFINE_ENUM(PVMREAD_TRACE_BATCH);
 		      { PVMREAD_STOP,	  "stop" })
 
 /*
- * ATTACH, when the process was found: granted or not.
+ * An ATTACH that found the process, whether it was granted or refused.
  *
  * target: its pid in the initial namespace. comm: its name, or that of the thread
- * that was asked for. start, last: the range. flags: as asked for. error: 0, or
- * the errno; what is granted and then finds no room for a file descriptor is 0.
+ * that the caller named. start, last: the range. flags: those of the request.
+ * error: 0, or the errno. It is also 0 if ATTACH then finds no free file descriptor.
  */
 TRACE_EVENT(attach,
 	TP_PROTO(struct task_struct *target, const struct pvmread_attach *attach,
@@ -89,13 +89,13 @@ TRACE_EVENT(attach,
 );
 
 /*
- * A request that reached the target's memory, or was refused it.
+ * A request that accessed the target's memory, or was denied access to it.
  *
- * target: its pid in the initial namespace; through a target file the pid of the
- * process that was attached, also when only others share its memory by now (0 if
- * it was being reaped then). addr: where it began, 0 for a BATCH. segments: of
- * the target; of a BATCH those with a result. bytes: moved. error: 0, or the errno
- * that tells why it ended early.
+ * target: its pid in the initial namespace. For a target file, the pid of the
+ * attached process, even if only other processes use its memory now; 0 if it was
+ * being reaped at ATTACH. addr: the first remote address, 0 for a BATCH. segments:
+ * number of remote segments; for a BATCH, of those with a result. bytes: number
+ * moved. error: 0, or the errno that says why the request ended early.
  */
 TRACE_EVENT(transfer,
 	TP_PROTO(enum pvmread_trace_op op, pid_t target, u32 flags,

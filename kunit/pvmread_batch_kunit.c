@@ -8,7 +8,7 @@
 
 static void pages_are_looked_up_for_segments_that_continue(struct kunit *test)
 {
-	/* A row ends at the first segment that is all zero. */
+	/* A row ends at the first segment whose remote address is 0. */
 	static const struct {
 		const char *name;
 		struct pvmread_segment segs[4];
@@ -36,7 +36,7 @@ static void pages_are_looked_up_for_segments_that_continue(struct kunit *test)
 		    { .remote = PG(7), .length = 8 } }, PG(2) + 8 },
 		{ "one of no length, anywhere",
 		  { { .remote = PG(5), .length = 8 },
-		    { .remote = PG(90), .flags = 0, .local = 1 },
+		    { .remote = PG(90) },
 		    { .remote = PG(6), .length = 8 } }, PG(1) + 8 },
 		{ "a string behind it",
 		  { { .remote = PG(5), .length = 8 },

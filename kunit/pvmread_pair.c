@@ -119,7 +119,7 @@ int remote_unmap(struct pair *p, size_t at, size_t len)
 	return ret;
 }
 
-/* The first @len bytes: the pattern there, UNTOUCHED here. */
+/* Fill @len bytes of the remote arena with the pattern, of the local with UNTOUCHED. */
 void fill(struct kunit *test, size_t len)
 {
 	struct pair *p = test->priv;
@@ -133,7 +133,7 @@ void fill(struct kunit *test, size_t len)
 			copy_to_user((void __user *)p->here, p->buf, len));
 }
 
-/* What the target's mm is in place of the task's, which is the test thread itself. */
+/* Gives the test's target mm. The mm of @task will not do: @task is the test thread. */
 static struct mm_struct *stub_target_mm(struct task_struct *task)
 {
 	struct pair *p = kunit_get_current_test()->priv;
@@ -254,10 +254,10 @@ void refill(struct kunit *test, struct file *file, size_t pages)
 }
 
 /*
- * An unnamed file of @size pages with the pattern in the first @pages of them,
- * and none else in the page cache: the one that lies behind a shared mapping.
- * A kernel thread has no place in the file system where it could open one (from
- * 7.3 on), and the argument types of shmem_file_setup() differ between kernels.
+ * An unnamed file of @size pages: the shmem file of a shared anonymous mapping.
+ * Only its first @pages pages are in the page cache, and hold the pattern. From
+ * 7.3 on a kernel thread has no file system in which to open a file, and the
+ * argument types of shmem_file_setup() differ between kernels.
  */
 struct file *pattern_file(struct kunit *test, size_t pages, size_t size)
 {

@@ -2,10 +2,10 @@
 /*
  * What the tests of pvmread share: the two sides that they work on.
  *
- * The test thread holds an mm of its own, the local side. The remote side is
- * an mm that no task has: to look into it the thread changes over to it.
- * Nothing may assert in between, for a thread that ends there would take the
- * wrong mm down.
+ * The test thread has an mm of its own, the local side. The remote side is an
+ * mm without a task: to access it, the thread switches to it with enter(). No
+ * test may assert before it switches back, because the exit of the thread would
+ * put the wrong mm.
  */
 #ifndef PVMREAD_PAIR_H
 #define PVMREAD_PAIR_H
@@ -18,11 +18,11 @@
 
 #include "pvmread.h"
 
-/* More than a pin takes, and than one of the syscall's does. */
+/* More pages than READV, or the syscall, pins in one call. */
 #define ARENA_PAGES	1028UL
 #define ARENA_SIZE	(ARENA_PAGES * PAGE_SIZE)
 
-/* Two arrays of one more element than allowed. */
+/* The size of one iovec array with one element more than allowed. */
 #define VECTOR_SIZE	PAGE_ALIGN((UIO_MAXIOV + 1) * sizeof(struct iovec))
 
 #define UNTOUCHED	0xa5

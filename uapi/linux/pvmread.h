@@ -47,8 +47,8 @@
  * The file does not keep the target's memory alive, and neither does a request whose
  * caller is slow to fault its own memory in. When the target has exited or has called
  * execve(2), every read, write and BATCH answers ESRCH. The file never shows anything of
- * a new image. The memory, and so the target, exists as long as another process shares
- * it, as after vfork(2), or looks into it, as process_vm_readv(2) does.
+ * a new image. Requests keep working while another process still shares the memory, as
+ * after vfork(2), or accesses it, as process_vm_readv(2) does.
  *
  * A read leaves pages shared that are shared copy-on-write (except on s390). A write
  * makes a private copy for the target first, and marks as dirty the pages that it has
@@ -68,10 +68,10 @@
  *  - EBADF: the file was not attached for writing
  *  - EINVAL, EOVERFLOW: the position is 2^63 or more and the VFS refuses it
  *
- * An asynchronous request with RWF_NOWAIT moves all of at most 64 KiB, or it moves
- * nothing and answers EAGAIN. io_uring tries every request so first. After EAGAIN its
- * worker moves all of it. If the caller's own memory had to be faulted in midway, a part
- * may have been copied before EAGAIN.
+ * An asynchronous request with RWF_NOWAIT is all or nothing: it moves all its bytes, at
+ * most 64 KiB, or fails with EAGAIN. io_uring first tries every request this way. After
+ * EAGAIN, an io_uring worker repeats the whole request. If the caller's own memory had to
+ * be faulted in midway, a part may have been copied before EAGAIN.
  *
  * /proc/PID/fdinfo/FD of a target file shows
  *
@@ -122,18 +122,17 @@ enum pvmread_feature {
  *	even after its pid was reused. The pidfd of a single thread (PIDFD_THREAD) works
  *	if that thread leads its process. The kernel decides about special values
  *	(PIDFD_SELF, 6.15 and later)
- * @PVMREAD_NOWAIT: do not wait for the target. Mapped pages are moved. Others are faulted
- *	in if they are private anonymous memory, or in the page cache, up to date,
- *	unlocked and not marked for readahead. Everything else ends the transfer with
- *	EAGAIN: no file system and no server is asked for a page, or for permission to
- *	write one, and mmap_lock is not waited for. Waits inside the kernel remain: for
+ * @PVMREAD_NOWAIT: do not wait for the target. Mapped pages are moved. Unmapped pages of
+ *	private anonymous memory are faulted in. So are pages in the page cache that are
+ *	up to date, unlocked and without PG_readahead. Any other page ends the transfer
+ *	with EAGAIN, as does a contended mmap_lock. No file system or server is asked to
+ *	read a page or to make it writable. Waits inside the kernel remain: for
  *	execve(2) of the target (READV, WRITEV, ATTACH), memory allocation, migration, swap
  *	devices in memory, hugetlb locks, and the peers of a cluster file system
  * @PVMREAD_RESIDENT: move only pages that the target has mapped with the permission
  *	needed. Any other page ends the transfer with EIO, as a hole does. So does a page
- *	that the kernel is migrating, which can be moved a moment later, and on s390 one
- *	that is shared copy-on-write. No fault handler runs: the target's resident set
- *	does not change
+ *	under migration, although a retry may succeed, and on s390 a page that is shared
+ *	copy-on-write. No fault handler runs: the target's resident set does not change
  * @PVMREAD_WRITE: ATTACH: the file can be written, too. BATCH: move the segments to the
  *	target
  * @PVMREAD_STOP: BATCH: stop after the first segment that is not moved completely
@@ -202,11 +201,11 @@ struct pvmread_info {
  * syscalls check the low 32. Pages of the target that the local side has no room for are
  * neither faulted in nor pinned. A fatal signal ends the wait for the target's mmap_lock.
  *
- * The syscalls have neither PVMREAD_NOWAIT nor PVMREAD_RESIDENT. With one of these flags no
- * page is pinned to read it: the target keeps sharing pages that are shared copy-on-write
- * (except on s390), where READV without them gives it a private copy, as
- * process_vm_readv(2) does. If the caller names itself and the two sides overlap, the
- * order in which bytes move is then undefined.
+ * The syscalls have neither PVMREAD_NOWAIT nor PVMREAD_RESIDENT. With either flag, READV
+ * does not pin pages, so it does not break copy-on-write sharing (except on s390). READV
+ * without them gives the target a private copy, as process_vm_readv(2) does. With either
+ * flag, the order in which bytes move is undefined if the caller names itself and the two
+ * sides overlap.
  *
  * If the struct is rejected, the out fields are left untouched. Otherwise they are set, as
  * far as @size covers them, on success and on every failure listed here. @error says more
