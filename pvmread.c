@@ -311,7 +311,7 @@ static int pvmread_rw_engine(struct pvmread_vectors *vec, struct mm_struct *mm,
 	int ret = 0;
 
 	mmgrab(mm);
-	pvmread_engine_put_users(mm);
+	mmput_async(mm);
 	pvmread_engine_init(&eng, mm, write, rw->flags & PVMREAD_NOWAIT,
 			    rw->flags & PVMREAD_RESIDENT);
 	for (i = 0; i < vec->remote_count && !ret; i++) {
@@ -614,20 +614,13 @@ static int __init pvmread_init(void)
 
 	if (ret)
 		return ret;
-	ret = pvmread_engine_start();
-	if (ret)
-		return ret;
-	ret = misc_register(&pvmread_miscdev);
-	if (ret)
-		pvmread_engine_stop();
-	return ret;
+	return misc_register(&pvmread_miscdev);
 }
 module_init(pvmread_init);
 
 static void __exit pvmread_exit(void)
 {
 	misc_deregister(&pvmread_miscdev);
-	pvmread_engine_stop();
 }
 module_exit(pvmread_exit);
 

@@ -213,9 +213,6 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 	eng->nr = 0;
 }
 
-int pvmread_engine_start(void);
-void pvmread_engine_stop(void);
-void pvmread_engine_put_users(struct mm_struct *mm);
 int pvmread_engine_gup_error(long got);
 int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 			size_t len);

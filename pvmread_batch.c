@@ -243,8 +243,12 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
 			if (read)
 				return 0;
 		}
-		/* The copy has just faulted: no need to see it fault again. */
-		if (pvmread_batch_is_small(target, eng, seg))
+		/*
+		 * A small copy to one page has faulted at its first byte. Fault the page
+		 * in now, because another copy would only fault again.
+		 */
+		if (pvmread_batch_is_small(target, eng, seg) &&
+		    offset_in_page(seg->local) + len <= PAGE_SIZE)
 			pvmread_engine_fault_in(eng, &local, len);
 		ret = pvmread_engine_move(eng, seg->remote, reach, &local);
 	}

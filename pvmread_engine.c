@@ -25,7 +25,7 @@
  * /proc/PID/mem has the same race.
  *
  * A struct pvmread_engine lives on the stack of one request. Its user owns the mm_count
- * reference that it needs. The workqueue exists from the module's init to its exit.
+ * reference that it needs.
  */
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -34,7 +34,6 @@
 #include <linux/kernel.h>
 #include <linux/magic.h>
 #include <linux/mm.h>
-#include <linux/module.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -42,7 +41,6 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/userfaultfd_k.h>
-#include <linux/workqueue.h>
 
 #include <linux/pvmread.h>
 
@@ -57,52 +55,6 @@
  * Reclaim may take a page away in between, but not this often.
  */
 #define PVMREAD_ENGINE_TRIES	16
-
-/* --- mm_users ------------------------------------------------------------- */
-
-static struct workqueue_struct *pvmread_engine_wq;
-
-static void pvmread_engine_mmput(struct work_struct *work)
-{
-	mmput(container_of(work, struct mm_struct, async_put_work));
-	module_put(THIS_MODULE);
-}
-
-/**
- * pvmread_engine_put_users() - put a reference to mm_users without waiting
- * @mm: the mm
- *
- * If it is the last one, a worker puts it: exit_mmap() may wait for a FUSE server, and
- * that wait is not killable. mmput_async() would use the kernel's per-CPU workqueue. A
- * user with a few hundred such servers could occupy all of its workers. The module cannot
- * be unloaded before the worker has finished.
- */
-void pvmread_engine_put_users(struct mm_struct *mm)
-{
-	if (likely(atomic_add_unless(&mm->mm_users, -1, 1)))
-		return;
-	/* The worker puts this reference, so no other path can queue async_put_work. */
-	__module_get(THIS_MODULE);
-	INIT_WORK(&mm->async_put_work, pvmread_engine_mmput);
-	queue_work(pvmread_engine_wq, &mm->async_put_work);
-}
-
-/**
- * pvmread_engine_start() - prepare the engine when the module is loaded
- *
- * Return: 0, or -ENOMEM.
- */
-int __init pvmread_engine_start(void)
-{
-	pvmread_engine_wq = alloc_workqueue("pvmread", WQ_UNBOUND, 0);
-	return pvmread_engine_wq ? 0 : -ENOMEM;
-}
-
-/* Undo pvmread_engine_start() when the module is unloaded or its init fails. */
-void pvmread_engine_stop(void)
-{
-	destroy_workqueue(pvmread_engine_wq);
-}
 
 /* --- hold ----------------------------------------------------------------- */
 
@@ -144,7 +96,7 @@ static int pvmread_engine_lock(struct pvmread_engine *eng)
 		eng->copied = 0;
 		return 0;
 	}
-	pvmread_engine_put_users(eng->mm);
+	mmput_async(eng->mm);
 	return fatal_signal_pending(current) ? -EINTR : -EAGAIN;
 }
 
@@ -152,8 +104,10 @@ static int pvmread_engine_lock(struct pvmread_engine *eng)
  * pvmread_engine_release() - end the hold, if there is one
  * @eng: the engine
  *
- * After a write the release may wait for the lock of a page, to mark the page dirty.
- * Neither mmap_lock nor mm_users is held meanwhile.
+ * mmput_async() lets a kernel worker tear the memory down if this was the last user:
+ * exit_mmap() may wait for a FUSE server, and that wait is not killable. After a write the
+ * release may wait for the lock of a page, to mark the page dirty. Neither mmap_lock nor
+ * mm_users is held meanwhile.
  */
 void pvmread_engine_release(struct pvmread_engine *eng)
 {
@@ -161,7 +115,7 @@ void pvmread_engine_release(struct pvmread_engine *eng)
 		return;
 	mmap_read_unlock(eng->mm);
 	eng->locked = false;
-	pvmread_engine_put_users(eng->mm);
+	mmput_async(eng->mm);
 	if (eng->nr)
 		pvmread_engine_put_pages(eng);
 }
@@ -361,7 +315,7 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 			if (eng->nr)
 				pvmread_engine_put_pages(eng);
 			if (got <= 0)
-				pvmread_engine_put_users(eng->mm);
+				mmput_async(eng->mm);
 		}
 		if (got <= 0)
 			return pvmread_engine_gup_error(got);

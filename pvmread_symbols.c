@@ -148,8 +148,8 @@ struct task_struct *pvmread_symbols_get_task(pid_t nr, bool pidfd)
  * execve().
  *
  * Return: the mm with a reference to mm_users, which the caller puts with mmput() or
- * pvmread_engine_put_users(); or an ERR_PTR: -ESRCH if the task has no mm, -EPERM, or
- * -EINTR if the caller was killed while it waited.
+ * mmput_async(); or an ERR_PTR: -ESRCH if the task has no mm, -EPERM, or -EINTR if the
+ * caller was killed while it waited.
  */
 struct mm_struct *pvmread_symbols_get_mm(struct task_struct *task)
 {

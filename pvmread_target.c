@@ -197,7 +197,8 @@ struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	else
 		file->f_pos = target->start;
 put_mm:
-	pvmread_engine_put_users(mm);
+	/* The last user would run exit_mmap(), which may wait for a FUSE server. */
+	mmput_async(mm);
 trace:
 	trace_attach(task, attach, last, -PTR_ERR_OR_ZERO(file));
 	put_task_struct(task);
