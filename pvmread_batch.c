@@ -369,7 +369,8 @@ long pvmread_batch(struct file *file, union pvmread_arg *arg, size_t usize,
 			    target->resident || batch->flags & PVMREAD_RESIDENT);
 	ret = pvmread_batch_run(target, &eng, batch, usegs, &moved);
 	pvmread_engine_release(&eng);
-	if (trace_transfer_enabled() && (moved || ret != -ESRCH))
+	/* Skip a target that has exited: its pid may belong to another process now. */
+	if (trace_transfer_enabled() && (moved || pvmread_target_alive(target)))
 		pvmread_engine_trace(&eng, PVMREAD_TRACE_BATCH,
 				     pid_nr(target->pid),
 				     batch->flags & PVMREAD_STOP, 0,

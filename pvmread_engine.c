@@ -21,7 +21,7 @@
  * page faults enabled.
  *
  * One race remains: during a hold, another thread of the target may drop a page with
- * madvise() or move it with UFFDIO_MOVE. Both take mmap_lock only for reading.
+ * madvise() or move it with UFFDIO_MOVE. Neither needs mmap_lock for writing.
  * /proc/PID/mem has the same race.
  *
  * A struct pvmread_engine lives on the stack of one request. Its user owns the mm_count
@@ -69,13 +69,13 @@ static bool pvmread_engine_pins(const struct pvmread_engine *eng)
 	return eng->write || IS_ENABLED(CONFIG_S390);
 }
 
-static void pvmread_engine_put_pages(struct pvmread_engine *eng)
+/* @dirty: some of the pages may have been written. */
+static void pvmread_engine_put_pages(struct pvmread_engine *eng, bool dirty)
 {
 	unsigned long i;
 
 	if (pvmread_engine_pins(eng)) {
-		/* Dirty even after a fault: part of a page may have been written. */
-		unpin_user_pages_dirty_lock(eng->pages, eng->nr, eng->write);
+		unpin_user_pages_dirty_lock(eng->pages, eng->nr, dirty);
 	} else {
 		for (i = 0; i < eng->nr; i++)
 			put_page(eng->pages[i]);
@@ -117,7 +117,7 @@ void pvmread_engine_release(struct pvmread_engine *eng)
 	eng->locked = false;
 	mmput_async(eng->mm);
 	if (eng->nr)
-		pvmread_engine_put_pages(eng);
+		pvmread_engine_put_pages(eng, eng->write);
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_release);
 
@@ -149,9 +149,13 @@ static bool pvmread_engine_nowait_refused(struct vm_area_struct *vma, bool write
  * of one that is mapped. Mirrors do_pte_missing(), which calls do_anonymous_page() for
  * such a VMA, and do_wp_page(), which calls no file system for a private mapping.
  * FAULT_FLAG_RETRY_NOWAIT keeps do_swap_page() from waiting for a swapped-out page.
+ *
+ * *@held is a reference to the mapped page, which the caller puts after the fault. Without
+ * it reclaim could unmap the page first, and the fault would ask the file system.
  */
 static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
-					  struct vm_area_struct *vma, int *locked)
+					  struct vm_area_struct *vma, int *locked,
+					  struct folio **held)
 {
 	struct page *page;
 
@@ -162,7 +166,7 @@ static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
 	    get_user_pages_remote(eng->mm, eng->first, 1, FOLL_NOFAULT, &page,
 				  locked) != 1)
 		return false;
-	put_page(page);
+	*held = page_folio(page);
 	return true;
 }
 
@@ -203,8 +207,8 @@ static bool pvmread_engine_nowait_cached(struct vm_area_struct *vma,
  * Only mapped pages can be moved without waiting. A FUSE server, which may be the target,
  * can drop pages from the page cache at any time, and a wait for it is not killable.
  * hugetlb_fault() waits for a mutex that another fault holds while it clears a page.
- * Before 6.15 handle_userfault() makes GUP repeat the fault, with mmap_lock held, while
- * the userfaultfd is being closed.
+ * Without a fix of 6.15 handle_userfault() makes GUP repeat the fault, with mmap_lock
+ * held, while the userfaultfd is being closed.
  */
 static bool pvmread_engine_nowait_mapped_only(struct vm_area_struct *vma)
 {
@@ -232,7 +236,7 @@ static noinline long pvmread_engine_fault_nowait(struct pvmread_engine *eng,
 	mmap_assert_locked(eng->mm);
 	if (!vma || pvmread_engine_nowait_refused(vma, eng->write) ||
 	    (!pvmread_engine_nowait_mapped_only(vma) &&
-	     (pvmread_engine_nowait_private(eng, vma, locked) ||
+	     (pvmread_engine_nowait_private(eng, vma, locked, &held) ||
 	      pvmread_engine_nowait_cached(vma, addr, eng->write, &held))))
 		got = pvmread_engine_gup(eng, 1, gup_flags, locked);
 	if (held)
@@ -284,7 +288,7 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 		if (eng->write)
 			pvmread_engine_release(eng);
 		else
-			pvmread_engine_put_pages(eng);
+			pvmread_engine_put_pages(eng, false);
 	}
 	if (eng->copied >= PVMREAD_ENGINE_CHUNK)
 		pvmread_engine_release(eng);
@@ -313,7 +317,7 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 			/* A fault has dropped mmap_lock: the mappings may have changed. */
 			eng->locked = false;
 			if (eng->nr)
-				pvmread_engine_put_pages(eng);
+				pvmread_engine_put_pages(eng, false);
 			if (got <= 0)
 				mmput_async(eng->mm);
 		}

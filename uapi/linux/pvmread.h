@@ -69,9 +69,10 @@
  *  - EINVAL, EOVERFLOW: the position is 2^63 or more and the VFS refuses it
  *
  * An asynchronous request with RWF_NOWAIT is all or nothing: it moves all its bytes, at
- * most 64 KiB, or fails with EAGAIN. io_uring first tries every request this way. After
- * EAGAIN, an io_uring worker repeats the whole request. If the caller's own memory had to
- * be faulted in midway, a part may have been copied before EAGAIN.
+ * most 64 KiB, or fails with EAGAIN. Only its first page is faulted in; the others must be
+ * mapped. io_uring first tries every request this way. After EAGAIN, an io_uring worker
+ * repeats the whole request. If the caller's own memory had to be faulted in midway, a
+ * part may have been copied before EAGAIN.
  *
  * /proc/PID/fdinfo/FD of a target file shows
  *
