@@ -27,6 +27,7 @@
  * A struct pvmread_engine lives on the stack of one request. Its user owns the mm_count
  * reference that it needs.
  */
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
@@ -120,6 +121,20 @@ void pvmread_engine_release(struct pvmread_engine *eng)
 		pvmread_engine_put_pages(eng, eng->write);
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_release);
+
+/*
+ * End the hold to begin another one. An rwsem lets a reader steal the lock from a writer
+ * that waits, for 4 ms and longer. So if the target waits to change its mappings, sleep
+ * until it has had time to wake up and take mmap_lock.
+ */
+static void pvmread_engine_renew(struct pvmread_engine *eng)
+{
+	bool contended = eng->locked && mmap_lock_is_contended(eng->mm);
+
+	pvmread_engine_release(eng);
+	if (contended)
+		usleep_range(50, 100);
+}
 
 static __always_inline long pvmread_engine_gup(struct pvmread_engine *eng,
 					       unsigned long nr,
@@ -286,12 +301,12 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 
 	if (eng->nr) {
 		if (eng->write)
-			pvmread_engine_release(eng);
+			pvmread_engine_renew(eng);
 		else
 			pvmread_engine_put_pages(eng, false);
 	}
 	if (eng->copied >= PVMREAD_ENGINE_CHUNK)
-		pvmread_engine_release(eng);
+		pvmread_engine_renew(eng);
 
 	eng->first = addr & PAGE_MASK;
 	if (!eng->locked) {
