@@ -183,14 +183,14 @@ enum scene {
  * @own: pages of its own, with the pattern in them. They are on no LRU list,
  *	whose batches hold references for a while: each count is exact
  * @scenes: what a fault there finds
- * @file: what is mapped, but for its pages
+ * @file: the mapped file; the stage provides the pages
  * @file_system: it is told of a page that is going to be written
  * @faults: how often a page was asked for
  * @nowait: how often of these by one who does not wait
  * @mkwrites: how often @file_system was told
  * @users: how many references to the mm's users there were at the last fault
  * @exited: one of them was put
- * @closer: who has taken the mapping, or a part of it, down
+ * @closer: the task that unmapped the stage, or a part of it
  */
 struct stage {
 	struct page *own[STAGE_PAGES];
@@ -379,14 +379,14 @@ static void expect_held(struct kunit *test, const struct stage *stage,
 }
 
 /**
- * struct holder - somebody who holds a lock, an mm's for writing or a folio's
+ * struct holder - a worker that holds an mm's mmap_lock for writing, or a folio's lock
  * @work: what holds it
  * @mm: whose lock it is, or NULL
  * @folio: or this one's
  * @victim: whom to kill when the lock is held, or NULL
  * @held: it is
  * @enough: it need not any longer
- * @timed_out: nobody has said so for so long that somebody waits for the lock
+ * @timed_out: @enough did not come in time, so the test thread waits for the lock
  *
  * Not the test thread itself: a lock waited for that must not be would then
  * never come, and not just be late.
@@ -543,7 +543,7 @@ static void pages_stay_held_until_others_are_needed(struct kunit *test)
 		}
 		pvmread_engine_release(eng);
 
-		/* Pages that cannot be had replace those that were held, too. */
+		/* A failed look-up also puts the pages that were held. */
 		KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(10), PAGE_SIZE));
 		expect_outcome(test, piece_held(p, eng, 0, PG(8), PG(4)), PG(8),
 			       PG(2), -EIO, "into a hole");
@@ -1059,7 +1059,7 @@ static void nowait_does_not_wait_for_mmap_lock(struct kunit *test)
 		held = release_lock(&holder);
 		after = piece(p, eng, PG(9), PG(1) - 8, 16);
 
-		KUNIT_EXPECT_TRUE_MSG(test, held, "somebody has waited");
+		KUNIT_EXPECT_TRUE_MSG(test, held, "the engine has waited");
 		expect_outcome(test, before, 8, 8, 0, "before");
 		expect_outcome(test, locked, PG(1) - 8, 0, -EAGAIN, "locked");
 		if (!write)
@@ -1235,7 +1235,7 @@ static void nowait_does_not_wait_for_a_cached_page(struct kunit *test)
 		hold_lock(&holder, NULL, folio, NULL);
 		locked = piece(p, eng, 0, 9, PG(4) - 9);
 		held = release_lock(&holder);
-		KUNIT_EXPECT_TRUE_MSG(test, held, "somebody has waited");
+		KUNIT_EXPECT_TRUE_MSG(test, held, "the engine has waited");
 		expect_outcome(test, locked, 9, PG(2) - 9, -EAGAIN, "locked");
 		expect_hold(test, 0, "locked");
 
@@ -1261,7 +1261,7 @@ static void nowait_does_not_wait_for_a_cached_page(struct kunit *test)
 		hold_lock(&holder, NULL, folio, NULL);
 		mapped = piece(p, eng, 0, 9, PG(4) - 9);
 		held = release_lock(&holder);
-		KUNIT_EXPECT_TRUE_MSG(test, held, "somebody has waited");
+		KUNIT_EXPECT_TRUE_MSG(test, held, "the engine has waited");
 		expect_outcome(test, mapped, 9, PG(4) - 9, 0, "mapped");
 		kunit_release_action(test, release_engine, eng);
 	}

@@ -23,7 +23,7 @@ static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("", mmput), 0UL);
 	/* A module's, this one's neighbour. */
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("pvmread_symbols_find", mmput), 0UL);
-	/* Nor is one found from there, or from where there is none. */
+	/* The search fails if it starts in a module, or outside of any symbol. */
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("pvmread_symbols_find",
 						   pvmread_symbols_find), 0UL);
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("mmput", (void *)PAGE_SIZE), 0UL);

@@ -7,7 +7,7 @@
  *
  * The main thread waits three calls deep, with "busy" it works instead; a second
  * one waits, too. "away" has its command line in a page that nobody has touched;
- * "hole" maps three pages, the second of which cannot be had;
+ * "hole" maps three pages, the second of which is not readable;
  * "many" more pages that do not lie together than a 16-bit number counts; "sparse"
  * 4 GiB and touches two pages of them; "stray" bytes that are no UTF-8; "stuck" a
  * page that is waited for as long as the process lives. Prints "ready" when all is
