@@ -17,6 +17,7 @@
 #include <linux/math.h>
 #include <linux/mm.h>
 #include <linux/mm_types.h>
+#include <linux/mmap_lock.h>
 #include <linux/nospec.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
@@ -72,7 +73,7 @@ struct pvmread_vectors {
  * @locked: the engine holds mmap_lock and a reference to mm_users
  * @gup_flags: FOLL_WRITE, FOLL_NOFAULT
  * @stop_addr: the address in @mm at which the last move ended
- * @copied: bytes copied since mmap_lock was taken
+ * @copied: bytes copied since mmap_lock was last taken
  * @first: address of the first page that is held
  * @nr: number of pages that are held, 0 if @locked is not set
  * @pages: those pages
@@ -185,6 +186,16 @@ static inline bool pvmread_engine_has(const struct pvmread_engine *eng,
 				      unsigned long addr)
 {
 	return addr - eng->first < eng->nr * PAGE_SIZE;
+}
+
+/*
+ * Has the hold lasted long enough, or does the target wait for mmap_lock? The next hold
+ * of a @nowait engine may fail, so that its request would be cut short: it goes on.
+ */
+static inline bool pvmread_engine_must_end(const struct pvmread_engine *eng)
+{
+	return eng->copied >= PVMREAD_ENGINE_CHUNK ||
+	       (!eng->nowait && mmap_lock_is_contended(eng->mm));
 }
 
 /* The page at @addr, which the engine holds. Speculation must not read past @nr. */

@@ -285,6 +285,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 		if (*total >= MAX_RW_COUNT && signal_pending(current))
 			break;
 		if (++chunks % PVMREAD_BATCH_HOLD == 0 || need_resched() ||
+		    pvmread_engine_must_end(eng) ||
 		    eng->copied > PVMREAD_ENGINE_CHUNK - PVMREAD_BATCH_ROOM)
 			pvmread_engine_release(eng);
 		cond_resched();

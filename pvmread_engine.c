@@ -85,6 +85,19 @@ static void pvmread_engine_put_pages(struct pvmread_engine *eng, bool dirty)
 }
 
 /*
+ * An rwsem lets a reader steal the lock from a writer that waits, for 4 ms and longer. So
+ * if the target waits to change its mappings, sleep until it has had time to wake up and
+ * take mmap_lock. A @nowait engine does so only between two holds: mmap_read_trylock()
+ * steals nothing.
+ */
+static void pvmread_engine_give_way(const struct pvmread_engine *eng)
+{
+	if (unlikely(mmap_lock_is_contended(eng->mm)) &&
+	    !(eng->nowait && !eng->copied))
+		usleep_range(50, 100);
+}
+
+/*
  * Take mmap_lock. The caller has a reference to mm_users, which is put on failure.
  *
  * Return: 0, -EINTR, or -EAGAIN if a @nowait engine would have to wait.
@@ -121,20 +134,6 @@ void pvmread_engine_release(struct pvmread_engine *eng)
 		pvmread_engine_put_pages(eng, eng->write);
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_release);
-
-/*
- * End the hold to begin another one. An rwsem lets a reader steal the lock from a writer
- * that waits, for 4 ms and longer. So if the target waits to change its mappings, sleep
- * until it has had time to wake up and take mmap_lock.
- */
-static void pvmread_engine_renew(struct pvmread_engine *eng)
-{
-	bool contended = eng->locked && mmap_lock_is_contended(eng->mm);
-
-	pvmread_engine_release(eng);
-	if (contended)
-		usleep_range(50, 100);
-}
 
 static __always_inline long pvmread_engine_gup(struct pvmread_engine *eng,
 					       unsigned long nr,
@@ -301,15 +300,16 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 
 	if (eng->nr) {
 		if (eng->write)
-			pvmread_engine_renew(eng);
+			pvmread_engine_release(eng);
 		else
 			pvmread_engine_put_pages(eng, false);
 	}
-	if (eng->copied >= PVMREAD_ENGINE_CHUNK)
-		pvmread_engine_renew(eng);
+	if (pvmread_engine_must_end(eng))
+		pvmread_engine_release(eng);
 
 	eng->first = addr & PAGE_MASK;
 	if (!eng->locked) {
+		pvmread_engine_give_way(eng);
 		if (!mmget_not_zero(eng->mm))
 			return -ESRCH;
 		ret = pvmread_engine_lock(eng);
@@ -390,8 +390,8 @@ static size_t pvmread_engine_copy_part(struct page *page, size_t offset, size_t 
 }
 
 /*
- * Copy @len bytes at @addr, all in pages that are held. Return: how many were copied
- * before the caller's memory had to be faulted in.
+ * Copy @len bytes at @addr, at least 1, all in pages that are held. Return: how many were
+ * copied before the caller's memory had to be faulted in or the hold must end.
  */
 static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr,
 				  size_t len, struct iov_iter *local)
@@ -400,23 +400,21 @@ static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr
 
 	mmap_assert_locked(eng->mm);
 	pagefault_disable();
-	while (done < len) {
+	do {
 		struct page **page = pvmread_engine_page(eng, addr + done);
 		size_t offset = offset_in_page(addr + done);
 		size_t part = pvmread_engine_contiguous(page, offset, len - done);
 
-		copied = pvmread_engine_copy_part(*page, offset, part, eng->write,
-						  local);
 		/*
 		 * On arm64 a copy that meets a fault stops some bytes before it. Asking
 		 * again gets the rest.
 		 */
-		if (!copied)
-			break;
+		copied = pvmread_engine_copy_part(*page, offset, part, eng->write,
+						  local);
 		done += copied;
-	}
+		eng->copied += copied;
+	} while (copied && done < len && !pvmread_engine_must_end(eng));
 	pagefault_enable();
-	eng->copied += done;
 	return done;
 }
 
@@ -489,8 +487,7 @@ int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
 	while (len) {
 		size_t part, copied;
 
-		if (!pvmread_engine_has(eng, addr) ||
-		    eng->copied >= PVMREAD_ENGINE_CHUNK) {
+		if (!pvmread_engine_has(eng, addr) || pvmread_engine_must_end(eng)) {
 			ret = pvmread_engine_hold(eng, addr, len);
 			if (ret)
 				break;
@@ -589,8 +586,7 @@ pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 		size_t copied = 0, more;
 		char *nul;
 
-		if (!pvmread_engine_has(eng, addr) ||
-		    eng->copied > PVMREAD_ENGINE_CHUNK - sizeof(buf)) {
+		if (!pvmread_engine_has(eng, addr) || pvmread_engine_must_end(eng)) {
 			ret = pvmread_engine_hold(eng, addr, 1);
 			if (ret)
 				break;

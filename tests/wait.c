@@ -288,6 +288,7 @@ struct slot {
  * @fs_reads: how many READs the file system has got
  * @fs_direct: it shall open files for direct I/O
  * @returned: the target's mmap(2) is over, or its child is there
+ * @rounds: how often the target has mapped and unmapped memory
  * @slot: one for each reader
  */
 struct board {
@@ -296,6 +297,7 @@ struct board {
 	int fs_reads;
 	int fs_direct;
 	int returned;
+	unsigned long rounds;
 	struct slot slot[DOORS];
 };
 
@@ -1316,26 +1318,26 @@ TEST_F(target, lock_on_the_targets_mappings_is_not_waited_for)
 	expect_nothing_held(_metadata);
 }
 
-static bool stop_hammering;
-
-static void *hammer(void *unused)
+/* Every mmap() and munmap() takes the lock for writing. @arg is how much to map. */
+static void *hammer(void *arg)
 {
-	/* Every mmap() and munmap() takes the lock for writing. */
-	while (!__atomic_load_n(&stop_hammering, __ATOMIC_RELAXED)) {
-		void *p = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE,
+	size_t len = (uintptr_t)arg;
+
+	for (;;) {
+		void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
-		munmap(p, 64 * PAGE);
+		munmap(p, len);
+		__atomic_fetch_add(&board->rounds, 1, __ATOMIC_RELAXED);
 	}
-	return unused;
+	return NULL;
 }
 
-static long start_hammer(unsigned long unused)
+static long start_hammer(unsigned long len)
 {
 	pthread_t thread;
 
-	(void)unused;
-	return pthread_create(&thread, NULL, hammer, NULL);
+	return pthread_create(&thread, NULL, hammer, (void *)len);
 }
 
 static void build_pages(void)
@@ -1354,7 +1356,7 @@ TEST_F(target, lock_that_comes_and_goes_gives_data_or_eagain)
 	long end;
 
 	assert_started(_metadata, start_target(build_pages));
-	ASSERT_EQ(0, order(start_hammer, 0));
+	ASSERT_EQ(0, order(start_hammer, 64 * PAGE));
 	end = now_ms() + 1000;
 	for (i = 0; now_ms() < end || !data; i++) {
 		door = &doors[i % DOORS];
@@ -1373,6 +1375,54 @@ TEST_F(target, lock_that_comes_and_goes_gives_data_or_eagain)
 		ASSERT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, ANON_AT, 0, EAGAIN));
 	}
 	say("%zu times data, %zu times EAGAIN", data, again);
+}
+
+static void build_many_pages(void)
+{
+	map(ANON_AT, LOCAL_SIZE, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+}
+
+/* How often the target maps and unmaps memory in a second, beside @door or the syscall. */
+static double hammer_rate(struct __test_metadata *_metadata, const struct door *door)
+{
+	struct iovec local = { LOCAL, LOCAL_SIZE }, remote = { (void *)ANON_AT, LOCAL_SIZE };
+	unsigned long before = __atomic_load_n(&board->rounds, __ATOMIC_RELAXED);
+	long begin = now_ms(), took;
+	struct answer a;
+
+	do {
+		if (!door) {
+			ASSERT_EQ((ssize_t)LOCAL_SIZE,
+				  process_vm_readv(target.pid, &local, 1, &remote, 1, 0));
+		} else {
+			a = ask(door, &target, 0, ANON_AT, LOCAL, LOCAL_SIZE);
+			ASSERT_TRUE(is_answer(&a, door, 0, ANON_AT, LOCAL_SIZE, 0));
+		}
+		took = now_ms() - begin;
+	} while (took < 100);
+	return (__atomic_load_n(&board->rounds, __ATOMIC_RELAXED) - before) * 1000.0 / took;
+}
+
+TEST_F(target, lock_is_left_to_the_target_as_often_as_by_the_syscall)
+{
+	double rate[PLAIN_DOORS + 1] = { 0 };
+	int round;
+	size_t i;
+
+	assert_started(_metadata, start_target(build_many_pages));
+	ASSERT_EQ(0, order(start_hammer, PAGE));
+	for (round = 0; round < 5; round++) {
+		for (i = 0; i < PLAIN_DOORS; i++)
+			rate[i] += hammer_rate(_metadata, &doors[i]) / 5;
+		rate[i] += hammer_rate(_metadata, NULL) / 5;
+	}
+	say("mmap() and munmap() in a second: %.0f beside process_vm_readv()", rate[PLAIN_DOORS]);
+	for (i = 0; i < PLAIN_DOORS; i++) {
+		say("  %.0f beside %s", rate[i], doors[i].name);
+		/* A reader that steals the lock leaves one in thirty. */
+		EXPECT_LT(rate[PLAIN_DOORS] / 4, rate[i]);
+	}
 }
 
 static int direct_io_fd = -1;
