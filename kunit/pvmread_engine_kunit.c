@@ -423,9 +423,9 @@ static void hold(struct work_struct *work)
 		folio_unlock(holder->folio);
 }
 
-/* Nothing may assert before release_lock(). */
-static void hold_lock(struct holder *holder, struct mm_struct *mm,
-		      struct folio *folio, struct task_struct *victim)
+/* Have the worker take the lock. Nothing may assert before release_lock(). */
+static void ask_for_lock(struct holder *holder, struct mm_struct *mm,
+			 struct folio *folio, struct task_struct *victim)
 {
 	holder->mm = mm;
 	holder->folio = folio;
@@ -435,6 +435,12 @@ static void hold_lock(struct holder *holder, struct mm_struct *mm,
 	init_completion(&holder->enough);
 	INIT_WORK_ONSTACK(&holder->work, hold);
 	schedule_work(&holder->work);
+}
+
+static void hold_lock(struct holder *holder, struct mm_struct *mm,
+		      struct folio *folio, struct task_struct *victim)
+{
+	ask_for_lock(holder, mm, folio, victim);
 	wait_for_completion(&holder->held);
 }
 
@@ -585,6 +591,48 @@ static void moves_longer_than_a_hold_arrive_whole(struct kunit *test)
 			expect_held(test, stage, 0, 0, false, "move");
 			expect_hold(test, 0, "move");
 		}
+	}
+}
+
+/* In the middle of a move, but not of one that is @nowait: it might end there. */
+static void a_hold_ends_when_a_writer_waits(struct kunit *test)
+{
+	static const u32 flags[] = { 0, PVMREAD_WRITE, PVMREAD_RESIDENT, PVMREAD_NOWAIT };
+	const size_t len = min(PVMREAD_ENGINE_CHUNK, PG(STAGE_PAGES));
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	size_t f;
+
+	if (len < PG(2))
+		kunit_skip(test, "a hold is a single page");
+	touch(test, 0, STAGE_PAGES);
+	for (f = 0; f < ARRAY_SIZE(flags); f++) {
+		struct pvmread_engine *eng = engine(test, flags[f]);
+		struct holder holder;
+		struct outcome out;
+		bool held, came;
+		int ret, tries;
+
+		ret = pvmread_engine_hold(eng, p->there, len);
+		ask_for_lock(&holder, p->remote, NULL, NULL);
+		/* It gives the lock back at once. */
+		complete(&holder.enough);
+		for (tries = 0; tries < 10000 && !mmap_lock_is_contended(p->remote); tries++)
+			msleep(1);
+		out = piece_held(p, eng, 0, 0, len);
+		came = completion_done(&holder.held);
+		pvmread_engine_release(eng);
+		held = release_lock(&holder);
+
+		KUNIT_EXPECT_EQ(test, ret, 0);
+		KUNIT_EXPECT_LT(test, tries, 10000);
+		KUNIT_EXPECT_TRUE(test, held);
+		KUNIT_EXPECT_EQ_MSG(test, came, !(flags[f] & PVMREAD_NOWAIT),
+				    "flags %u", flags[f]);
+		expect_outcome(test, out, 0, len, 0, "beside a writer");
+		expect_held(test, stage, 0, 0, false, "beside a writer");
+		expect_hold(test, 0, "beside a writer");
+		kunit_release_action(test, release_engine, eng);
 	}
 }
 
@@ -2195,6 +2243,7 @@ struct kunit_case pvmread_engine_cases[] = {
 	KUNIT_CASE(a_held_page_serves_the_next_move),
 	KUNIT_CASE(pages_stay_held_until_others_are_needed),
 	KUNIT_CASE(moves_longer_than_a_hold_arrive_whole),
+	KUNIT_CASE(a_hold_ends_when_a_writer_waits),
 	KUNIT_CASE(releasing_nothing_or_twice_is_harmless),
 	KUNIT_CASE(flags_decide_on_reference_pin_and_dirt),
 	KUNIT_CASE(nothing_is_held_while_the_caller_faults),
