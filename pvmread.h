@@ -189,13 +189,18 @@ static inline bool pvmread_engine_has(const struct pvmread_engine *eng,
 }
 
 /*
- * Has the hold lasted long enough, or does the target wait for mmap_lock? The next hold
- * of a @nowait engine may fail, so that its request would be cut short: it goes on.
+ * Does the target wait for the mmap_lock that the engine holds? A @nowait engine goes on
+ * all the same: its next hold may fail, and cut the request short.
  */
+static inline bool pvmread_engine_is_in_the_way(const struct pvmread_engine *eng)
+{
+	return mmap_lock_is_contended(eng->mm) && !eng->nowait;
+}
+
 static inline bool pvmread_engine_must_end(const struct pvmread_engine *eng)
 {
 	return eng->copied >= PVMREAD_ENGINE_CHUNK ||
-	       (!eng->nowait && mmap_lock_is_contended(eng->mm));
+	       pvmread_engine_is_in_the_way(eng);
 }
 
 /* The page at @addr, which the engine holds. Speculation must not read past @nr. */

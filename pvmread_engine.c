@@ -391,7 +391,7 @@ static size_t pvmread_engine_copy_part(struct page *page, size_t offset, size_t 
 
 /*
  * Copy @len bytes at @addr, at least 1, all in pages that are held. Return: how many were
- * copied before the caller's memory had to be faulted in or the hold must end.
+ * copied before the caller's memory had to be faulted in or a writer of mmap_lock waits.
  */
 static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr,
 				  size_t len, struct iov_iter *local)
@@ -412,9 +412,9 @@ static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr
 		copied = pvmread_engine_copy_part(*page, offset, part, eng->write,
 						  local);
 		done += copied;
-		eng->copied += copied;
-	} while (copied && done < len && !pvmread_engine_must_end(eng));
+	} while (copied && done < len && !pvmread_engine_is_in_the_way(eng));
 	pagefault_enable();
+	eng->copied += done;
 	return done;
 }
 
@@ -481,6 +481,7 @@ int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
 			size_t len, struct iov_iter *local)
 {
 	unsigned int tries = 0;
+	bool cold = false;
 	int ret = 0;
 
 	len = min(len, iov_iter_count(local));
@@ -497,13 +498,18 @@ int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
 		copied = pvmread_engine_copy(eng, addr, part, local);
 		addr += copied;
 		len -= copied;
-		if (likely(copied == part)) {
+		if (likely(copied == part) ||
+		    (copied && pvmread_engine_is_in_the_way(eng))) {
 			tries = 0;
+			/* Save a copy in vain. If this fails, the next copy will tell. */
+			if (cold && len)
+				pvmread_engine_fault_in(eng, local, len);
 			continue;
 		}
 		ret = pvmread_engine_retry(eng, local, len, copied, &tries);
 		if (ret)
 			break;
+		cold = true;
 	}
 	eng->stop_addr = addr;
 	return ret;
