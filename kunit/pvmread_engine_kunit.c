@@ -618,7 +618,7 @@ static void a_hold_ends_when_a_writer_waits(struct kunit *test)
 		/* It gives the lock back at once. */
 		complete(&holder.enough);
 		for (tries = 0; tries < 10000 && !mmap_lock_is_contended(p->remote); tries++)
-			msleep(1);
+			fsleep(1000);
 		out = piece_held(p, eng, 0, 0, len);
 		came = completion_done(&holder.held);
 		pvmread_engine_release(eng);
