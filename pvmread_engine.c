@@ -87,14 +87,17 @@ static void pvmread_engine_put_pages(struct pvmread_engine *eng, bool dirty)
 /*
  * An rwsem lets a reader steal the lock from a writer that waits, for 4 ms and longer. So
  * if the target waits to change its mappings, sleep until it has had time to wake up and
- * take mmap_lock. A @nowait engine does so only between two holds: mmap_read_trylock()
- * steals nothing.
+ * take mmap_lock. The next hold copies up to @len bytes: the longer it will last, the
+ * longer the target may work first. A @nowait engine gives way only between two holds,
+ * because mmap_read_trylock() steals nothing.
  */
-static void pvmread_engine_give_way(const struct pvmread_engine *eng)
+static void pvmread_engine_give_way(const struct pvmread_engine *eng, size_t len)
 {
+	unsigned int us = 50 + min(len, PVMREAD_ENGINE_CHUNK) / 256;
+
 	if (unlikely(mmap_lock_is_contended(eng->mm)) &&
 	    !(eng->nowait && !eng->copied))
-		usleep_range(50, 100);
+		usleep_range(us, 2 * us);
 }
 
 /*
@@ -309,7 +312,7 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 
 	eng->first = addr & PAGE_MASK;
 	if (!eng->locked) {
-		pvmread_engine_give_way(eng);
+		pvmread_engine_give_way(eng, len);
 		if (!mmget_not_zero(eng->mm))
 			return -ESRCH;
 		ret = pvmread_engine_lock(eng);
