@@ -476,13 +476,16 @@ static uint64_t at_hand(enum whom who, unsigned int flags,
 			long page = page_of(who, addr);
 
 			page_end = (addr | (PAGE - 1)) + 1;
-			if (page < 0 && !(flags & PVMREAD_RESIDENT))
-				/* A hole for the system call, too, or of no file. */
-				return UINT64_MAX;
-			if (page < 0 ? !is_present(h->pagemap, addr) :
-			    flags & PVMREAD_RESIDENT ? !h->resident[page] :
-						       page < WINDOW && !h->cached[page])
+			if (page < 0 && !(flags & PVMREAD_RESIDENT)) {
+				/* Memory of no file, or none, where the syscall stops, too. */
+				if (end - addr > MAX_RW_COUNT)
+					return UINT64_MAX;
+				page_end = end;
+			} else if (page < 0 ? !is_present(h->pagemap, addr) :
+				   flags & PVMREAD_RESIDENT ? !h->resident[page] :
+							      page < WINDOW && !h->cached[page]) {
 				return before;
+			}
 			before += (page_end < end ? page_end : end) - addr;
 		}
 	}
