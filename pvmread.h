@@ -189,8 +189,8 @@ static inline bool pvmread_engine_has(const struct pvmread_engine *eng,
 }
 
 /*
- * Does the target wait for the mmap_lock that the engine holds? A @nowait engine goes on
- * all the same: its next hold may fail, and cut the request short.
+ * Should the engine make way for the target, which waits for mmap_lock? A @nowait engine
+ * keeps its hold instead: to take mmap_lock again may fail, and cut the request short.
  */
 static inline bool pvmread_engine_is_in_the_way(const struct pvmread_engine *eng)
 {

@@ -57,6 +57,9 @@
  */
 #define PVMREAD_ENGINE_TRIES	16
 
+/* After so many bytes a move looks whether the target waits for mmap_lock. */
+#define PVMREAD_ENGINE_STEP	((size_t)SZ_16K)
+
 /* --- hold ----------------------------------------------------------------- */
 
 /*
@@ -87,16 +90,15 @@ static void pvmread_engine_put_pages(struct pvmread_engine *eng, bool dirty)
 /*
  * An rwsem lets a reader steal the lock from a writer that waits, for 4 ms and longer. So
  * if the target waits to change its mappings, sleep until it has had time to wake up and
- * take mmap_lock. The next hold copies up to @len bytes: the longer it will last, the
- * longer the target may work first. A @nowait engine gives way only between two holds,
- * because mmap_read_trylock() steals nothing.
+ * take mmap_lock. A hold lasts as long as its copy: the more the last hold has copied,
+ * or the next may copy, the longer the target may work first. A @nowait engine does not
+ * sleep: mmap_read_trylock() steals nothing.
  */
 static void pvmread_engine_give_way(const struct pvmread_engine *eng, size_t len)
 {
-	unsigned int us = 50 + min(len, PVMREAD_ENGINE_CHUNK) / 256;
+	unsigned int us = 50 + min(eng->copied ?: len, PVMREAD_ENGINE_CHUNK) / 256;
 
-	if (unlikely(mmap_lock_is_contended(eng->mm)) &&
-	    !(eng->nowait && !eng->copied))
+	if (unlikely(pvmread_engine_is_in_the_way(eng)))
 		usleep_range(us, 2 * us);
 }
 
@@ -285,7 +287,9 @@ int pvmread_engine_gup_error(long got)
  * @addr: address in the first page
  * @len: number of bytes from @addr on that the pages should cover, at least 1
  *
- * May sleep in the target's page faults, unless the engine is @nowait or @resident.
+ * Sleeps in the target's page faults, unless the engine is @nowait or @resident, and
+ * until it gets mmap_lock, unless the engine is @nowait. If the target waits for
+ * mmap_lock, sleeps up to 0.6 ms before it takes it.
  *
  * Return: 0 if the page at @addr is held. The pages after it are also held, up to @len
  * bytes, the first page that GUP does not get, or the room in @eng. On an error no page
@@ -394,7 +398,7 @@ static size_t pvmread_engine_copy_part(struct page *page, size_t offset, size_t 
 
 /*
  * Copy @len bytes at @addr, at least 1, all in pages that are held. Return: how many were
- * copied before the caller's memory had to be faulted in or a writer of mmap_lock waits.
+ * copied before the caller's memory had to be faulted in.
  */
 static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr,
 				  size_t len, struct iov_iter *local)
@@ -415,7 +419,7 @@ static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr
 		copied = pvmread_engine_copy_part(*page, offset, part, eng->write,
 						  local);
 		done += copied;
-	} while (copied && done < len && !pvmread_engine_is_in_the_way(eng));
+	} while (copied && done < len);
 	pagefault_enable();
 	eng->copied += done;
 	return done;
@@ -472,8 +476,8 @@ static int pvmread_engine_retry(struct pvmread_engine *eng, struct iov_iter *loc
  * @len: its length; no more is moved than @local has left
  * @local: the other side; advanced by what was moved
  *
- * May sleep, as long as the page faults of either side take. A fatal signal ends that
- * where the fault's handler allows it. The hold may go on: see
+ * May sleep, as pvmread_engine_hold(), and in the caller's page faults. A fatal signal
+ * ends that where the fault's handler allows it. The hold may go on: see
  * pvmread_engine_release().
  *
  * Return: 0 if the piece was moved or @local is used up, or why not: -EFAULT for the
@@ -483,36 +487,39 @@ static int pvmread_engine_retry(struct pvmread_engine *eng, struct iov_iter *loc
 int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
 			size_t len, struct iov_iter *local)
 {
+	size_t mapped = SIZE_MAX; /* bytes at @local that need no fault, as far as known */
 	unsigned int tries = 0;
-	bool cold = false;
 	int ret = 0;
 
 	len = min(len, iov_iter_count(local));
 	while (len) {
 		size_t part, copied;
 
-		if (!pvmread_engine_has(eng, addr) || pvmread_engine_must_end(eng)) {
+		if (!pvmread_engine_has(eng, addr) ||
+		    (eng->copied && pvmread_engine_must_end(eng))) {
 			ret = pvmread_engine_hold(eng, addr, len);
 			if (ret)
 				break;
 		}
 		part = min3(len, eng->nr * PAGE_SIZE - (addr - eng->first),
-			    PVMREAD_ENGINE_CHUNK - eng->copied);
+			    min(PVMREAD_ENGINE_STEP, PVMREAD_ENGINE_CHUNK - eng->copied));
 		copied = pvmread_engine_copy(eng, addr, part, local);
 		addr += copied;
 		len -= copied;
-		if (likely(copied == part) ||
-		    (copied && pvmread_engine_is_in_the_way(eng))) {
-			tries = 0;
-			/* Save a copy in vain. If this fails, the next copy will tell. */
-			if (cold && len)
-				pvmread_engine_fault_in(eng, local, len);
+		mapped -= min(mapped, copied);
+		if (copied < part) {
+			ret = pvmread_engine_retry(eng, local, len, copied, &tries);
+			if (ret)
+				break;
+			mapped = PVMREAD_ENGINE_CHUNK;
 			continue;
 		}
-		ret = pvmread_engine_retry(eng, local, len, copied, &tries);
-		if (ret)
-			break;
-		cold = true;
+		tries = 0;
+		/* Save a copy in vain. If this fails, the next copy will tell. */
+		if (!mapped && len) {
+			pvmread_engine_fault_in(eng, local, len);
+			mapped = PVMREAD_ENGINE_CHUNK;
+		}
 	}
 	eng->stop_addr = addr;
 	return ret;
@@ -595,7 +602,8 @@ pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 		size_t copied = 0, more;
 		char *nul;
 
-		if (!pvmread_engine_has(eng, addr) || pvmread_engine_must_end(eng)) {
+		if (!pvmread_engine_has(eng, addr) ||
+		    eng->copied >= PVMREAD_ENGINE_CHUNK) {
 			ret = pvmread_engine_hold(eng, addr, 1);
 			if (ret)
 				break;

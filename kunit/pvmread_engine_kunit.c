@@ -444,6 +444,21 @@ static void hold_lock(struct holder *holder, struct mm_struct *mm,
 	wait_for_completion(&holder->held);
 }
 
+/*
+ * Have the worker wait for the lock, which somebody holds. It will give the lock back at
+ * once. Return: true if the worker waits.
+ */
+static bool wait_for_writer(struct holder *holder, struct mm_struct *mm)
+{
+	int tries;
+
+	ask_for_lock(holder, mm, NULL, NULL);
+	complete(&holder->enough);
+	for (tries = 0; tries < 10000 && !mmap_lock_is_contended(mm); tries++)
+		fsleep(1000);
+	return mmap_lock_is_contended(mm);
+}
+
 /* Return: true if the lock was held until now. */
 static bool release_lock(struct holder *holder)
 {
@@ -603,29 +618,23 @@ static void a_hold_ends_when_a_writer_waits(struct kunit *test)
 	struct stage *stage = new_stage(test);
 	size_t f;
 
-	if (len < PG(2))
-		kunit_skip(test, "a hold is a single page");
 	touch(test, 0, STAGE_PAGES);
 	for (f = 0; f < ARRAY_SIZE(flags); f++) {
 		struct pvmread_engine *eng = engine(test, flags[f]);
 		struct holder holder;
 		struct outcome out;
-		bool held, came;
-		int ret, tries;
+		bool held, came, waits;
+		int ret;
 
 		ret = pvmread_engine_hold(eng, p->there, len);
-		ask_for_lock(&holder, p->remote, NULL, NULL);
-		/* It gives the lock back at once. */
-		complete(&holder.enough);
-		for (tries = 0; tries < 10000 && !mmap_lock_is_contended(p->remote); tries++)
-			fsleep(1000);
+		waits = wait_for_writer(&holder, p->remote);
 		out = piece_held(p, eng, 0, 0, len);
 		came = completion_done(&holder.held);
 		pvmread_engine_release(eng);
 		held = release_lock(&holder);
 
 		KUNIT_EXPECT_EQ(test, ret, 0);
-		KUNIT_EXPECT_LT(test, tries, 10000);
+		KUNIT_EXPECT_TRUE(test, waits);
 		KUNIT_EXPECT_TRUE(test, held);
 		KUNIT_EXPECT_EQ_MSG(test, came, !(flags[f] & PVMREAD_NOWAIT),
 				    "flags %u", flags[f]);
@@ -634,6 +643,39 @@ static void a_hold_ends_when_a_writer_waits(struct kunit *test)
 		expect_hold(test, 0, "beside a writer");
 		kunit_release_action(test, release_engine, eng);
 	}
+}
+
+/* Not even before the second hold, in which the engine has copied something before. */
+static void nowait_does_not_sleep_for_a_writer(struct kunit *test)
+{
+	struct pair *p = test->priv;
+	struct stage *stage = new_stage(test);
+	struct pvmread_engine *eng = engine(test, PVMREAD_NOWAIT);
+	struct outcome before, out[3];
+	struct holder holder;
+	unsigned long sleeps;
+	bool held, waits;
+	size_t i;
+
+	touch(test, 0, 2);
+	KUNIT_ASSERT_EQ(test, 0, mmap_read_lock_killable(p->remote));
+	before = piece(p, eng, 0, PG(1), PAGE_SIZE);
+	waits = wait_for_writer(&holder, p->remote);
+	sleeps = current->nvcsw;
+	for (i = 0; i < ARRAY_SIZE(out); i++)
+		out[i] = piece(p, eng, 0, 0, PAGE_SIZE);
+	sleeps = current->nvcsw - sleeps;
+	mmap_read_unlock(p->remote);
+	held = release_lock(&holder);
+
+	KUNIT_EXPECT_TRUE(test, waits);
+	KUNIT_EXPECT_TRUE(test, held);
+	KUNIT_EXPECT_EQ(test, sleeps, 0);
+	expect_outcome(test, before, PG(1), PAGE_SIZE, 0, "before");
+	for (i = 0; i < ARRAY_SIZE(out); i++)
+		expect_outcome(test, out[i], 0, 0, -EAGAIN, "beside a writer");
+	expect_held(test, stage, 0, 0, false, "beside a writer");
+	expect_hold(test, 0, "beside a writer");
 }
 
 static void releasing_nothing_or_twice_is_harmless(struct kunit *test)
@@ -2244,6 +2286,7 @@ struct kunit_case pvmread_engine_cases[] = {
 	KUNIT_CASE(pages_stay_held_until_others_are_needed),
 	KUNIT_CASE(moves_longer_than_a_hold_arrive_whole),
 	KUNIT_CASE(a_hold_ends_when_a_writer_waits),
+	KUNIT_CASE(nowait_does_not_sleep_for_a_writer),
 	KUNIT_CASE(releasing_nothing_or_twice_is_harmless),
 	KUNIT_CASE(flags_decide_on_reference_pin_and_dirt),
 	KUNIT_CASE(nothing_is_held_while_the_caller_faults),
