@@ -58,7 +58,7 @@
 #define PVMREAD_ENGINE_TRIES	16
 
 /* After so many bytes a move looks whether the target waits for mmap_lock. */
-#define PVMREAD_ENGINE_STEP	((size_t)SZ_16K)
+#define PVMREAD_ENGINE_STEP	((size_t)SZ_32K)
 
 /* --- hold ----------------------------------------------------------------- */
 
