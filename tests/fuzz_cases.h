@@ -145,3 +145,7 @@
 	"own wwwwwwwwwwww;"
 	" target wwwwwwwwhwww;"
 	" readv flags=0x3 l=o+0x0:0x2 r=top+0x0:0x1,t+0x8000:0x1;",
+	/* NOWAIT: an address that wraps, then a page that would be a new one */
+	"own wwwwwwwwwwww;"
+	" target wwwwwwwwhwww;"
+	" readv flags=0x3 l=o+0x0:0x1 r=0xffffffffffffffff:0x1,t+0x8000:0x1;",

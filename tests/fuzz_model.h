@@ -472,6 +472,9 @@ static uint64_t at_hand(enum whom who, unsigned int flags,
 		uint64_t addr = (uintptr_t)r[i].iov_base, end = addr + r[i].iov_len;
 		uint64_t page_end;
 
+		/* It wraps. The syscall finds nothing there. */
+		if (end < addr)
+			return UINT64_MAX;
 		for (; addr < end; addr = page_end) {
 			long page = page_of(who, addr);
 
