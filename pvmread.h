@@ -189,8 +189,8 @@ static inline bool pvmread_engine_has(const struct pvmread_engine *eng,
 }
 
 /*
- * Should the engine make way for the target, which waits for mmap_lock? A @nowait engine
- * keeps its hold instead: to take mmap_lock again may fail, and cut the request short.
+ * Does the engine have to make way for a task that waits for mmap_lock? A @nowait engine
+ * does not: to take the lock again may fail and cut the request short.
  */
 static inline bool pvmread_engine_is_in_the_way(const struct pvmread_engine *eng)
 {

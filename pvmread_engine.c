@@ -57,7 +57,7 @@
  */
 #define PVMREAD_ENGINE_TRIES	16
 
-/* After so many bytes a move looks whether the target waits for mmap_lock. */
+/* A move checks for a task that waits for mmap_lock at least once in so many bytes. */
 #define PVMREAD_ENGINE_STEP	((size_t)SZ_32K)
 
 /* --- hold ----------------------------------------------------------------- */
@@ -88,11 +88,11 @@ static void pvmread_engine_put_pages(struct pvmread_engine *eng, bool dirty)
 }
 
 /*
- * An rwsem lets a reader steal the lock from a writer that waits, for 4 ms and longer. So
- * if the target waits to change its mappings, sleep until it has had time to wake up and
- * take mmap_lock. A hold lasts as long as its copy: the more the last hold has copied,
- * or the next may copy, the longer the target may work first. A @nowait engine does not
- * sleep: mmap_read_trylock() steals nothing.
+ * A reader can steal an rwsem from a waiting writer for 4 ms and longer. So if the target
+ * waits to change its mappings, sleep until it has had time to wake up and take mmap_lock.
+ * A hold lasts as long as its copy: the more the last hold has copied, or the next may
+ * copy, the longer the target may work first. A @nowait engine does not sleep:
+ * mmap_read_trylock() steals nothing.
  */
 static void pvmread_engine_give_way(const struct pvmread_engine *eng, size_t len)
 {
@@ -287,9 +287,10 @@ int pvmread_engine_gup_error(long got)
  * @addr: address in the first page
  * @len: number of bytes from @addr on that the pages should cover, at least 1
  *
- * Sleeps in the target's page faults, unless the engine is @nowait or @resident, and
- * until it gets mmap_lock, unless the engine is @nowait. If the target waits for
- * mmap_lock, sleeps up to 0.6 ms before it takes it.
+ * Sleeps
+ *  - in the target's page faults, unless @nowait or @resident,
+ *  - until it gets mmap_lock, unless @nowait,
+ *  - up to 0.6 ms before it takes mmap_lock if the target waits for it, unless @nowait.
  *
  * Return: 0 if the page at @addr is held. The pages after it are also held, up to @len
  * bytes, the first page that GUP does not get, or the room in @eng. On an error no page
@@ -476,8 +477,8 @@ static int pvmread_engine_retry(struct pvmread_engine *eng, struct iov_iter *loc
  * @len: its length; no more is moved than @local has left
  * @local: the other side; advanced by what was moved
  *
- * May sleep, as pvmread_engine_hold(), and in the caller's page faults. A fatal signal
- * ends that where the fault's handler allows it. The hold may go on: see
+ * May sleep as pvmread_engine_hold() does, and in the caller's page faults. A fatal
+ * signal ends a wait for a page fault if its handler allows it. The hold may go on: see
  * pvmread_engine_release().
  *
  * Return: 0 if the piece was moved or @local is used up, or why not: -EFAULT for the
@@ -515,7 +516,7 @@ int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
 			continue;
 		}
 		tries = 0;
-		/* Save a copy in vain. If this fails, the next copy will tell. */
+		/* Avoid a copy that would fail. If the fault-in fails, the next copy reports it. */
 		if (!mapped && len) {
 			pvmread_engine_fault_in(eng, local, len);
 			mapped = PVMREAD_ENGINE_CHUNK;

@@ -445,7 +445,7 @@ static void hold_lock(struct holder *holder, struct mm_struct *mm,
 }
 
 /*
- * Have the worker wait for the lock, which somebody holds. It will give the lock back at
+ * Make the worker wait for the lock, which the test holds. The worker will give it back at
  * once. Return: true if the worker waits.
  */
 static bool wait_for_writer(struct holder *holder, struct mm_struct *mm)
@@ -609,7 +609,7 @@ static void moves_longer_than_a_hold_arrive_whole(struct kunit *test)
 	}
 }
 
-/* In the middle of a move, but not of one that is @nowait: it might end there. */
+/* A move ends its hold for a writer, unless it is @nowait. */
 static void a_hold_ends_when_a_writer_waits(struct kunit *test)
 {
 	static const u32 flags[] = { 0, PVMREAD_WRITE, PVMREAD_RESIDENT, PVMREAD_NOWAIT };
@@ -645,7 +645,7 @@ static void a_hold_ends_when_a_writer_waits(struct kunit *test)
 	}
 }
 
-/* Not even before the second hold, in which the engine has copied something before. */
+/* Not even before a hold that follows a copy. */
 static void nowait_does_not_sleep_for_a_writer(struct kunit *test)
 {
 	struct pair *p = test->priv;

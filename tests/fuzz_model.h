@@ -472,7 +472,7 @@ static uint64_t at_hand(enum whom who, unsigned int flags,
 		uint64_t addr = (uintptr_t)r[i].iov_base, end = addr + r[i].iov_len;
 		uint64_t page_end;
 
-		/* It wraps. The syscall finds nothing there. */
+		/* The segment wraps: the syscall stops here. */
 		if (end < addr)
 			return UINT64_MAX;
 		for (; addr < end; addr = page_end) {
@@ -480,7 +480,7 @@ static uint64_t at_hand(enum whom who, unsigned int flags,
 
 			page_end = (addr | (PAGE - 1)) + 1;
 			if (page < 0 && !(flags & PVMREAD_RESIDENT)) {
-				/* Memory of no file, or none, where the syscall stops, too. */
+				/* No file is mapped there. Skip the rest of the segment. */
 				if (end - addr > MAX_RW_COUNT)
 					return UINT64_MAX;
 				page_end = end;
