@@ -553,7 +553,7 @@ int pvmread_engine_move_whole(struct pvmread_engine *eng, unsigned long addr,
 
 	eng->stop_addr = addr;
 	if (len > PVMREAD_ENGINE_CHUNK)
-		return -EAGAIN;
+		return atomic_read(&eng->mm->mm_users) ? -EAGAIN : -ESRCH;
 	do {
 		ret = pvmread_engine_hold(eng, addr + done, len - done);
 		if (!ret && eng->nr < pvmread_count_pages(addr + done, len - done))
