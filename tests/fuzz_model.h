@@ -480,7 +480,7 @@ static uint64_t at_hand(enum whom who, unsigned int flags,
 
 			page_end = (addr | (PAGE - 1)) + 1;
 			if (page < 0 && !(flags & PVMREAD_RESIDENT)) {
-				/* No file is mapped there. Skip the rest of the segment. */
+				/* Nothing has to be waited for there. Skip the rest. */
 				if (end - addr > MAX_RW_COUNT)
 					return UINT64_MAX;
 				page_end = end;

@@ -1383,7 +1383,7 @@ static void build_many_pages(void)
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 }
 
-/* How often the target maps and unmaps a page in a second while @door reads, or the syscall. */
+/* How often a second the target maps and unmaps a page beside @door. NULL: the syscall. */
 static double hammer_rate(struct __test_metadata *_metadata, const struct door *door)
 {
 	struct iovec local = { LOCAL, LOCAL_SIZE }, remote = { (void *)ANON_AT, LOCAL_SIZE };
@@ -1404,7 +1404,7 @@ static double hammer_rate(struct __test_metadata *_metadata, const struct door *
 	return (__atomic_load_n(&board->rounds, __ATOMIC_RELAXED) - before) * 1000.0 / took;
 }
 
-TEST_F(target, reader_does_not_starve_its_writers)
+TEST_F(target, reader_does_not_starve_the_targets_writers)
 {
 	double rate[PLAIN_DOORS + 1] = { 0 };
 	int round;
@@ -1420,7 +1420,7 @@ TEST_F(target, reader_does_not_starve_its_writers)
 	say("mmap() and munmap() in a second: %.0f beside process_vm_readv()", rate[PLAIN_DOORS]);
 	for (i = 0; i < PLAIN_DOORS; i++) {
 		say("  %.0f beside %s", rate[i], doors[i].name);
-		/* A reader that steals the lock leaves it a twentieth. */
+		/* A reader that steals the lock leaves the target a twentieth. */
 		EXPECT_LT(rate[PLAIN_DOORS] / 4, rate[i]);
 	}
 }
