@@ -1353,25 +1353,25 @@ static bool same_outcome(const struct plan *p, enum door by, const struct outcom
 }
 
 /*
- * If a process reads itself, and a request reads what it has written, the order of
- * the steps shows. READV takes the steps of the system call. Target files, BATCH and
- * PVMREAD_NOWAIT do not:
+ * If a process names itself, and a request reads what it has written, the order of
+ * the steps shows. READV and WRITEV take the steps of the system call. Target files,
+ * BATCH, PVMREAD_NOWAIT and PVMREAD_RESIDENT do not:
  *
- *  - The system call pins a page, and the page may get its private copy while it is
- *    pinned. The next read finds old or new bytes there. The engine holds no page
- *    while the caller's memory is faulted in, and looks it up again. A BATCH keeps
- *    pages for its next segments.
+ *  - The system call pins the page that READV reads, and the page may get its private
+ *    copy while it is pinned. The next read finds old or new bytes there. The engine
+ *    holds no page while the caller's memory is faulted in, and looks it up again. A
+ *    BATCH keeps pages for its next segments.
  *  - The two sides of one piece overlap. The engine copies in other units, and goes
  *    on from where the caller's memory faulted.
  *
- * So a byte may differ if it is read where the same request has written, in a page
- * that had no copy, or from a byte that may differ itself. If the two sides of a
- * piece overlap, all that it both reads and writes may differ. Nothing else may.
+ * So a byte may differ if READV reads it where the same request has written, in a
+ * page that had no copy, or if it is copied from a byte that may differ itself. If
+ * the two sides of a piece overlap, all that it both reads and writes may differ.
+ * Nothing else may.
  */
 static bool may_differ(const struct plan *p, enum door by)
 {
-	return p->whom == SELF && !p->write &&
-	       (by == BY_BATCH || by == BY_FILE || (by == BY_PIDFD && p->nowait));
+	return p->whom == SELF && by != BY_IOCTL && (by != BY_PIDFD || p->nowait);
 }
 
 enum { WRITTEN = 1, EITHER = 2, NO_COPY = 4 };
@@ -1387,7 +1387,8 @@ static bool find_either(const struct world *w, const struct plan *p, size_t move
 	for (i = 0; w->lmap[i]; i++)
 		memset(mark + i * PAGE, strchr(HAS_NO_COPY, w->lmap[i]) ? NO_COPY : 0, PAGE);
 	for (i = 0; i < n && moved; i++) {
-		size_t to = pieces[i].local - LBASE, from = pieces[i].remote - LBASE;
+		size_t local = pieces[i].local - LBASE, remote = pieces[i].remote - LBASE;
+		size_t to = p->write ? remote : local, from = p->write ? local : remote;
 		size_t len = pieces[i].len < moved ? pieces[i].len : moved;
 		size_t k;
 
@@ -1399,7 +1400,8 @@ static bool find_either(const struct world *w, const struct plan *p, size_t move
 
 			mark[to + k] &= ~EITHER;
 			mark[to + k] |= WRITTEN;
-			if (had & EITHER || (had & WRITTEN && had & NO_COPY) || own) {
+			if (had & EITHER || own ||
+			    (!p->write && had & WRITTEN && had & NO_COPY)) {
 				mark[to + k] |= EITHER;
 				found = true;
 			}
