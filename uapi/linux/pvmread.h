@@ -52,7 +52,8 @@
  *
  * A read leaves pages shared that are shared copy-on-write (except on s390). A write
  * makes a private copy for the target first, and marks as dirty the pages that it has
- * written or was about to write when it ended.
+ * written or was about to write when it ended. If the caller moves its own memory onto
+ * itself, the order in which bytes move is undefined.
  *
  * A transfer that ends early is short, like those of read(2) and write(2). One that moved
  * nothing fails with
