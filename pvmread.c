@@ -48,6 +48,8 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
+#include <xen/xen.h>
+
 #include <linux/pvmread.h>
 
 #include "pvmread.h"
@@ -449,6 +451,15 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_rw);
 
 /* --- device -------------------------------------------------------------- */
 
+/*
+ * In a paravirtualized Xen guest, gntdev's own MMU notifier may take away a page's mapping in
+ * the kernel before the cache's notifier runs.
+ */
+static bool pvmread_have_cache(void)
+{
+	return PVMREAD_HAVE_CACHE && !xen_pv_domain();
+}
+
 static long pvmread_ioctl_info(struct file *file, union pvmread_arg *arg,
 			       size_t usize, void __user *uarg)
 {
@@ -460,7 +471,8 @@ static long pvmread_ioctl_info(struct file *file, union pvmread_arg *arg,
 			    (readonly ? PVMREAD_FEATURE_READONLY : 0) |
 			    PVMREAD_FEATURE_ATTACH | PVMREAD_FEATURE_BATCH |
 			    (pvmread_symbols_have_pidfd ? PVMREAD_FEATURE_PIDFD : 0) |
-			    PVMREAD_FEATURE_NOWAIT | PVMREAD_FEATURE_RESIDENT,
+			    PVMREAD_FEATURE_NOWAIT | PVMREAD_FEATURE_RESIDENT |
+			    (pvmread_have_cache() ? PVMREAD_FEATURE_CACHE : 0),
 		.max_bytes = MAX_RW_COUNT,
 		.max_batch = PVMREAD_MAX_BATCH,
 	};
@@ -558,6 +570,9 @@ static long pvmread_ioctl_attach(struct file *file, union pvmread_arg *arg,
 			return -EROFS;
 	}
 
+	if (attach->flags & PVMREAD_CACHE && !pvmread_have_cache())
+		return -EOPNOTSUPP;
+
 	target = pvmread_target_file(attach, end - 1);
 	if (IS_ERR(target))
 		return PTR_ERR(target);
@@ -580,7 +595,7 @@ static const struct pvmread_command pvmread_commands[] = {
 	  PVMREAD_RW_FLAGS, pvmread_ioctl_writev },
 	{ PVMREAD_IOC_ATTACH, sizeof(struct pvmread_attach),
 	  offsetofend(struct pvmread_attach, length),
-	  PVMREAD_RW_FLAGS | PVMREAD_WRITE, pvmread_ioctl_attach },
+	  PVMREAD_RW_FLAGS | PVMREAD_WRITE | PVMREAD_CACHE, pvmread_ioctl_attach },
 	{ PVMREAD_IOC_INFO, sizeof(struct pvmread_info),
 	  offsetofend(struct pvmread_info, __reserved),
 	  0, pvmread_ioctl_info },
@@ -614,13 +629,21 @@ static int __init pvmread_init(void)
 
 	if (ret)
 		return ret;
-	return misc_register(&pvmread_miscdev);
+	ret = PVMREAD_HAVE_CACHE ? pvmread_cache_init() : 0;
+	if (ret)
+		return ret;
+	ret = misc_register(&pvmread_miscdev);
+	if (ret && PVMREAD_HAVE_CACHE)
+		pvmread_cache_exit();
+	return ret;
 }
 module_init(pvmread_init);
 
 static void __exit pvmread_exit(void)
 {
 	misc_deregister(&pvmread_miscdev);
+	if (PVMREAD_HAVE_CACHE)
+		pvmread_cache_exit();
 }
 module_exit(pvmread_exit);
 

@@ -7,6 +7,7 @@
  *   pvmread_target.c   a process as a file
  *   pvmread_batch.c    BATCH
  *   pvmread_engine.c   moves bytes between an mm and an iov_iter
+ *   pvmread_cache.c    remembers where a target file's pages are
  *   pvmread_symbols.c  functions that the kernel does not export
  */
 #ifndef PVMREAD_H
@@ -14,6 +15,7 @@
 
 #include <linux/bits.h>
 #include <linux/export.h>
+#include <linux/kcsan-checks.h>
 #include <linux/math.h>
 #include <linux/mm.h>
 #include <linux/mm_types.h>
@@ -40,8 +42,15 @@
 #define PVMREAD_ENGINE_CHUNK	((size_t)SZ_64K)
 #define PVMREAD_ENGINE_PAGES	(DIV_ROUND_UP(PVMREAD_ENGINE_CHUNK, PAGE_SIZE) + 1)
 
+struct pvmread_cache;
+struct pvmread_target;
+struct seq_file;
+
 /* The most segments in one BATCH. */
 #define PVMREAD_MAX_BATCH	65536
+
+/* Up to this many bytes are cheapest to copy word by word. */
+#define PVMREAD_SMALL		128
 
 /**
  * struct pvmread_vectors - both sides of a READV or WRITEV, copied in and checked
@@ -74,6 +83,10 @@ struct pvmread_vectors {
  * @gup_flags: FOLL_WRITE, FOLL_NOFAULT
  * @stop_addr: the address in @mm at which the last move ended
  * @copied: bytes copied since mmap_lock was last taken
+ * @cache: the target file's cache, or NULL; never with @write
+ * @cache_missed: an address at which @cache had no page when it was last asked
+ * @cache_seq: from pvmread_cache_begin()
+ * @cache_fill: put the pages that GUP returns into @cache; decided when a hold begins
  * @first: address of the first page that is held
  * @nr: number of pages that are held, 0 if @locked is not set
  * @pages: those pages
@@ -89,6 +102,10 @@ struct pvmread_engine {
 	unsigned int gup_flags;
 	unsigned long stop_addr;
 	size_t copied;
+	struct pvmread_cache *cache;
+	unsigned long cache_missed;
+	unsigned long cache_seq;
+	bool cache_fill;
 	unsigned long first;
 	unsigned long nr;
 	struct page *pages[PVMREAD_ENGINE_PAGES];
@@ -225,8 +242,70 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 	eng->gup_flags = (write ? FOLL_WRITE : 0) |
 			 (nowait || resident ? FOLL_NOFAULT : 0);
 	eng->copied = 0;
+	eng->cache = NULL;
+	eng->cache_missed = 0;
+	eng->cache_fill = false;
 	eng->first = 0;
 	eng->nr = 0;
+}
+
+/*
+ * MMU notifiers report changes. With 32 bits, sequence numbers wrap too soon, and high memory
+ * has no permanent kernel address. Aliasing CPU caches would need a flush. On s390 GUP makes
+ * a page of a protected guest accessible.
+ */
+#if IS_ENABLED(CONFIG_MMU_NOTIFIER) && IS_ENABLED(CONFIG_64BIT) && \
+	!IS_ENABLED(CONFIG_ARCH_HAS_CPU_CACHE_ALIASING) && !IS_ENABLED(CONFIG_S390)
+#define PVMREAD_HAVE_CACHE	1
+#else
+#define PVMREAD_HAVE_CACHE	0
+#endif
+
+/* Without PVMREAD_HAVE_CACHE the calls are compiled out: no target file has a cache. */
+int pvmread_cache_init(void);
+void pvmread_cache_exit(void);
+struct pvmread_cache *pvmread_cache_create(struct mm_struct *mm, unsigned long start,
+					   unsigned long last);
+void pvmread_cache_destroy(struct pvmread_cache *cache);
+size_t pvmread_cache_read(struct pvmread_cache *cache, unsigned long addr, size_t len,
+			  struct iov_iter *to, bool *missed);
+ssize_t pvmread_cache_read_iter(struct kiocb *iocb, struct iov_iter *to);
+size_t pvmread_cache_peek(struct pvmread_cache *cache, unsigned long addr, size_t len,
+			  void *buf);
+unsigned int pvmread_cache_read_segments(const struct pvmread_target *target,
+					 struct pvmread_segment *segs, unsigned int n,
+					 u64 *moved, bool *missed);
+bool pvmread_cache_begin(struct pvmread_cache *cache, unsigned long *seq);
+void pvmread_cache_fill(struct pvmread_cache *cache, unsigned long seq,
+			unsigned long addr, struct page **pages, unsigned long nr);
+void pvmread_cache_show_fdinfo(struct pvmread_cache *cache, struct seq_file *m);
+
+/* The cache of a request, or NULL. */
+static inline struct pvmread_cache *
+pvmread_engine_cache(const struct pvmread_engine *eng)
+{
+	return PVMREAD_HAVE_CACHE ? eng->cache : NULL;
+}
+
+/*
+ * Copy @len bytes, at least 1 and few, to @buf with page faults disabled. Return: false if
+ * that needs a fault; a part may have been copied.
+ */
+static __always_inline bool pvmread_copy_small(void __user *buf, const void *mem,
+					       size_t len)
+{
+	bool copied = false;
+
+	/* A data race in the target's memory is the target's own. */
+	kcsan_disable_current();
+	if (user_write_access_begin(buf, len)) {
+		unsafe_copy_to_user(buf, mem, len, end);
+		copied = true;
+end:
+		user_write_access_end();
+	}
+	kcsan_enable_current();
+	return copied;
 }
 
 int pvmread_engine_gup_error(long got);
@@ -248,6 +327,7 @@ int pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
  * @pid: the process; NULL if it was being reaped at ATTACH
  * @start: the first address in the attached range
  * @last: the last address in it
+ * @cache: its cache if it was attached with PVMREAD_CACHE, or NULL
  * @write: the target can also be written
  * @nowait: PVMREAD_NOWAIT for every transfer
  * @resident: PVMREAD_RESIDENT for every transfer
@@ -260,6 +340,7 @@ struct pvmread_target {
 	struct pid *pid;
 	unsigned long start;
 	unsigned long last;
+	struct pvmread_cache *cache;
 	bool write;
 	bool nowait;
 	bool resident;
@@ -293,6 +374,8 @@ static inline bool pvmread_target_alive(const struct pvmread_target *target)
 
 struct file *pvmread_target_file(const struct pvmread_attach *attach,
 				 unsigned long last);
+ssize_t pvmread_target_read(struct kiocb *iocb, struct iov_iter *to,
+			    struct pvmread_cache *cache, size_t done, bool missed);
 long pvmread_batch(struct file *file, union pvmread_arg *arg, size_t usize,
 		   void __user *uarg);
 
@@ -317,6 +400,7 @@ unsigned long pvmread_vectors_pages(const struct pvmread_vectors *vec);
 ssize_t pvmread_rw(struct pvmread_rw *rw, bool write);
 size_t pvmread_batch_ahead(const struct pvmread_target *target,
 			   const struct pvmread_segment *segs, unsigned int n);
+struct pvmread_cache_entry *pvmread_cache_alloc_table(unsigned long nr);
 #else
 #define PVMREAD_TESTED static
 #define EXPORT_SYMBOL_TO_SUITE(...)

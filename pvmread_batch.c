@@ -26,19 +26,16 @@
 #include "pvmread_trace.h"
 
 /* How many segments are read, and their results written, at a time. */
-#define PVMREAD_BATCH_CHUNK	12
+#define PVMREAD_BATCH_CHUNK	14
 
 /*
  * The most chunks that one hold serves. They keep mmap_lock about as long as one copy of
  * PVMREAD_ENGINE_CHUNK bytes does.
  */
-#define PVMREAD_BATCH_HOLD	16
-
-/* Segments of up to this many bytes are cheapest to copy word by word. */
-#define PVMREAD_BATCH_SMALL	128
+#define PVMREAD_BATCH_HOLD	14
 
 /* A hold ends if it has fewer bytes left than one chunk of small segments can read. */
-#define PVMREAD_BATCH_ROOM	(PVMREAD_BATCH_CHUNK * PVMREAD_BATCH_SMALL)
+#define PVMREAD_BATCH_ROOM	(PVMREAD_BATCH_CHUNK * PVMREAD_SMALL)
 
 /* Write the results of @n segments. Return: 0 or -EFAULT. */
 static int pvmread_batch_put_results(const struct pvmread_segment *segs,
@@ -165,7 +162,7 @@ pvmread_batch_is_small(const struct pvmread_target *target,
 	size_t offset = offset_in_page(seg->remote);
 
 	if (!pvmread_engine_has(eng, seg->remote) || seg->flags || eng->write ||
-	    seg->length > min(PVMREAD_BATCH_SMALL, PAGE_SIZE - offset))
+	    seg->length > min(PVMREAD_SMALL, PAGE_SIZE - offset))
 		return false;
 	/* A length of 0 wraps here: it is not this case. */
 	return seg->remote >= target->start && seg->remote <= target->last &&
@@ -177,23 +174,14 @@ static __always_inline bool
 pvmread_batch_copy_small(struct pvmread_engine *eng, struct pvmread_segment *seg)
 {
 	void __user *buf;
-	bool read = false;
+	bool read;
 	void *mem;
 
 	if (pvmread_user_ptr(seg->local, &buf))
 		return false;
 
 	mem = kmap_local_page(*pvmread_engine_page(eng, seg->remote));
-	/* A data race in the target's memory is the target's own. */
-	kcsan_disable_current();
-	if (user_write_access_begin(buf, seg->length)) {
-		unsafe_copy_to_user(buf, mem + offset_in_page(seg->remote),
-				    seg->length, end);
-		read = true;
-end:
-		user_write_access_end();
-	}
-	kcsan_enable_current();
+	read = pvmread_copy_small(buf, mem + offset_in_page(seg->remote), seg->length);
 	kunmap_local(mem);
 	seg->done = seg->length;
 	return read;
@@ -228,7 +216,9 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
 	if (seg->flags & PVMREAD_SEGMENT_STRING) {
 		ret = pvmread_engine_string(eng, seg->remote, reach, &local);
 	} else {
-		if (reach && !pvmread_engine_has(eng, seg->remote)) {
+		/* The cache may have the page: the engine asks it. */
+		if (reach && !pvmread_engine_has(eng, seg->remote) &&
+		    (!pvmread_engine_cache(eng) || eng->cache_missed == seg->remote)) {
 			size_t ahead = pvmread_batch_ahead(target, seg, left);
 			bool read = false;
 
@@ -256,6 +246,24 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
 	if (!ret && reach < len)
 		return -EIO;
 	return min(ret, 0);
+}
+
+/*
+ * Read the first of @n segments from the cache, as far as it has their pages. Return: how
+ * many were read. Their bytes are added to *@moved.
+ */
+static unsigned int pvmread_batch_cached(const struct pvmread_target *target,
+					 struct pvmread_engine *eng,
+					 struct pvmread_segment *segs, unsigned int n,
+					 u64 *moved)
+{
+	unsigned int done;
+	bool missed;
+
+	done = pvmread_cache_read_segments(target, segs, n, moved, &missed);
+	if (missed)
+		eng->cache_missed = segs[done].remote;
+	return done;
 }
 
 /*
@@ -300,6 +308,14 @@ static int pvmread_batch_run(struct pvmread_target *target,
 			if (!pvmread_batch_is_small(target, eng, &segs[i]) ||
 			    !pvmread_batch_copy_small(eng, &segs[i])) {
 				pagefault_enable();
+				if (pvmread_engine_cache(eng)) {
+					i += pvmread_batch_cached(target, eng, &segs[i],
+								  n - i, &moved);
+					if (i == n) {
+						pagefault_disable();
+						break;
+					}
+				}
 				reason = pvmread_batch_move(target, eng,
 							    &segs[i], n - i);
 				pagefault_disable();
@@ -368,6 +384,8 @@ long pvmread_batch(struct file *file, union pvmread_arg *arg, size_t usize,
 	pvmread_engine_init(&eng, target->mm, write,
 			    target->nowait || batch->flags & PVMREAD_NOWAIT,
 			    target->resident || batch->flags & PVMREAD_RESIDENT);
+	if (!write)
+		eng.cache = target->cache;
 	ret = pvmread_batch_run(target, &eng, batch, usegs, &moved);
 	pvmread_engine_release(&eng);
 	/* Skip a target that has exited: its pid may belong to another process now. */

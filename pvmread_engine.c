@@ -318,6 +318,9 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 	eng->first = addr & PAGE_MASK;
 	if (!eng->locked) {
 		pvmread_engine_give_way(eng, len);
+		eng->cache_fill = pvmread_engine_cache(eng) && !eng->nowait &&
+				  !eng->resident &&
+				  pvmread_cache_begin(eng->cache, &eng->cache_seq);
 		if (!mmget_not_zero(eng->mm))
 			return -ESRCH;
 		ret = pvmread_engine_lock(eng);
@@ -333,8 +336,12 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 			got = pvmread_engine_fault_nowait(eng, &locked);
 		if (got > 0)
 			eng->nr = got;
-		if (likely(got > 0 && locked))
+		if (likely(got > 0 && locked)) {
+			if (PVMREAD_HAVE_CACHE && eng->cache_fill)
+				pvmread_cache_fill(eng->cache, eng->cache_seq, eng->first,
+						   eng->pages, eng->nr);
 			return 0;
+		}
 
 		if (!locked) {
 			/* A fault has dropped mmap_lock: the mappings may have changed. */
@@ -426,6 +433,39 @@ static size_t pvmread_engine_copy(struct pvmread_engine *eng, unsigned long addr
 	return done;
 }
 
+/* Is it worth while to ask the cache for the page at @addr? */
+static bool pvmread_engine_may_hit(const struct pvmread_engine *eng, unsigned long addr)
+{
+	return pvmread_engine_cache(eng) && eng->cache_missed != addr &&
+	       !pvmread_engine_has(eng, addr);
+}
+
+/*
+ * Copy up to *@part bytes at @addr from pages that the cache has. If it does not have all,
+ * *@part is set to what was copied. Return: how many bytes were copied. If they are fewer
+ * than *@part, the caller's memory has to be faulted in.
+ */
+static size_t pvmread_engine_copy_cached(struct pvmread_engine *eng, unsigned long addr,
+					 size_t *part, struct iov_iter *local)
+{
+	bool missed = false;
+	size_t copied;
+
+	copied = pvmread_cache_read(eng->cache, addr, *part, local, &missed);
+	if (missed) {
+		eng->cache_missed = addr + copied;
+		*part = copied;
+	}
+	if (eng->locked) {
+		/* Who waits to write mmap_lock waits for this copy, too. */
+		eng->copied += copied;
+		if (pvmread_engine_must_end(eng))
+			pvmread_engine_release(eng);
+	}
+	cond_resched();
+	return copied;
+}
+
 /**
  * pvmread_engine_fault_in() - fault the caller's memory in, with nothing held
  * @eng: the engine; its hold ends
@@ -496,15 +536,25 @@ int pvmread_engine_move(struct pvmread_engine *eng, unsigned long addr,
 	while (len) {
 		size_t part, copied;
 
-		if (!pvmread_engine_has(eng, addr) ||
-		    (eng->copied && pvmread_engine_must_end(eng))) {
-			ret = pvmread_engine_hold(eng, addr, len);
-			if (ret)
+		if (pvmread_engine_may_hit(eng, addr)) {
+			if (fatal_signal_pending(current)) {
+				ret = -EINTR;
 				break;
+			}
+			part = min(len, PVMREAD_ENGINE_CHUNK);
+			copied = pvmread_engine_copy_cached(eng, addr, &part, local);
+		} else {
+			if (!pvmread_engine_has(eng, addr) ||
+			    (eng->copied && pvmread_engine_must_end(eng))) {
+				ret = pvmread_engine_hold(eng, addr, len);
+				if (ret)
+					break;
+			}
+			part = min3(len, eng->nr * PAGE_SIZE - (addr - eng->first),
+				    min(PVMREAD_ENGINE_STEP,
+					PVMREAD_ENGINE_CHUNK - eng->copied));
+			copied = pvmread_engine_copy(eng, addr, part, local);
 		}
-		part = min3(len, eng->nr * PAGE_SIZE - (addr - eng->first),
-			    min(PVMREAD_ENGINE_STEP, PVMREAD_ENGINE_CHUNK - eng->copied));
-		copied = pvmread_engine_copy(eng, addr, part, local);
 		addr += copied;
 		len -= copied;
 		mapped -= min(mapped, copied);
@@ -576,6 +626,18 @@ int pvmread_engine_move_whole(struct pvmread_engine *eng, unsigned long addr,
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_engine_move_whole);
 
+/* Copy @part bytes of the page at @addr to @buf, if the cache has it. */
+static bool pvmread_engine_peek_cached(struct pvmread_engine *eng, unsigned long addr,
+				       size_t part, char *buf)
+{
+	if (!pvmread_engine_may_hit(eng, addr) || fatal_signal_pending(current))
+		return false;
+	if (eng->locked && pvmread_engine_must_end(eng))
+		pvmread_engine_release(eng);
+	cond_resched();
+	return pvmread_cache_peek(eng->cache, addr, part, buf);
+}
+
 /**
  * pvmread_engine_string() - read up to and including the first NUL
  * @eng: the engine, which does not write
@@ -603,14 +665,16 @@ pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
 		size_t copied = 0, more;
 		char *nul;
 
-		if (!pvmread_engine_has(eng, addr) ||
-		    eng->copied >= PVMREAD_ENGINE_CHUNK) {
-			ret = pvmread_engine_hold(eng, addr, 1);
-			if (ret)
-				break;
+		if (!pvmread_engine_peek_cached(eng, addr, part, buf)) {
+			if (!pvmread_engine_has(eng, addr) ||
+			    eng->copied >= PVMREAD_ENGINE_CHUNK) {
+				ret = pvmread_engine_hold(eng, addr, 1);
+				if (ret)
+					break;
+			}
+			memcpy_from_page(buf, *pvmread_engine_page(eng, addr),
+					 offset_in_page(addr), part);
 		}
-		memcpy_from_page(buf, *pvmread_engine_page(eng, addr),
-				 offset_in_page(addr), part);
 		nul = memchr(buf, '\0', part);
 		if (nul)
 			part = nul - buf + 1;

@@ -32,12 +32,13 @@
 #include "pvmread.h"
 #include "pvmread_trace.h"
 
-static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
-				 bool write)
+static __always_inline ssize_t
+pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter, bool write,
+		  struct pvmread_cache *cache, size_t done, bool missed)
 {
 	struct pvmread_target *target = iocb->ki_filp->private_data;
 	bool iocb_nowait = iocb->ki_flags & IOCB_NOWAIT;
-	size_t len = iov_iter_count(iter), moved, reach;
+	size_t len = done + iov_iter_count(iter), moved, reach;
 	struct pvmread_engine eng __uninitialized;
 	u64 addr = iocb->ki_pos;
 	int ret;
@@ -49,10 +50,15 @@ static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 
 	pvmread_engine_init(&eng, target->mm, write,
 			    target->nowait || iocb_nowait, target->resident);
-	if (iocb_nowait && !is_sync_kiocb(iocb) && reach)
+	eng.cache = cache;
+	if (missed)
+		eng.cache_missed = addr + done;
+	if (iocb_nowait && !is_sync_kiocb(iocb) && done < reach) {
+		iov_iter_revert(iter, done);
 		ret = pvmread_engine_move_whole(&eng, addr, reach, iter);
-	else
-		ret = pvmread_engine_move(&eng, addr, reach, iter);
+	} else {
+		ret = pvmread_engine_move(&eng, addr + done, reach - done, iter);
+	}
 	pvmread_engine_release(&eng);
 	if (!ret && reach < len)
 		ret = -EIO;
@@ -69,15 +75,31 @@ static ssize_t pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter,
 	return moved ?: ret;
 }
 
+/**
+ * pvmread_target_read() - read by the engine
+ * @iocb: as ->read_iter() has it
+ * @to: the same, advanced by @done
+ * @cache: the target file's cache, or NULL
+ * @done: number of bytes that were copied from @cache
+ * @missed: whether @cache is known not to have the next page
+ *
+ * Return: as ->read_iter(), for the whole read.
+ */
+ssize_t pvmread_target_read(struct kiocb *iocb, struct iov_iter *to,
+			    struct pvmread_cache *cache, size_t done, bool missed)
+{
+	return pvmread_target_rw(iocb, to, false, cache, done, missed);
+}
+
 static ssize_t pvmread_target_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
-	return pvmread_target_rw(iocb, to, false);
+	return pvmread_target_rw(iocb, to, false, NULL, 0, false);
 }
 
 static ssize_t pvmread_target_write_iter(struct kiocb *iocb,
 					 struct iov_iter *from)
 {
-	return pvmread_target_rw(iocb, from, true);
+	return pvmread_target_rw(iocb, from, true, NULL, 0, false);
 }
 
 static const struct pvmread_command pvmread_target_commands[] = {
@@ -95,7 +117,6 @@ static long pvmread_target_ioctl(struct file *file, unsigned int cmd,
 				   file, cmd, (void __user *)arg);
 }
 
-#ifdef CONFIG_PROC_FS
 static void pvmread_target_show_fdinfo(struct seq_file *m, struct file *file)
 {
 	struct pvmread_target *target = file->private_data;
@@ -108,18 +129,22 @@ static void pvmread_target_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "pid:\t%d\n", nr);
 	seq_printf(m, "range:\t%08lx-%08lx\n", target->start,
 		   target->last + 1 ?: ULONG_MAX);
-	seq_printf(m, "mode:\t%s%s%s\n",
+	seq_printf(m, "mode:\t%s%s%s%s\n",
 		   target->write ? "rw" : "r",
 		   target->nowait ? " nowait" : "",
-		   target->resident ? " resident" : "");
+		   target->resident ? " resident" : "",
+		   target->cache ? " cache" : "");
 	seq_printf(m, "read:\t%lld\n", atomic64_read(&target->bytes_read));
 	seq_printf(m, "written:\t%lld\n", atomic64_read(&target->bytes_written));
 	seq_printf(m, "faults:\t%lld\n", atomic64_read(&target->faults));
+	if (PVMREAD_HAVE_CACHE && target->cache)
+		pvmread_cache_show_fdinfo(target->cache, m);
 }
-#endif
 
 static void pvmread_target_free(struct pvmread_target *target)
 {
+	if (PVMREAD_HAVE_CACHE && target->cache)
+		pvmread_cache_destroy(target->cache);
 	mmdrop(target->mm);
 	put_pid(target->pid);
 	kfree(target);
@@ -131,21 +156,26 @@ static int pvmread_target_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static const struct file_operations pvmread_target_fops = {
-	.owner		= THIS_MODULE,
-	.fop_flags	= FOP_UNSIGNED_OFFSET,
-	.llseek		= no_seek_end_llseek,
-	.read_iter	= pvmread_target_read_iter,
-	.write_iter	= pvmread_target_write_iter,
-	.splice_read	= copy_splice_read,
-	.splice_write	= iter_file_splice_write,
-	.unlocked_ioctl	= pvmread_target_ioctl,
-	.compat_ioctl	= compat_ptr_ioctl,
-	.release	= pvmread_target_release,
-#ifdef CONFIG_PROC_FS
-	.show_fdinfo	= pvmread_target_show_fdinfo,
-#endif
-};
+#define PVMREAD_TARGET_FOPS(read)				\
+{								\
+	.owner		= THIS_MODULE,				\
+	.fop_flags	= FOP_UNSIGNED_OFFSET,			\
+	.llseek		= no_seek_end_llseek,			\
+	.read_iter	= read,					\
+	.write_iter	= pvmread_target_write_iter,		\
+	.splice_read	= copy_splice_read,			\
+	.splice_write	= iter_file_splice_write,		\
+	.unlocked_ioctl	= pvmread_target_ioctl,			\
+	.compat_ioctl	= compat_ptr_ioctl,			\
+	.release	= pvmread_target_release,		\
+	.show_fdinfo	= pvmread_target_show_fdinfo,		\
+}
+
+static const struct file_operations pvmread_target_fops =
+	PVMREAD_TARGET_FOPS(pvmread_target_read_iter);
+
+static const struct file_operations pvmread_target_cached_fops =
+	PVMREAD_TARGET_FOPS(PVMREAD_HAVE_CACHE ? pvmread_cache_read_iter : NULL);
 
 /**
  * pvmread_target_file() - create a target file
@@ -162,6 +192,7 @@ struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	struct task_struct *task;
 	struct mm_struct *mm;
 	struct file *file;
+	int ret;
 
 	task = pvmread_symbols_get_task(attach->pid,
 					attach->flags & PVMREAD_PIDFD);
@@ -187,7 +218,21 @@ struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	target->nowait = attach->flags & PVMREAD_NOWAIT;
 	target->resident = attach->flags & PVMREAD_RESIDENT;
 
-	file = anon_inode_getfile_fmode("[pvmread]", &pvmread_target_fops,
+	/* Other files would never fill it. */
+	if (PVMREAD_HAVE_CACHE && attach->flags & PVMREAD_CACHE &&
+	    !target->nowait && !target->resident) {
+		target->cache = pvmread_cache_create(mm, target->start, target->last);
+		if (IS_ERR(target->cache)) {
+			file = ERR_CAST(target->cache);
+			target->cache = NULL;
+			pvmread_target_free(target);
+			goto put_mm;
+		}
+	}
+
+	file = anon_inode_getfile_fmode("[pvmread]",
+					target->cache ? &pvmread_target_cached_fops :
+							&pvmread_target_fops,
 					target,
 					target->write ? O_RDWR : O_RDONLY,
 					FMODE_LSEEK | FMODE_PREAD |
@@ -200,7 +245,8 @@ put_mm:
 	/* The last user would run exit_mmap(), which may wait for a FUSE server. */
 	mmput_async(mm);
 trace:
-	trace_attach(task, attach, last, -PTR_ERR_OR_ZERO(file));
+	ret = PTR_ERR_OR_ZERO(file);
+	trace_attach(task, attach, last, ret == -ERESTARTSYS ? EINTR : -ret);
 	put_task_struct(task);
 	return file;
 }

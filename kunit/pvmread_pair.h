@@ -113,6 +113,7 @@ extern struct kunit_case pvmread_rw_cases[];
 extern struct kunit_case pvmread_target_cases[];
 extern struct kunit_case pvmread_batch_cases[];
 extern struct kunit_case pvmread_engine_cases[];
+extern struct kunit_case pvmread_cache_cases[];
 extern struct kunit_case pvmread_symbols_cases[];
 
 #endif /* PVMREAD_PAIR_H */

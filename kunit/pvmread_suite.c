@@ -30,6 +30,17 @@ static struct kunit_suite engine_suite = {
 	.test_cases	= pvmread_engine_cases,
 };
 
+#if PVMREAD_HAVE_CACHE
+static struct kunit_suite cache_suite = {
+	.name		= "pvmread_cache",
+	.init		= pair_init,
+	.exit		= pair_exit,
+	.test_cases	= pvmread_cache_cases,
+};
+
+kunit_test_suite(cache_suite);
+#endif
+
 static struct kunit_suite symbols_suite = {
 	.name		= "pvmread_symbols",
 	.init		= pair_init,

@@ -5,14 +5,14 @@
 # "permission" is the last of each: what it sets cannot be set back.
 # shellcheck disable=SC2034 # used where this is sourced
 
-phases_uml=(readme abi target batch wait parity lifetime library preload
+phases_uml=(readme abi target batch cache wait parity lifetime library preload
 	command-scan command-dump command security fail race fuzz readonly permission)
-phases_stock=(readme abi abi32 target batch wait parity parity32 lifetime
+phases_stock=(readme abi abi32 target batch cache wait parity parity32 lifetime
 	library library32 preload command-dump path trace security security32 race readonly permission)
 # In a kernel that checks everything each takes ten times as long: what User mode
 # Linux cannot show, with two CPUs, huge pages, 32-bit callers and a second LSM.
-phases_debug=(abi abi32 target batch wait parity lifetime trace security fail race fuzz permission)
+phases_debug=(abi abi32 target batch cache wait parity lifetime trace security fail race fuzz permission)
 # All of it, for make check-all; what measures coverage runs this, too. But not "path":
 # what checks a kernel has functions of its own on the way.
-phases_debug_all=(readme abi abi32 target batch wait parity parity32 lifetime library library32
+phases_debug_all=(readme abi abi32 target batch cache wait parity parity32 lifetime library library32
 	preload trace security security32 fail fail32 race fuzz readonly permission)

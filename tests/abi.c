@@ -103,7 +103,8 @@ static_assert(PVMREAD_ABI_VERSION == 1, "version");
 #define INFO_MIN	8
 
 #define RW_FLAGS	(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT)
-#define ATTACH_FLAGS	(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT | PVMREAD_WRITE)
+#define ATTACH_FLAGS	(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT | PVMREAD_WRITE | \
+			 PVMREAD_CACHE)
 #define BATCH_FLAGS	(PVMREAD_WRITE | PVMREAD_STOP | PVMREAD_NOWAIT | PVMREAD_RESIDENT)
 
 #define PAGE		4096UL
@@ -928,10 +929,11 @@ TEST_F(abi, takes_a_struct_that_is_not_aligned)
 
 TEST_F(abi, tells_what_it_can_do)
 {
-	/* Each kernel that this is tested on has what a pidfd takes. */
+	/* Each kernel that this is tested on has what a pidfd and a cache take. */
 	__u64 features = PVMREAD_FEATURE_READV | PVMREAD_FEATURE_WRITEV |
 			 PVMREAD_FEATURE_ATTACH | PVMREAD_FEATURE_BATCH | PVMREAD_FEATURE_PIDFD |
-			 PVMREAD_FEATURE_NOWAIT | PVMREAD_FEATURE_RESIDENT;
+			 PVMREAD_FEATURE_NOWAIT | PVMREAD_FEATURE_RESIDENT |
+			 PVMREAD_FEATURE_CACHE;
 	struct pvmread_info info;
 	__u32 size;
 

@@ -95,6 +95,14 @@ static MAYBE_UNUSED int attach(int dev, pid_t pid, unsigned int flags,
 	return ioctl(dev, PVMREAD_IOC_ATTACH, &arg);
 }
 
+/* @feature: a bit of enum pvmread_feature */
+static MAYBE_UNUSED bool has_feature(int dev, uint64_t feature)
+{
+	struct pvmread_info info = { .size = sizeof(info) };
+
+	return !ioctl(dev, PVMREAD_IOC_INFO, &info) && info.features & feature;
+}
+
 /* Return: 0, or -1 with errno set; EAGAIN if that would wait. */
 static MAYBE_UNUSED int send_fd(int sock, int fd)
 {

@@ -286,6 +286,7 @@ struct slot {
  * @trouble: why a child gave up
  * @uffd: a child's userfaultfd, a number in its own file table
  * @fs_reads: how many READs the file system has got
+ * @fs_writes: how many WRITEs it has got; it does not answer them
  * @fs_direct: it shall open files for direct I/O
  * @returned: the target's mmap(2) is over, or its child is there
  * @rounds: how often the target has mapped and unmapped memory
@@ -295,6 +296,7 @@ struct board {
 	char trouble[200];
 	int uffd;
 	int fs_reads;
+	int fs_writes;
 	int fs_direct;
 	int returned;
 	unsigned long rounds;
@@ -403,6 +405,8 @@ static void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fi->direct_io = get(&board->fs_direct);
 	/* Or the second open would wait for the pages that the first one reads. */
 	fi->keep_cache = 1;
+	/* Or close() would wait for a WRITE. */
+	fi->noflush = 1;
 	fuse_reply_open(req, fi);
 }
 
@@ -440,11 +444,24 @@ static void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 		fs_answer_held();
 }
 
+static void fs_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+		     struct fuse_file_info *fi)
+{
+	(void)req;
+	(void)ino;
+	(void)buf;
+	(void)size;
+	(void)off;
+	(void)fi;
+	__atomic_add_fetch(&board->fs_writes, 1, __ATOMIC_RELEASE);
+}
+
 static const struct fuse_lowlevel_ops fs_ops = {
 	.lookup = fs_lookup,
 	.getattr = fs_getattr,
 	.open = fs_open,
 	.read = fs_read,
+	.write = fs_write,
 };
 
 /* The server. Its death is the end of all requests that it holds: they fail. */
@@ -2170,6 +2187,81 @@ TEST_F(target, nowait_takes_of_a_file_system_in_user_space_what_is_mapped)
 		EXPECT_TRUE(is_filled(LOCAL, PAGE, fs_byte, 0));
 	}
 	munmap(mapping, FS_PAGES * PAGE);
+}
+
+/* --- A page fault that lasts --- */
+
+static void *write_back(void *page)
+{
+	msync(page, PAGE, MS_SYNC);
+	return NULL;
+}
+
+static void *write_again(void *page)
+{
+	if (wait_for(&board->fs_writes, PATIENCE_MS))
+		*(volatile unsigned char *)page = 2;
+	return NULL;
+}
+
+/* The second write waits for the writeback of the first. The server does not end it. */
+static void build_fault_in_progress(void)
+{
+	unsigned char *page = map(FILE_AT, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fs_fd, 0);
+	pthread_t thread;
+
+	*page = 1;
+	if (pthread_create(&thread, NULL, write_back, page) ||
+	    pthread_create(&thread, NULL, write_again, page))
+		broken("pthread_create");
+}
+
+/*
+ * To register an MMU notifier, the kernel waits for page faults that run with a VMA lock.
+ * SIGKILL does not end that wait, and it holds a lock of the whole machine.
+ */
+TEST_F(target, attach_with_a_cache_can_be_killed_while_a_page_fault_lasts)
+{
+	struct pvmread_info info = { .size = sizeof(info) };
+	pid_t caller, other;
+	int status, fd;
+	bool died;
+
+	if (!have_fuse())
+		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
+	ASSERT_EQ(0, ioctl(dev, PVMREAD_IOC_INFO, &info));
+	if (!(info.features & PVMREAD_FEATURE_CACHE))
+		SKIP(return, "not in this kernel: PVMREAD_CACHE");
+	assert_started(_metadata, start_file_system());
+	let_file_system_answer(FS_ALWAYS);
+	fs_fd = open_fs_file(O_RDWR);
+	ASSERT_LE(0, fs_fd);
+	assert_started(_metadata, start_target(build_fault_in_progress));
+	ASSERT_TRUE(wait_for(&board->fs_writes, PATIENCE_MS));
+	usleep(WAITING_MS * 1000);
+
+	caller = fork();
+	if (!caller)
+		_exit(attach(dev, target.pid, PVMREAD_CACHE, 0, 0) < 0);
+	ASSERT_LT(0, caller);
+	/* It waits, or this proves nothing. */
+	EXPECT_GT(0, reap_in(caller, WAITING_MS, &status));
+	other = fork();
+	if (!other) {
+		fd = attach(dev, getpid(), PVMREAD_CACHE, 0, 0);
+		_exit(fd < 0);
+	}
+	ASSERT_LT(0, other);
+	EXPECT_LE(0, reap_in(other, LEAVE_MS, &status)) {
+		TH_LOG("another process waits as well");
+	}
+	ASSERT_EQ(0, kill(caller, SIGKILL));
+	died = reap_in(caller, LEAVE_MS, &status) >= 0;
+	EXPECT_TRUE(died);
+	/* The requests that the server holds end with it. */
+	ASSERT_EQ(0, kill(fs_pid, SIGKILL));
+	if (!died)
+		ASSERT_LE(0, reap_in(caller, PATIENCE_MS, &status));
 }
 
 /* --- Shared memory stays shared --- */

@@ -80,9 +80,46 @@
  *  - pid: the process, as the /proc of the reader numbers it; 0 if it is not in that pid
  *    namespace, -1 if it has exited
  *  - range: the attached range, as in /proc/PID/maps
- *  - mode: "r" or "rw", with "nowait" and "resident" if attached so
+ *  - mode: "r" or "rw", with "nowait" and "resident" if attached so, "cache" if the file
+ *    has a cache
  *  - read, written: bytes moved so far
  *  - faults: number of transfers that ended at the target's memory (EIO)
+ *  - hits, misses: number of look-ups for a read or a segment that found the first page in
+ *    the cache, and of those that did not. A read of more than 64 KiB makes one for each
+ *    64 KiB
+ *  - invalidations: number of MMU notifier invalidations in the attached range
+ */
+
+/**
+ * DOC: Cached target files
+ *
+ * A target file that was attached with PVMREAD_CACHE caches the kernel addresses of the
+ * pages that it has read. A later read or BATCH of such a page does not look it up in the
+ * target. An 8-byte read takes about a third of the instructions of the same read without
+ * the flag, a read of 1 MiB about half. It returns the bytes that the target's memory holds
+ * at the time of the call, as without the flag, and the same errors. Writes do not use the
+ * cache.
+ *
+ * The cache holds no reference to the target's pages. An MMU notifier removes an entry
+ * before the target's page table changes. There are up to 4,096 entries. If a reader needs
+ * more pages, some of them stay in the cache, and the others are read as without the flag.
+ *
+ * What it costs:
+ *
+ *  - ATTACH takes the target's mmap_lock for writing, and the lock of each of its mappings.
+ *    So it waits for the target's page faults to end. The first MMU notifier in a process
+ *    also makes the kernel take the locks of what the mappings belong to
+ *  - Until the file is closed, each change of a translation in the attached range (munmap,
+ *    mprotect, madvise, a break of copy-on-write sharing, migration, reclaim ...) costs
+ *    the target about 100 instructions for each such file, and the first file up to 250
+ *    more. To map a new page costs nothing more
+ *  - A change waits for reads that are copying. Each copies at most 64 KiB
+ *  - After a change in the attached range the cache gets no new entries until a kernel
+ *    worker has found no invalidation running in the target. Its other entries stay valid
+ *  - A read from the cache does not set the page's accessed bit. Reclaim may therefore take
+ *    the page for unused
+ *
+ * The flag pays when the same pages are read more often than their translations change.
  */
 
 /* 0xd5 is free in Documentation/userspace-api/ioctl/ioctl-number.rst, 6.12 to 7.3. */
@@ -106,6 +143,9 @@
  *	module may not find
  * @PVMREAD_FEATURE_NOWAIT: PVMREAD_NOWAIT works
  * @PVMREAD_FEATURE_RESIDENT: PVMREAD_RESIDENT works
+ * @PVMREAD_FEATURE_CACHE: PVMREAD_CACHE works. It needs a 64-bit kernel with MMU notifiers.
+ *	It does not exist on s390, nor in a paravirtualized Xen guest, nor where CPU caches
+ *	have aliases
  */
 enum pvmread_feature {
 	PVMREAD_FEATURE_READV		= 1 << 0,
@@ -116,6 +156,7 @@ enum pvmread_feature {
 	PVMREAD_FEATURE_PIDFD		= 1 << 5,
 	PVMREAD_FEATURE_NOWAIT		= 1 << 6,
 	PVMREAD_FEATURE_RESIDENT	= 1 << 7,
+	PVMREAD_FEATURE_CACHE		= 1 << 8,
 };
 
 /**
@@ -138,6 +179,9 @@ enum pvmread_feature {
  * @PVMREAD_WRITE: ATTACH: the file can be written, too. BATCH: move the segments to the
  *	target
  * @PVMREAD_STOP: BATCH: stop after the first segment that is not moved completely
+ * @PVMREAD_CACHE: ATTACH: cache the kernel addresses of the target's pages. A request with
+ *	PVMREAD_NOWAIT or PVMREAD_RESIDENT reads from the cache but does not fill it. If
+ *	ATTACH has one of these flags, the file has no cache. See Cached target files
  *
  * The first two have the values and the meaning of PROCESS_VM_PIDFD and PROCESS_VM_NOWAIT
  * of the upstream series "pidfd and nowait support for process_vm_readv/writev".
@@ -148,6 +192,7 @@ enum pvmread_flag {
 	PVMREAD_RESIDENT	= 1 << 2,
 	PVMREAD_WRITE		= 1 << 3,
 	PVMREAD_STOP		= 1 << 4,
+	PVMREAD_CACHE		= 1 << 5,
 };
 
 /**
@@ -268,7 +313,7 @@ struct pvmread_rw {
  * struct pvmread_attach - ioctl(PVMREAD_IOC_ATTACH): a process as a file
  * @size: in: sizeof(struct pvmread_attach); at least 32
  * @flags: in: PVMREAD_PIDFD; PVMREAD_WRITE to write, too; PVMREAD_NOWAIT and
- *	PVMREAD_RESIDENT for every transfer through the file
+ *	PVMREAD_RESIDENT for every transfer through the file; PVMREAD_CACHE
  * @pid: in: the target, as in &struct pvmread_rw
  * @__reserved: in: must be 0
  * @start: in: the first address of the attached range
@@ -284,7 +329,12 @@ struct pvmread_rw {
  *  - EINVAL: @length is 0 and @start is not, or @start + @length overflows an address
  *  - EBADF: the device is not open for reading, or with PVMREAD_WRITE for writing
  *  - EROFS: PVMREAD_WRITE, and the module was loaded with readonly=1
+ *  - EOPNOTSUPP: PVMREAD_CACHE, and there is no PVMREAD_FEATURE_CACHE
  *  - EOPNOTSUPP, EBADF, ESRCH, EPERM, EINTR: the target, as for READV
+ *  - EINTR: PVMREAD_CACHE, and the caller was killed while it waited for mmap_lock or for a
+ *    page fault of the target
+ *  - EINTR: PVMREAD_CACHE, and a signal without SA_RESTART arrived while the kernel took the
+ *    locks of the target's mappings
  *  - ENOMEM, EMFILE, ENFILE: no memory for another file, or too many of them
  */
 struct pvmread_attach {

@@ -1,0 +1,1042 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Cache: a target file with PVMREAD_CACHE shows what the target's memory holds at the
+ * time of the call, whatever the target and the kernel do to its pages.
+ *
+ * A variant of the fixture is one event that changes translations. The target makes it
+ * over and over. After each it writes the number of the round to all its pages. First
+ * tester and target take turns: the tester reads all pages twice, so that the cache
+ * has them, then the target makes the next event, and the tester must see it. Then both
+ * run at the same time for RACE_SECONDS, and the tester judges each read by what the
+ * target said before and after it.
+ */
+#define _GNU_SOURCE
+#include <limits.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <kselftest_harness.h>
+
+#include "process.h"
+
+#define PAGE		4096UL
+#define PAGES		8U
+#define HUGE		(2UL << 20)
+/* Free in every process here, and on the border of a huge page. */
+#define WINDOW		((unsigned char *)0x50000000UL)
+#define ELSEWHERE	((unsigned char *)0x60000000UL)
+#define TWIN		((unsigned char *)0x70000000UL)
+
+#define TURNS		20U
+#define SECONDS		2
+
+/* What a turn finds: memory that was not there before is zero. */
+enum { CHANGING, HOLDS_ROUND, IS_ZERO, IS_GONE };
+
+/**
+ * struct board - what target and tester tell each other
+ * @state: number of the stage, above two bits that say what the window is like
+ * @floor: the least number that a page can still hold
+ * @round: the number that is being written
+ * @turn: the stage that the tester has looked at; UINT64_MAX: do not wait for it
+ * @stop: the target shall end
+ * @trouble: why it gave up
+ */
+struct board {
+	uint64_t state;
+	uint64_t floor;
+	uint64_t round;
+	uint64_t turn;
+	int stop;
+	char trouble[128];
+};
+
+#define get(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define set(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+
+static struct board *board;
+static int dev = -1;
+
+static __attribute__((noreturn)) void broken(const char *what)
+{
+	snprintf(board->trouble, sizeof(board->trouble), "%s: %s", what, strerror(errno));
+	_exit(2);
+}
+
+#define must(what)	do { if (!(what)) broken(#what); } while (0)
+
+/* --- the target ------------------------------------------------------------ */
+
+static int memfd = -1;
+
+static uint64_t *word(unsigned char *at, unsigned int page)
+{
+	return (uint64_t *)(at + page * PAGE + page * 8);
+}
+
+static void map_at(unsigned char *at, size_t len, int flags, int fd)
+{
+	must(mmap(at, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) == at);
+}
+
+static void map_anonymous(void)
+{
+	map_at(WINDOW, PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+}
+
+/*
+ * Announce what the window is like. In turns, wait until the tester has read it; in the
+ * race, go on at once or soon.
+ */
+static void stage(int kind)
+{
+	uint64_t state = (get(&board->state) | 3) + 1;
+
+	set(&board->state, state | kind);
+	if (get(&board->turn) == UINT64_MAX && state / 4 % 5 == 0)
+		usleep(100);
+	while (get(&board->turn) < state && !get(&board->stop))
+		usleep(10);
+	set(&board->state, state | CHANGING);
+}
+
+static void write_round_at(unsigned char *at)
+{
+	unsigned int i;
+
+	for (i = 0; i < PAGES; i++)
+		__atomic_store_n(word(at, i), board->round, __ATOMIC_RELAXED);
+}
+
+static void do_munmap(void)
+{
+	must(!munmap(WINDOW, PAGES * PAGE));
+	stage(IS_GONE);
+	map_anonymous();
+}
+
+static void do_map_over(void)
+{
+	map_anonymous();
+	stage(IS_ZERO);
+}
+
+static void do_dontneed(void)
+{
+	must(!madvise(WINDOW, PAGES * PAGE, MADV_DONTNEED));
+}
+
+/* The tester's reads map the zero page, which the next write replaces. */
+static void do_zero_page(void)
+{
+	do_dontneed();
+	stage(IS_ZERO);
+}
+
+static void do_free(void)
+{
+	must(!madvise(WINDOW, PAGES * PAGE, MADV_FREE));
+	must(!madvise(WINDOW, PAGES * PAGE, MADV_PAGEOUT));
+}
+
+static void do_mremap(void)
+{
+	must(mremap(WINDOW, PAGES * PAGE, PAGES * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		    ELSEWHERE) == ELSEWHERE);
+	stage(IS_GONE);
+	write_round_at(ELSEWHERE);
+	must(mremap(ELSEWHERE, PAGES * PAGE, PAGES * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		    WINDOW) == WINDOW);
+}
+
+static void do_mprotect(void)
+{
+	must(!mprotect(WINDOW, PAGES * PAGE, PROT_NONE));
+	stage(IS_GONE);
+	must(!mprotect(WINDOW, PAGES * PAGE, PROT_READ | PROT_WRITE));
+}
+
+/* The pages are shared with a child until the target writes. */
+static pid_t fork_child(bool writes)
+{
+	pid_t pid = fork();
+
+	must(pid >= 0);
+	if (!pid) {
+		die_with_parent();
+		if (writes)
+			memset(WINDOW, 0xee, PAGES * PAGE);
+		else
+			pause();
+		_exit(0);
+	}
+	return pid;
+}
+
+static void do_cow(void)
+{
+	pid_t pid = fork_child(false);
+
+	write_round_at(WINDOW);
+	kill(pid, SIGKILL);
+	must(waitpid(pid, NULL, 0) == pid);
+}
+
+/* What the child writes must not show. */
+static void do_cow_in_child(void)
+{
+	pid_t pid = fork_child(true);
+
+	must(waitpid(pid, NULL, 0) == pid);
+}
+
+static void do_truncate(void)
+{
+	must(!ftruncate(memfd, 0));
+	stage(IS_GONE);
+	must(!ftruncate(memfd, HUGE));
+}
+
+static void do_punch(void)
+{
+	must(!fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE));
+	stage(IS_ZERO);
+}
+
+static void do_collapse(void)
+{
+	if (madvise(WINDOW, HUGE, 25 /* MADV_COLLAPSE */) && errno != EAGAIN)
+		broken("MADV_COLLAPSE");
+	write_round_at(WINDOW);
+	stage(HOLDS_ROUND);
+	/* This page is behind the window, but in the same huge one. */
+	must(!madvise(WINDOW + HUGE - PAGE, PAGE, MADV_DONTNEED));
+	must(!madvise(WINDOW, PAGES * PAGE, MADV_DONTNEED));
+}
+
+/* New pages lie anywhere, until compaction moves them to the end of memory. */
+static void do_compact(void)
+{
+	do_dontneed();
+	write_round_at(WINDOW);
+	stage(HOLDS_ROUND);
+	set(&board->round, board->round + 1);
+	must(!write_file("/proc/sys/vm/compact_memory", "1"));
+}
+
+/* To the other of two nodes. */
+static void do_migrate(void)
+{
+	int nodes[PAGES], status[PAGES];
+	void *pages[PAGES];
+	unsigned int i;
+
+	for (i = 0; i < PAGES; i++) {
+		pages[i] = WINDOW + i * PAGE;
+		nodes[i] = board->round % 2;
+	}
+	must(syscall(SYS_move_pages, 0, PAGES, pages, nodes, status, 0) >= 0);
+}
+
+#define KSM	"/sys/kernel/mm/ksm/"
+
+static long number_in(const char *path)
+{
+	char text[32] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	close(fd);
+	return strtol(text, NULL, 10);
+}
+
+/* All pages get the same bytes, and KSM makes one page of them until they are written. */
+static void do_ksm(void)
+{
+	long scans = number_in(KSM "full_scans");
+	unsigned int i;
+
+	for (i = 0; i < PAGES; i++) {
+		memset(WINDOW + i * PAGE, 0, PAGE);
+		memset(WINDOW + i * PAGE + PAGE / 2, 0x77, PAGE / 2);
+	}
+	while (number_in(KSM "full_scans") < scans + 3 && !get(&board->stop))
+		usleep(1000);
+	stage(IS_ZERO);
+}
+
+/* As linux/userfaultfd.h has it since 6.8 */
+struct uffd_move {
+	uint64_t dst;
+	uint64_t src;
+	uint64_t len;
+	uint64_t mode;
+	int64_t move;
+};
+
+#define UFFD_MOVE	_IOWR(0xaa, 0x05, struct uffd_move)
+
+static int uffd = -1;
+
+static void prepare_uffd_move(void)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = 1 << 16 /* MOVE */ };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)ELSEWHERE, PAGES * PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	map_anonymous();
+	map_at(ELSEWHERE, PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	must(uffd >= 0);
+	must(!ioctl(uffd, UFFDIO_API, &api));
+	must(!ioctl(uffd, UFFDIO_REGISTER, &reg));
+}
+
+static void do_uffd_move(void)
+{
+	struct uffd_move move = {
+		.dst = (uintptr_t)ELSEWHERE,
+		.src = (uintptr_t)WINDOW,
+		.len = PAGES * PAGE,
+	};
+
+	must(!ioctl(uffd, UFFD_MOVE, &move));
+	/* They are there now, and what is read here is zero. */
+	stage(IS_ZERO);
+	must(!madvise(ELSEWHERE, PAGES * PAGE, MADV_DONTNEED));
+}
+
+static void map_memfd(int fd)
+{
+	memfd = fd;
+	must(fd >= 0);
+	must(!ftruncate(fd, HUGE));
+	map_at(WINDOW, HUGE, MAP_SHARED, fd);
+}
+
+static void prepare_shmem(void)
+{
+	map_memfd(memfd_create("cache", MFD_CLOEXEC));
+}
+
+static void prepare_hugetlb(void)
+{
+	map_memfd(memfd_create("cache", MFD_CLOEXEC | MFD_HUGETLB));
+}
+
+static void prepare_hugetlb_private(void)
+{
+	map_at(WINDOW, HUGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1);
+}
+
+static void prepare_huge(void)
+{
+	map_at(WINDOW, HUGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	must(!madvise(WINDOW, HUGE, MADV_HUGEPAGE));
+}
+
+static void prepare_mergeable(void)
+{
+	map_anonymous();
+	must(!madvise(WINDOW, PAGES * PAGE, MADV_MERGEABLE));
+}
+
+/* --- what a kernel must have ------------------------------------------------- */
+
+static bool has_huge_pages(void)
+{
+	write_file("/proc/sys/vm/nr_hugepages", "4");
+	return proc_number("/proc/meminfo", "HugePages_Free:") >= 3;
+}
+
+static bool has_thp(void)
+{
+	return !access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK);
+}
+
+static bool has_compaction(void)
+{
+	return !access("/proc/sys/vm/compact_memory", F_OK);
+}
+
+static bool has_two_nodes(void)
+{
+	return !access("/sys/devices/system/node/node1", F_OK);
+}
+
+static bool has_ksm(void)
+{
+	if (access(KSM "run", F_OK))
+		return false;
+	write_file(KSM "sleep_millisecs", "1");
+	write_file(KSM "pages_to_scan", "1000");
+	write_file(KSM "smart_scan", "0");
+	write_file(KSM "run", "1");
+	return true;
+}
+
+static bool has_uffd_move(void)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = 1 << 16 };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	bool there = fd >= 0 && !ioctl(fd, UFFDIO_API, &api);
+
+	close(fd);
+	return there;
+}
+
+/* --- the tester ------------------------------------------------------------ */
+
+FIXTURE(cache) {
+	pid_t target;
+	int fd;
+	unsigned long reads;
+	char path[64];
+};
+
+/**
+ * FIXTURE_VARIANT(cache) - one event
+ * @make: makes it, once a round; what it leaves is overwritten with the round's number
+ * @prepare: maps the window; map_anonymous() if NULL
+ * @needs: whether this kernel has it; NULL: each one has
+ * @lacks: and what it lacks if not
+ * @slow: how many times fewer rounds there are
+ */
+FIXTURE_VARIANT(cache) {
+	void (*make)(void);
+	void (*prepare)(void);
+	bool (*needs)(void);
+	const char *lacks;
+	unsigned int slow;
+};
+
+FIXTURE_VARIANT_ADD(cache, munmap) {
+	.make = do_munmap,
+};
+
+FIXTURE_VARIANT_ADD(cache, map_over) {
+	.make = do_map_over,
+};
+
+FIXTURE_VARIANT_ADD(cache, dontneed) {
+	.make = do_dontneed,
+};
+
+FIXTURE_VARIANT_ADD(cache, zero_page) {
+	.make = do_zero_page,
+};
+
+FIXTURE_VARIANT_ADD(cache, free) {
+	.make = do_free,
+};
+
+FIXTURE_VARIANT_ADD(cache, mremap) {
+	.make = do_mremap,
+};
+
+FIXTURE_VARIANT_ADD(cache, mprotect) {
+	.make = do_mprotect,
+};
+
+FIXTURE_VARIANT_ADD(cache, cow) {
+	.make = do_cow,
+};
+
+FIXTURE_VARIANT_ADD(cache, cow_in_child) {
+	.make = do_cow_in_child,
+};
+
+FIXTURE_VARIANT_ADD(cache, truncate) {
+	.make = do_truncate,
+	.prepare = prepare_shmem,
+};
+
+FIXTURE_VARIANT_ADD(cache, punch) {
+	.make = do_punch,
+	.prepare = prepare_shmem,
+};
+
+FIXTURE_VARIANT_ADD(cache, collapse) {
+	.make = do_collapse,
+	.prepare = prepare_huge,
+	.needs = has_thp,
+	.lacks = "huge pages",
+	.slow = 4,
+};
+
+FIXTURE_VARIANT_ADD(cache, compact) {
+	.make = do_compact,
+	.needs = has_compaction,
+	.lacks = "compaction",
+	.slow = 4,
+};
+
+FIXTURE_VARIANT_ADD(cache, migrate) {
+	.make = do_migrate,
+	.needs = has_two_nodes,
+	.lacks = "a second NUMA node",
+};
+
+FIXTURE_VARIANT_ADD(cache, ksm) {
+	.make = do_ksm,
+	.prepare = prepare_mergeable,
+	.needs = has_ksm,
+	.lacks = "KSM",
+	.slow = 10,
+};
+
+FIXTURE_VARIANT_ADD(cache, uffd_move) {
+	.make = do_uffd_move,
+	.prepare = prepare_uffd_move,
+	.needs = has_uffd_move,
+	.lacks = "UFFDIO_MOVE",
+};
+
+FIXTURE_VARIANT_ADD(cache, hugetlb_punch) {
+	.make = do_punch,
+	.prepare = prepare_hugetlb,
+	.needs = has_huge_pages,
+	.lacks = "free huge pages",
+};
+
+FIXTURE_VARIANT_ADD(cache, hugetlb_cow) {
+	.make = do_cow,
+	.prepare = prepare_hugetlb_private,
+	.needs = has_huge_pages,
+	.lacks = "free huge pages",
+};
+
+static __attribute__((noreturn)) void be_target(void (*prepare)(void), void (*make)(void))
+{
+	die_with_parent();
+	prepare();
+	for (;;) {
+		write_round_at(WINDOW);
+		set(&board->floor, board->round);
+		stage(HOLDS_ROUND);
+		if (get(&board->stop))
+			_exit(0);
+		set(&board->round, board->round + 1);
+		make();
+	}
+}
+
+static bool wait_until(uint64_t *what, uint64_t least)
+{
+	long end = now_ms() + PATIENCE_MS;
+
+	while (get(what) < least && !board->trouble[0] && now_ms() < end)
+		usleep(10);
+	return get(what) >= least;
+}
+
+FIXTURE_SETUP(cache)
+{
+	self->fd = -1;
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev);
+	if (!has_feature(dev, PVMREAD_FEATURE_CACHE))
+		SKIP(return, "not in this kernel: MMU notifiers");
+	if (variant->needs && !variant->needs())
+		SKIP(return, "not in this kernel: %s", variant->lacks);
+
+	board = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, board);
+	board->round = 1;
+	self->target = fork();
+	ASSERT_LE(0, self->target);
+	if (!self->target)
+		be_target(variant->prepare ?: map_anonymous, variant->make);
+	ASSERT_TRUE(wait_until(&board->state, 4)) TH_LOG("%s", board->trouble);
+	self->fd = attach(dev, self->target, PVMREAD_CACHE, (uintptr_t)WINDOW, PAGES * PAGE);
+	ASSERT_LE(0, self->fd);
+	snprintf(self->path, sizeof(self->path), "/proc/self/fdinfo/%d", self->fd);
+}
+
+FIXTURE_TEARDOWN(cache)
+{
+	if (self->target > 0) {
+		kill(self->target, SIGKILL);
+		waitpid(self->target, NULL, 0);
+	}
+	if (board)
+		munmap(board, PAGE);
+	board = NULL;
+	close(self->fd);
+	close(dev);
+	write_file(KSM "run", "2");
+	write_file("/proc/sys/vm/nr_hugepages", "0");
+}
+
+/**
+ * struct look - what a read has found
+ * @error: 0, or why there was nothing
+ * @values: of each page, if there was no error
+ */
+struct look {
+	int error;
+	uint64_t values[PAGES];
+};
+
+/* All in one read, a read for each page, or a BATCH. */
+static void look(int fd, unsigned int way, struct look *found)
+{
+	static unsigned char bytes[PAGES * PAGE];
+	struct pvmread_segment segs[PAGES];
+	struct pvmread_batch batch = {
+		.size = sizeof(batch),
+		.segments = (uintptr_t)segs,
+		.count = PAGES,
+	};
+	ssize_t got = PAGES * PAGE;
+	unsigned int i;
+
+	found->error = 0;
+	switch (way % 3) {
+	case 0:
+		got = pread(fd, bytes, sizeof(bytes), (uintptr_t)WINDOW);
+		for (i = 0; i < PAGES; i++)
+			found->values[i] = *word(bytes, i);
+		break;
+	case 1:
+		for (i = 0; i < PAGES && got > 0; i++)
+			got = pread(fd, &found->values[i], 8, (uintptr_t)word(WINDOW, i));
+		got = got == 8 ? (ssize_t)sizeof(bytes) : got;
+		break;
+	default:
+		for (i = 0; i < PAGES; i++)
+			segs[i] = (struct pvmread_segment){
+				.remote = (uintptr_t)word(WINDOW, i),
+				.local = (uintptr_t)&found->values[i],
+				.length = 8,
+			};
+		if (ioctl(fd, PVMREAD_IOC_BATCH, &batch))
+			got = -1;
+		for (i = 0; i < PAGES; i++)
+			if (segs[i].error)
+				got = -1, errno = segs[i].error;
+	}
+	if (got < 0)
+		found->error = errno;
+	else if (got < (ssize_t)sizeof(bytes))
+		found->error = EIO;
+}
+
+/* Judge a read by what the target said before and after it. Return: it was right. */
+static bool is_right(const struct look *found, uint64_t before, uint64_t floor,
+		     uint64_t after, uint64_t round)
+{
+	const int kind = before == after ? before & 3 : CHANGING;
+	unsigned int i;
+
+	if (found->error)
+		return found->error == EIO && (kind == IS_GONE || kind == CHANGING);
+	if (kind == IS_GONE)
+		return false;
+	for (i = 0; i < PAGES; i++) {
+		uint64_t value = found->values[i];
+
+		if (kind == HOLDS_ROUND ? value != round :
+		    kind == IS_ZERO ? value != 0 :
+		    value && (value < floor || value > round))
+			return false;
+	}
+	return true;
+}
+
+static bool look_and_judge(FIXTURE_DATA(cache) * self, unsigned int way)
+{
+	uint64_t before, floor, after, round;
+	struct look found;
+	unsigned int i;
+
+	before = get(&board->state);
+	floor = get(&board->floor);
+	look(self->fd, way, &found);
+	after = get(&board->state);
+	round = get(&board->round);
+	self->reads++;
+	if (is_right(&found, before, floor, after, round))
+		return true;
+	say("way %u, state %llx to %llx, floor %llu, round %llu, error %d", way % 3,
+	    (unsigned long long)before, (unsigned long long)after, (unsigned long long)floor,
+	    (unsigned long long)round, found.error);
+	for (i = 0; i < PAGES && !found.error; i++)
+		say("page %u holds %llu", i, (unsigned long long)found.values[i]);
+	return false;
+}
+
+static long figure(FIXTURE_DATA(cache) * self, const char *name)
+{
+	return proc_number(self->path, name);
+}
+
+/* Each stage is read in all ways, and then the target may go on. */
+static void take_turns(struct __test_metadata *_metadata, FIXTURE_DATA(cache) * self,
+		       unsigned int turns)
+{
+	unsigned int way;
+
+	while (get(&board->round) < turns) {
+		uint64_t state = get(&board->state);
+		long end = now_ms() + PATIENCE_MS, hits;
+
+		/* Until the cache has the pages, if there are any. */
+		do {
+			hits = figure(self, "hits:");
+			for (way = 0; way < 3; way++)
+				ASSERT_TRUE(look_and_judge(self, way));
+			ASSERT_GT(end, now_ms());
+		} while ((state & 3) != IS_GONE && figure(self, "hits:") < hits + 2 * PAGES + 1);
+		set(&board->turn, state & ~3ULL);
+		/* The next stage has begun when its kind is set. */
+		while (get(&board->state) <= (state | 3) || !(get(&board->state) & 3)) {
+			ASSERT_EQ(0, board->trouble[0]) TH_LOG("%s", board->trouble);
+			usleep(10);
+		}
+	}
+}
+
+TEST_F(cache, shows_each_change)
+{
+	const char *limit = getenv("RACE_SECONDS");
+	unsigned int slow = variant->slow ?: 1, way = 0;
+	long end, hits, rounds, invalidations;
+
+	take_turns(_metadata, self, TURNS / slow + 2);
+	invalidations = figure(self, "invalidations:");
+	/* An event may advance the round number by two. */
+	EXPECT_LE(TURNS / slow / 2, invalidations);
+
+	hits = figure(self, "hits:");
+	rounds = board->round;
+	self->reads = 0;
+	set(&board->turn, UINT64_MAX);
+	end = now_ms() + 1000 * (limit ? strtol(limit, NULL, 10) : SECONDS);
+	while (now_ms() < end) {
+		ASSERT_TRUE(look_and_judge(self, way++));
+		ASSERT_EQ(0, board->trouble[0]) TH_LOG("%s", board->trouble);
+	}
+	rounds = get(&board->round) - rounds;
+	say("%lu reads beside %ld rounds were right; %ld hits, %ld invalidations", self->reads,
+	    rounds, figure(self, "hits:") - hits,
+	    figure(self, "invalidations:") - invalidations);
+	EXPECT_LE(100, self->reads);
+	EXPECT_LE(1, rounds);
+	EXPECT_LE(1, figure(self, "hits:") - hits);
+
+	set(&board->stop, 1);
+	ASSERT_EQ(0, reap(self->target, LEAVE_MS));
+	self->target = 0;
+	/* After the target has exited, reads fail with ESRCH. */
+	ASSERT_EQ(-1, pread(self->fd, &end, 8, (uintptr_t)WINDOW));
+	EXPECT_EQ(ESRCH, errno);
+}
+
+/* --- a target that rests --------------------------------------------------- */
+
+FIXTURE(rest) {
+	int fd;
+	int plain;
+	char path[64];
+};
+
+FIXTURE_SETUP(rest)
+{
+	self->fd = -1;
+	self->plain = -1;
+	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev);
+	if (!has_feature(dev, PVMREAD_FEATURE_CACHE)) {
+		EXPECT_EQ(-1, attach(dev, getpid(), PVMREAD_CACHE, 0, 0));
+		EXPECT_EQ(EOPNOTSUPP, errno);
+		SKIP(return, "not in this kernel: MMU notifiers");
+	}
+	self->plain = attach(dev, getpid(), 0, 0, 0);
+	self->fd = attach(dev, getpid(), PVMREAD_CACHE, 0, 0);
+	ASSERT_LE(0, self->fd);
+	snprintf(self->path, sizeof(self->path), "/proc/self/fdinfo/%d", self->fd);
+}
+
+FIXTURE_TEARDOWN(rest)
+{
+	close(self->fd);
+	close(self->plain);
+	close(dev);
+}
+
+static unsigned char *map_pages(size_t pages)
+{
+	unsigned char *mem = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+/*
+ * Read until the file hits: after an invalidation a worker must have run before pages
+ * are remembered again. Return: false if that does not happen.
+ */
+static bool warm(int fd, const char *path, const void *addr, size_t len)
+{
+	static unsigned char copy[8 * HUGE];
+	long end = now_ms() + PATIENCE_MS, hits;
+	int k;
+
+	do {
+		hits = proc_number(path, "hits:");
+		for (k = 0; k < 2; k++)
+			if (pread(fd, copy, len, (uintptr_t)addr) != (ssize_t)len)
+				return false;
+		if (proc_number(path, "hits:") >= hits + (long)(len / (64 * 1024) + 1))
+			return true;
+		usleep(100);
+	} while (now_ms() < end);
+	return false;
+}
+
+/* More pages than the table has at first, and than it can ever have. */
+TEST_F(rest, is_right_for_any_number_of_pages)
+{
+	static const size_t counts[] = { 1, 63, 64, 65, 500, 4096, 6000 };
+	uint64_t value, state = 1;
+	unsigned char *mem;
+	size_t i, c;
+
+	mem = map_pages(6000);
+	ASSERT_NE(NULL, mem);
+	for (i = 0; i < 6000; i++)
+		*(uint64_t *)(mem + i * PAGE) = mix(i);
+	ASSERT_TRUE(warm(self->fd, self->path, mem, 8));
+	for (c = 0; c < sizeof(counts) / sizeof(*counts); c++) {
+		long hits = 0, tries;
+
+		/* After an invalidation it takes a worker until pages are cached again. */
+		for (tries = 0; tries < 50 && hits < (long)counts[c]; tries++) {
+			hits = -proc_number(self->path, "hits:");
+			for (i = 0; i < 4 * counts[c]; i++) {
+				size_t page = i;
+
+				if (i >= counts[c])
+					page = (state = mix(state)) % counts[c];
+				ASSERT_EQ(8, pread(self->fd, &value, 8,
+						   (uintptr_t)mem + page * PAGE));
+				ASSERT_EQ(mix(page), value);
+			}
+			hits += proc_number(self->path, "hits:");
+		}
+		say("%zu pages: %ld of %zu reads hit", counts[c], hits, 4 * counts[c]);
+		EXPECT_LE((long)counts[c], hits);
+	}
+	munmap(mem, 6000 * PAGE);
+}
+
+/* A request that neither waits nor causes a fault uses the cache, but never fills it. */
+TEST_F(rest, nowait_does_not_fill)
+{
+	uint64_t value = 7, got = 0;
+	struct iovec local = { &got, 8 };
+	int k;
+
+	for (k = 0; k < 5; k++) {
+		ASSERT_EQ(8, preadv2(self->fd, &local, 1, (uintptr_t)&value, RWF_NOWAIT));
+		ASSERT_EQ(value, got);
+	}
+	EXPECT_EQ(0, proc_number(self->path, "hits:"));
+	EXPECT_EQ(5, proc_number(self->path, "misses:"));
+	ASSERT_TRUE(warm(self->fd, self->path, &value, 8));
+	k = proc_number(self->path, "hits:");
+	got = 0;
+	ASSERT_EQ(8, preadv2(self->fd, &local, 1, (uintptr_t)&value, RWF_NOWAIT));
+	EXPECT_EQ(value, got);
+	EXPECT_EQ(k + 1, proc_number(self->path, "hits:"));
+}
+
+/* No request of such a file could fill one. */
+TEST_F(rest, nowait_and_resident_files_have_no_cache)
+{
+	static const unsigned int flags[] = { PVMREAD_NOWAIT, PVMREAD_RESIDENT };
+	uint64_t value = 7, got = 0;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		char path[64];
+		int fd = attach(dev, getpid(), PVMREAD_CACHE | flags[i], 0, 0);
+
+		ASSERT_LE(0, fd);
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+		ASSERT_EQ(8, pread(fd, &got, 8, (uintptr_t)&value));
+		ASSERT_EQ(value, got);
+		EXPECT_EQ(-1, proc_number(path, "hits:"));
+		close(fd);
+	}
+}
+
+/* What is written through the file itself shows, in a page that was shared until then. */
+TEST_F(rest, shows_what_is_written_through_the_file)
+{
+	unsigned char *mem = map_pages(1);
+	uint64_t value = 5, got = 1;
+	char path[64];
+	int fd;
+
+	ASSERT_NE(NULL, mem);
+	fd = attach(dev, getpid(), PVMREAD_CACHE | PVMREAD_WRITE, 0, 0);
+	ASSERT_LE(0, fd);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	/* The zero page */
+	ASSERT_TRUE(warm(fd, path, mem, 8));
+	ASSERT_EQ(8, pread(fd, &got, 8, (uintptr_t)mem));
+	EXPECT_EQ(0, got);
+	ASSERT_EQ(8, pwrite(fd, &value, 8, (uintptr_t)mem));
+	ASSERT_EQ(8, pread(fd, &got, 8, (uintptr_t)mem));
+	EXPECT_EQ(5, got);
+	close(fd);
+	munmap(mem, PAGE);
+}
+
+TEST_F(rest, ends_when_the_target_execs)
+{
+	unsigned char *mem = map_pages(1);
+	int fds[2], fd, k;
+	char path[64], c;
+	pid_t pid;
+
+	ASSERT_NE(NULL, mem);
+	*mem = 1;
+	ASSERT_EQ(0, pipe2(fds, O_CLOEXEC));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		die_with_parent();
+		if (read(fds[0], &c, 1) == 1)
+			execl("/bin/busybox", "sleep", "600", NULL);
+		_exit(1);
+	}
+	fd = attach(dev, pid, PVMREAD_CACHE, 0, 0);
+	ASSERT_LE(0, fd);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	ASSERT_TRUE(warm(fd, path, mem, 1));
+	ASSERT_EQ(1, write(fds[1], "", 1));
+	for (k = 0; k < PATIENCE_MS && pread(fd, &c, 1, (uintptr_t)mem) == 1; k++)
+		usleep(1000);
+	EXPECT_EQ(-1, pread(fd, &c, 1, (uintptr_t)mem));
+	EXPECT_EQ(ESRCH, errno);
+	close(fd);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	munmap(mem, PAGE);
+}
+
+static uint64_t frame_of(const void *addr)
+{
+	uint64_t entry = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (pread(fd, &entry, 8, (uintptr_t)addr / PAGE * 8) != 8)
+		entry = 0;
+	close(fd);
+	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
+}
+
+/* Read once; with a cache, whose fdinfo is @path, until it has all pages. */
+static bool read_for_references(int fd, const char *path, const void *addr, size_t len)
+{
+	static unsigned char copy[8 * HUGE];
+
+	return path ? warm(fd, path, addr, len) :
+	       pread(fd, copy, len, (uintptr_t)addr) == (ssize_t)len;
+}
+
+/*
+ * The only owner of a page keeps it when it writes, unless somebody has a reference to it.
+ * Return: how many of the pages were kept.
+ */
+static unsigned int count_kept(int fd, const char *path, unsigned int pages)
+{
+	unsigned char *mem = map_pages(pages);
+	unsigned int kept = 0, i;
+	uint64_t frame;
+	pid_t pid;
+
+	if (!mem)
+		return 0;
+	memset(mem, 1, pages * PAGE);
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+	if (!read_for_references(fd, path, mem, pages * PAGE))
+		return 0;
+	for (i = 0; i < pages; i++) {
+		frame = frame_of(mem + i * PAGE);
+		mem[i * PAGE] = 2;
+		kept += frame && frame == frame_of(mem + i * PAGE);
+	}
+	munmap(mem, pages * PAGE);
+	return kept;
+}
+
+TEST_F(rest, takes_no_reference_that_a_write_would_see)
+{
+	unsigned int plain, cached, tries;
+
+	/* Neither keeps all each time: the LRU batch of another CPU has references, too. */
+	for (tries = 0; tries < 20; tries++) {
+		plain = count_kept(self->plain, NULL, 64);
+		cached = count_kept(self->fd, self->path, 64);
+		if (plain && cached >= plain)
+			break;
+	}
+	EXPECT_LT(0, plain);
+	EXPECT_LE(plain, cached);
+}
+
+#define SPLIT	"/sys/kernel/debug/split_huge_pages"
+
+/* Return: how many of the @huge huge pages the kernel could split; -1: there were none. */
+static long count_split(int fd, const char *path, unsigned int huge)
+{
+	long begin, split = -1;
+	char text[80];
+
+	if (mmap(WINDOW, huge * HUGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != WINDOW)
+		return -1;
+	madvise(WINDOW, huge * HUGE, MADV_HUGEPAGE);
+	memset(WINDOW, 1, huge * HUGE);
+	if (!read_for_references(fd, path, WINDOW, huge * HUGE))
+		goto unmap;
+	if (proc_number("/proc/self/smaps_rollup", "AnonHugePages:") * 1024 <
+	    (long)(huge * HUGE))
+		goto unmap;
+	begin = proc_number("/proc/vmstat", "thp_split_page");
+	snprintf(text, sizeof(text), "%d,0x%lx,0x%lx", getpid(), (unsigned long)WINDOW,
+		 (unsigned long)WINDOW + huge * HUGE);
+	if (!write_file(SPLIT, text))
+		split = proc_number("/proc/vmstat", "thp_split_page") - begin;
+unmap:
+	munmap(WINDOW, huge * HUGE);
+	return split;
+}
+
+TEST_F(rest, takes_no_reference_that_a_split_would_see)
+{
+	long plain, cached;
+
+	if (access(SPLIT, F_OK))
+		SKIP(return, "not in this kernel: huge pages to split");
+	plain = count_split(self->plain, NULL, 4);
+	cached = count_split(self->fd, self->path, 4);
+	if (plain < 0 || cached < 0)
+		SKIP(return, "no huge pages");
+	EXPECT_EQ(4, plain);
+	EXPECT_EQ(4, cached);
+}
+
+TEST_HARNESS_MAIN
