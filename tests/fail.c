@@ -1391,7 +1391,7 @@ static bool begin_sweep(const struct op *op)
 {
 	/* RWF_NOWAIT is the call's, PVMREAD_PIDFD the request's. */
 	uint32_t flags = op->door == &preadv2_door ? 0 :
-			 op->flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT);
+			 op->flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT | PVMREAD_CACHE);
 
 	if (!make_files() || !start_target() || !reset_target(op->remote) ||
 	    mlockall(MCL_CURRENT))
@@ -1522,6 +1522,10 @@ static void sweep(struct __test_metadata *_metadata, const struct op *op)
 	struct outcome out;
 	int round;
 
+	if (op->flags & PVMREAD_CACHE && !has_feature(dev, PVMREAD_FEATURE_CACHE)) {
+		printf("# %s: not in this kernel: MMU notifiers\n", op->name);
+		return;
+	}
 	ASSERT_TRUE(begin_sweep(op));
 	/* What is set up once, and not by each request. */
 	ASSERT_TRUE(is_served(op, &out, &trouble)) {
@@ -1623,6 +1627,8 @@ static const struct op rest[] = {
 	  PRESENT, PRESENT, 0, 0, { 3, 0, 1 } },
 	{ "ATTACH, PIDFD", &attach_door, false, PVMREAD_PIDFD,
 	  PRESENT, PRESENT, 0, 0, { 3, 0, 1 } },
+	{ "ATTACH, CACHE", &attach_door, false, PVMREAD_CACHE,
+	  PRESENT, PRESENT, 0, 0, { 5, 0, 1 } },
 	{ "ATTACH, with a larger file table", &attach_full_door, false, 0,
 	  PRESENT, PRESENT, 0, 0, { 6, 0, 1 } },
 	{ "open", &open_door, false, 0,
@@ -1709,6 +1715,16 @@ static const struct op files[] = {
 	  ABSENT, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
 	{ "pread, attached RESIDENT", &pread_door, false, PVMREAD_RESIDENT,
 	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
+	{ "pread, CACHE", &pread_door, false, PVMREAD_CACHE,
+	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
+	{ "pread, CACHE, large", &pread_door, false, PVMREAD_CACHE,
+	  PRESENT, PRESENT, LARGE, 1, { 0, 0, 2 } },
+	{ "pread, CACHE, absent", &pread_door, false, PVMREAD_CACHE,
+	  ABSENT, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
+	{ "pread, CACHE, into absent memory", &pread_door, false, PVMREAD_CACHE,
+	  PRESENT, ABSENT, MEDIUM, 1, { 1, 3, 1 } },
+	{ "readv, CACHE", &readv_door, false, PVMREAD_CACHE,
+	  PRESENT, PRESENT, MEDIUM, MANY, { 1, 0, MANY } },
 	{ "read", &read_door, false, 0,
 	  ABSENT, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
 	{ "readv", &readv_door, false, 0,
@@ -1772,6 +1788,10 @@ static const struct op batches[] = {
 	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
 	{ "BATCH, RESIDENT", &batch_door, false, PVMREAD_RESIDENT,
 	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
+	{ "BATCH, CACHE", &batch_door, false, PVMREAD_CACHE,
+	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
+	{ "BATCH, CACHE, absent", &batch_door, false, PVMREAD_CACHE,
+	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
 	{ "BATCH, one segment, into absent memory", &batch_door, false, 0,
 	  PRESENT, ABSENT, MEDIUM, 1, { 1, 3, 3 } },
 	{ "BATCH, written", &batch_door, true, 0,

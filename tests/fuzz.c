@@ -164,6 +164,7 @@ static uint64_t random_number(enum kind kind, enum field f)
 	static const unsigned int flags[] = {
 		PVMREAD_PIDFD, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_WRITE, PVMREAD_STOP,
 		PVMREAD_NOWAIT | PVMREAD_RESIDENT, PVMREAD_WRITE | PVMREAD_STOP,
+		PVMREAD_CACHE, PVMREAD_CACHE | PVMREAD_WRITE, PVMREAD_CACHE | PVMREAD_RESIDENT,
 	};
 	static const uint64_t size[] = {
 		0, 1, 4, 7, 8, 9, 12, 16, 20, 23, 24, 31, 32, 33, 39, 40, 41, 55, 56, 60, 63, 64,

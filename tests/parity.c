@@ -104,15 +104,19 @@ struct files {
  *	the part of the local side that belongs to it, up to the first short one
  * @BY_BATCH: BATCH with PVMREAD_STOP: a segment for each part of the request
  *	that one local and one remote element hold
- * @TARGETS: the doors above have a target each
+ * @TARGETS: the doors above have a target each. Those below go to one of these targets,
+ *	where the same request has been
  * @BY_RESIDENT: READV or WRITEV with PVMREAD_RESIDENT, every other time with
  *	PVMREAD_NOWAIT. It goes to the target of @BY_IOCTL, which has all the pages
  *	by then that the request comes to
+ * @BY_CACHED: as @BY_FILE, with PVMREAD_CACHE and to the same target; a read
+ * @BY_CACHED_AGAIN: the same once more: the cache has the pages
+ * @BY_CACHED_BATCH: as @BY_BATCH, by the file of @BY_CACHED
  * @DOORS: how many there are
  *
  * A target file does not see a request's arrays, and does not judge it as a
- * whole: one that is refused for its arrays does not go by @BY_FILE and
- * @BY_BATCH. One to a process that is not there is refused by ATTACH.
+ * whole: one that is refused for its arrays does not go by @BY_FILE, @BY_BATCH and the
+ * like. One to a process that is not there is refused by ATTACH.
  */
 enum door {
 	BY_SYSCALL,
@@ -122,6 +126,9 @@ enum door {
 	BY_BATCH,
 	TARGETS,
 	BY_RESIDENT = TARGETS,
+	BY_CACHED,
+	BY_CACHED_AGAIN,
+	BY_CACHED_BATCH,
 	DOORS
 };
 
@@ -132,7 +139,16 @@ static const char * const door_name[DOORS] = {
 	[BY_FILE] = "file",
 	[BY_BATCH] = "batch",
 	[BY_RESIDENT] = "resident",
+	[BY_CACHED] = "cached",
+	[BY_CACHED_AGAIN] = "cached again",
+	[BY_CACHED_BATCH] = "cached batch",
 };
+
+/* Whose target a door leads to. */
+static enum door host(enum door by)
+{
+	return by < TARGETS ? by : by == BY_RESIDENT ? BY_IOCTL : BY_FILE;
+}
 
 #define ALL_DOORS	((1U << DOORS) - 1)
 
@@ -140,6 +156,7 @@ struct target {
 	pid_t pid;
 	int pidfd;
 	int file;		/* the target file; may be written */
+	int cached;		/* another one, with PVMREAD_CACHE, or -1 */
 	int mem;		/* /proc/PID/mem */
 	int ask;		/* a byte: sum your special memory up */
 	int answer;
@@ -507,6 +524,9 @@ static bool start_target(struct world *w, enum door by, uint64_t seed)
 		t->file = attach(w->dev, t->pidfd, PVMREAD_WRITE | PVMREAD_PIDFD, 0, 0);
 	else
 		t->file = attach(w->dev, t->pid, PVMREAD_WRITE, 0, 0);
+	t->cached = -1;
+	if (by == BY_FILE && w->doors & 1U << BY_CACHED)
+		t->cached = attach(w->dev, t->pid, PVMREAD_CACHE, 0, 0);
 	return t->mem >= 0 && t->pidfd >= 0 && t->file >= 0;
 }
 
@@ -516,6 +536,7 @@ static void stop_target(struct target *t)
 	waitpid(t->pid, NULL, 0);
 	close(t->pidfd);
 	close(t->file);
+	close(t->cached);
 	close(t->mem);
 	close(t->ask);
 	close(t->answer);
@@ -741,7 +762,7 @@ static bool fetch(const struct target *t, enum look at, const struct iovec *loca
 static bool read_target(struct world *w, enum door by, enum look at)
 {
 	static struct iovec local[MAX_PAGES], remote[MAX_PAGES];
-	const struct target *t = &w->t[by == BY_RESIDENT ? BY_IOCTL : by];
+	const struct target *t = &w->t[host(by)];
 	unsigned char *to = by == BY_SYSCALL ? oracle : scratch;
 	unsigned long runs = 0;
 	size_t i, n;
@@ -1066,7 +1087,7 @@ static unsigned long cut(const struct plan *p)
 /* The target that @by leads to: */
 static const struct target *target_for(const struct world *w, const struct plan *p, enum door by)
 {
-	return p->whom == SELF ? &w->self : &w->t[by == BY_RESIDENT ? BY_IOCTL : by];
+	return p->whom == SELF ? &w->self : &w->t[host(by)];
 }
 
 /* its pid, or the id of its second thread; */
@@ -1087,8 +1108,9 @@ static int pidfd_for(const struct world *w, const struct plan *p, enum door by)
 static int file_for(const struct world *w, const struct plan *p, enum door by)
 {
 	if (p->whom == NUMBER || p->whom == THREAD)
-		return attach(w->dev, pid_for(w, p, by), PVMREAD_WRITE, 0, 0);
-	return target_for(w, p, by)->file;
+		return attach(w->dev, pid_for(w, p, by),
+			      by >= BY_CACHED ? PVMREAD_CACHE : PVMREAD_WRITE, 0, 0);
+	return by >= BY_CACHED ? target_for(w, p, by)->cached : target_for(w, p, by)->file;
 }
 
 static void send_rw(int dev, const struct request *req, unsigned int flags, struct outcome *o)
@@ -1270,11 +1292,11 @@ static bool send_by(const struct world *w, const struct plan *p, enum door by, s
 		file = file_for(w, p, by);
 		if (file < 0)
 			o->ret = -1;
-		else if (by == BY_BATCH)
+		else if (by == BY_BATCH || by == BY_CACHED_BATCH)
 			good = send_by_batch(file, p, o);
 		else
 			send_by_file(file, p, o);
-		if (file >= 0 && file != target_for(w, p, by)->file)
+		if (file >= 0 && (p->whom == NUMBER || p->whom == THREAD))
 			close(file);
 	}
 	o->err = errno;
@@ -1303,6 +1325,11 @@ static bool leads_there(const struct world *w, const struct plan *p, enum door b
 	switch (by) {
 	case BY_FILE:
 	case BY_BATCH:
+	case BY_CACHED:
+	case BY_CACHED_AGAIN:
+	case BY_CACHED_BATCH:
+		if (p->write && by >= BY_CACHED)
+			return false;
 		if (p->whom == NUMBER)
 			return by == BY_FILE;
 		/* EFAULT and no address: an array */
@@ -1339,6 +1366,9 @@ static bool same_outcome(const struct plan *p, enum door by, const struct outcom
 		break;
 	case BY_FILE:
 	case BY_BATCH:
+	case BY_CACHED:
+	case BY_CACHED_AGAIN:
+	case BY_CACHED_BATCH:
 		/* What the target's memory ended, even at once, they tell from EFAULT */
 		same = p->whom == NUMBER ? o->ret == -1 && o->err == ESRCH :
 		       o->ret == (sys->ret > 0 ? sys->ret : 0) && o->rw.error == dev->rw.error;
@@ -1692,13 +1722,19 @@ static unsigned int find_doors(int dev)
 	const unsigned long long all = PVMREAD_FEATURE_ATTACH | PVMREAD_FEATURE_BATCH |
 				       PVMREAD_FEATURE_NOWAIT | PVMREAD_FEATURE_RESIDENT;
 	struct pvmread_info info = { .size = sizeof(info) };
+	unsigned int doors = ALL_DOORS;
 
 	if (ioctl(dev, PVMREAD_IOC_INFO, &info) || (info.features & all) != all)
 		return 0;
-	if (info.features & PVMREAD_FEATURE_PIDFD)
-		return ALL_DOORS;
-	say("this kernel has no PVMREAD_PIDFD");
-	return ALL_DOORS & ~(1U << BY_PIDFD);
+	if (!(info.features & PVMREAD_FEATURE_PIDFD)) {
+		say("this kernel has no PVMREAD_PIDFD");
+		doors &= ~(1U << BY_PIDFD);
+	}
+	if (!(info.features & PVMREAD_FEATURE_CACHE)) {
+		say("this kernel has no PVMREAD_CACHE");
+		doors &= ~(1U << BY_CACHED | 1U << BY_CACHED_AGAIN | 1U << BY_CACHED_BATCH);
+	}
+	return doors;
 }
 
 FIXTURE(parity) {
@@ -1727,6 +1763,9 @@ FIXTURE_SETUP(parity)
 	ASSERT_GE(world.self.pidfd, 0);
 	world.self.file = attach(world.dev, getpid(), PVMREAD_WRITE, 0, 0);
 	ASSERT_GE(world.self.file, 0);
+	world.self.cached = -1;
+	if (world.doors & 1U << BY_CACHED)
+		world.self.cached = attach(world.dev, getpid(), PVMREAD_CACHE, 0, 0);
 	for (side = 0; side < 2; side++) {
 		void *at = (void *)(VBASE + side * 16 * PAGE);
 

@@ -462,6 +462,8 @@ static void get_handle(struct handle *h)
 	} else {
 		flags |= (h->write ? PVMREAD_WRITE : 0) | (h->nowait ? PVMREAD_NOWAIT : 0);
 		flags |= h->resident ? PVMREAD_RESIDENT : 0;
+		if (draw_lot(2) && has_feature(dev, PVMREAD_FEATURE_CACHE))
+			flags |= PVMREAD_CACHE;
 		h->fd = attach(dev, h->pid, flags, 0, 0);
 	}
 	if (h->fd < 0) {
