@@ -80,6 +80,15 @@ struct target {
 void target_open(struct target *target, const char *pid, unsigned int flags);
 
 /**
+ * target_cache() - read a range with PVMREAD_CACHE from now on, if that is possible
+ * @target: can read only the range on success, is unchanged on failure
+ * @addr: the first address of the range
+ * @length: the number of bytes in it
+ * @flags: as for target_open(), without PVMREAD_WRITE
+ */
+void target_cache(struct target *target, uint64_t addr, uint64_t length, unsigned int flags);
+
+/**
  * target_is_alive() - whether it has not exited, so that its number is its own
  *
  * After something was read from /proc/PID: if true, it was the target's.

@@ -182,6 +182,25 @@ void target_open(struct target *target, const char *pid, unsigned int flags)
 	close(dev);
 }
 
+void target_cache(struct target *target, uint64_t addr, uint64_t length, unsigned int flags)
+{
+	struct pvmread_info info;
+	int dev = pvmread_open(O_RDONLY);
+	int fd = -1;
+
+	if (dev < 0)
+		return;
+	if (!pvmread_get_info(dev, &info) && info.features & PVMREAD_FEATURE_CACHE &&
+	    info.features & PVMREAD_FEATURE_PIDFD)
+		fd = pvmread_attach(dev, target->pidfd, flags | PVMREAD_PIDFD | PVMREAD_CACHE,
+				    addr, length);
+	close(dev);
+	if (fd < 0)
+		return;
+	close(target->fd);
+	target->fd = fd;
+}
+
 int target_read(const struct target *target, uint64_t addr, void *buf, size_t len, size_t *done)
 {
 	ssize_t got;

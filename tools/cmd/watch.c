@@ -280,6 +280,7 @@ int cmd_watch(int argc, char **argv)
 	view.addr = parse_address(args.words[1], &maps);
 	maps_free(&maps);
 	check_wrap(&target, view.addr, view.length);
+	target_cache(&target, view.addr, view.length, args.flags);
 	view.terminal = isatty(STDOUT_FILENO) && term && strcmp(term, "dumb");
 	view.bytes = malloc(view.length);
 	view.old = malloc(view.length);

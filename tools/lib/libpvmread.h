@@ -80,7 +80,7 @@ ssize_t pvmread_writev(int dev, pid_t pid,
  * pvmread_attach() - a process, or a range of its memory, as a file
  * @dev: from pvmread_open()
  * @pid: the target; with PVMREAD_PIDFD a pidfd
- * @flags: PVMREAD_PIDFD, PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT
+ * @flags: PVMREAD_PIDFD, PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_CACHE
  * @start: the first address that the file reaches
  * @length: bytes from there; with @start 0 and @length 0 all of the memory
  *
