@@ -5,14 +5,16 @@
  *   bench [-t] PART...
  *
  * The parts are small (single reads of 8 B to 64 KiB, scattered ones, strings),
- * linear (up to 1 GiB and 65,536 segments), huge (huge pages) and bulk (4 KiB
- * pages, 64 KiB to 64 MiB). The ways:
+ * linear (up to 1 GiB and 65,536 segments), huge (huge pages), bulk (4 KiB pages,
+ * 64 KiB to 64 MiB) and cost (what PVMREAD_CACHE costs the target). The ways:
  *
  *   syscall      process_vm_readv(2), 1,024 pieces a call
  *   procmem      pread(2) of /proc/PID/mem, a call for each piece
  *   readv        PVMREAD_IOC_READV, 1,024 pieces a call
  *   target       pread(2) of a target file, a call for each piece
  *   batch        PVMREAD_IOC_BATCH, one call
+ *   cached       pread(2) of a target file with PVMREAD_CACHE
+ *   cached_batch PVMREAD_IOC_BATCH on that file
  *   memcpy       memcpy(3) of this process' own copy of the bytes: the floor
  *   syscall_one_local  as syscall, with one local buffer for all the pieces
  *   syscall_each       process_vm_readv(2), a call for each piece
@@ -128,6 +130,7 @@ static pid_t target;
 static int device;
 static int procmem;
 static int target_file = -1;
+static int cached_file = -1;
 static uint64_t features;
 static bool wall;
 static char *local_buffer;
@@ -341,6 +344,20 @@ static void make_local(size_t size)
 	memset(local_buffer, 0xff, size);
 }
 
+static int attach_to(pid_t pid, unsigned int flags)
+{
+	struct pvmread_attach attach = {
+		.size = sizeof(attach),
+		.flags = flags,
+		.pid = pid,
+	};
+	int fd = ioctl(device, PVMREAD_IOC_ATTACH, &attach);
+
+	if (fd < 0)
+		err(1, "PVMREAD_IOC_ATTACH");
+	return fd;
+}
+
 static void stop_target(void)
 {
 	if (target <= 0)
@@ -348,6 +365,9 @@ static void stop_target(void)
 	if (target_file >= 0)
 		close(target_file);
 	target_file = -1;
+	if (cached_file >= 0)
+		close(cached_file);
+	cached_file = -1;
 	close(procmem);
 	kill(target, SIGKILL);
 	waitpid(target, NULL, 0);
@@ -394,16 +414,10 @@ static void start_target(struct arena *arenas, size_t count, size_t local)
 	procmem = open(path, O_RDONLY | O_CLOEXEC);
 	if (procmem < 0)
 		err(1, "%s", path);
-	if (features & PVMREAD_FEATURE_ATTACH) {
-		struct pvmread_attach attach = {
-			.size = sizeof(attach),
-			.pid = target,
-		};
-
-		target_file = ioctl(device, PVMREAD_IOC_ATTACH, &attach);
-		if (target_file < 0)
-			err(1, "PVMREAD_IOC_ATTACH");
-	}
+	if (features & PVMREAD_FEATURE_ATTACH)
+		target_file = attach_to(target, 0);
+	if (features & PVMREAD_FEATURE_CACHE)
+		cached_file = attach_to(target, PVMREAD_CACHE);
 	make_local(local);
 }
 
@@ -570,7 +584,12 @@ static size_t way_target(const struct work *work)
 	return read_pieces(work, target_file);
 }
 
-static bool send_batch(const struct work *work)
+static size_t way_cached(const struct work *work)
+{
+	return read_pieces(work, cached_file);
+}
+
+static bool send_batch(const struct work *work, int fd)
 {
 	struct pvmread_batch batch = {
 		.size = sizeof(batch),
@@ -578,21 +597,32 @@ static bool send_batch(const struct work *work)
 		.count = work->count,
 	};
 
-	return !ioctl(target_file, PVMREAD_IOC_BATCH, &batch) &&
+	return !ioctl(fd, PVMREAD_IOC_BATCH, &batch) &&
 	       batch.completed == work->count;
 }
 
-static size_t way_batch(const struct work *work)
+static inline __attribute__((always_inline)) size_t
+read_batch(const struct work *work, int fd)
 {
 	size_t bytes = 0;
 	unsigned long i;
 
-	if (!send_batch(work))
+	if (!send_batch(work, fd))
 		return -1;
 	/* As every caller must. */
 	for (i = 0; i < work->count; i++)
 		bytes += work->segments[i].done;
 	return bytes;
+}
+
+static size_t way_batch(const struct work *work)
+{
+	return read_batch(work, target_file);
+}
+
+static size_t way_cached_batch(const struct work *work)
+{
+	return read_batch(work, cached_file);
 }
 
 static size_t way_memcpy(const struct work *work)
@@ -713,11 +743,17 @@ static size_t strings_target(const struct work *work)
 	return find_pieces(work, target_file);
 }
 
-static size_t strings_batch(const struct work *work)
+static size_t strings_cached(const struct work *work)
+{
+	return find_pieces(work, cached_file);
+}
+
+static inline __attribute__((always_inline)) size_t
+find_batch(const struct work *work, int fd)
 {
 	unsigned long i, found = 0;
 
-	if (!send_batch(work))
+	if (!send_batch(work, fd))
 		return -1;
 	for (i = 0; i < work->count; i++) {
 		const struct pvmread_segment *seg = &work->segments[i];
@@ -728,6 +764,16 @@ static size_t strings_batch(const struct work *work)
 		found++;
 	}
 	return found;
+}
+
+static size_t strings_batch(const struct work *work)
+{
+	return find_batch(work, target_file);
+}
+
+static size_t strings_cached_batch(const struct work *work)
+{
+	return find_batch(work, cached_file);
 }
 
 static size_t strings_memcpy(const struct work *work)
@@ -824,6 +870,10 @@ static const struct way ways[] = {
 	  way_target, strings_target, empty_target },
 	{ "batch", PVMREAD_FEATURE_ATTACH | PVMREAD_FEATURE_BATCH,
 	  way_batch, strings_batch, empty_batch },
+	{ "cached", PVMREAD_FEATURE_CACHE,
+	  way_cached, strings_cached, NULL },
+	{ "cached_batch", PVMREAD_FEATURE_CACHE,
+	  way_cached_batch, strings_cached_batch, NULL },
 	{ "memcpy", 0,
 	  way_memcpy, strings_memcpy, NULL },
 	{ "syscall_one_local", 0,
@@ -837,8 +887,11 @@ static const struct way ways[] = {
 
 /* --- Measuring ----------------------------------------------------------- */
 
-/* FRESH: the caller's memory has no pages before each call, and is faulted in by it. */
-enum kind { PIECEWISE, STRINGS, EMPTY, FRESH };
+/*
+ * FRESH: the caller's memory has no pages before each call, and is faulted in by it.
+ * COLD: the file with PVMREAD_CACHE is attached anew before each call.
+ */
+enum kind { PIECEWISE, STRINGS, EMPTY, FRESH, COLD };
 
 /**
  * struct result - what one way took
@@ -945,16 +998,22 @@ static double take_time(const struct work *work, enum kind kind,
 		bad |= result->run(work) ^ want;
 	begin = now();
 	for (i = 0; i < reps; i++) {
-		if (kind == FRESH) {
-			drop_local_pages(work);
-			sum -= now();
-		}
-		bad |= result->run(work) ^ want;
 		if (kind == FRESH)
+			drop_local_pages(work);
+		if (kind == COLD && features & PVMREAD_FEATURE_CACHE) {
+			close(cached_file);
+			cached_file = attach_to(target, PVMREAD_CACHE);
+			/* A worker makes it ready. */
+			usleep(10000);
+		}
+		if (kind == FRESH || kind == COLD)
+			sum -= now();
+		bad |= result->run(work) ^ want;
+		if (kind == FRESH || kind == COLD)
 			sum += now();
 	}
 	end = now();
-	if (kind == FRESH)
+	if (kind == FRESH || kind == COLD)
 		end = begin + sum;
 	if (bad)
 		errx(1, "%s, %s: failed in the loop", name, result->way->name);
@@ -1115,7 +1174,7 @@ static const char *size_name(size_t size)
 	return name;
 }
 
-#define USUAL	"syscall procmem readv target batch memcpy"
+#define USUAL	"syscall procmem readv target batch cached cached_batch memcpy"
 
 /* One piece from the beginning of the arena. */
 static void run_sizes_of(enum kind kind, const char *group,
@@ -1192,6 +1251,35 @@ static void run_scattered(const struct arena *arena)
 	}
 }
 
+/* The first read of each page: the cache does not have it yet. */
+static void run_cold(const struct arena *arena)
+{
+	struct work work;
+
+	make_scattered(&work, arena, PIECES, 1, RANDOM);
+	run_case("cold", "1,024 x 8 B in 1,024 pages, random", PIECES, &work, COLD,
+		 "syscall target batch cached cached_batch syscall_each", "");
+	free_work(&work);
+}
+
+/* More pages than the cache has entries. */
+static void run_thrash(const struct arena *arena)
+{
+	static const unsigned long pages[] = { 4096, 8192, 65536 };
+	static const char * const names[] = { "4,096", "8,192", "65,536" };
+	struct work work;
+	char name[80];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		make_scattered(&work, arena, pages[i], 1, RANDOM);
+		snprintf(name, sizeof(name), "%s x 8 B in as many pages, random",
+			 names[i]);
+		run_case("thrash", name, pages[i], &work, PIECEWISE, USUAL, "");
+		free_work(&work);
+	}
+}
+
 static void run_strings(const struct arena *arena)
 {
 	struct work work;
@@ -1247,6 +1335,7 @@ static void part_small(void)
 	run_sizes("size", &arenas[0], sizes, ARRAY_SIZE(sizes), "");
 	run_sizes_of(FRESH, "fresh", &arenas[0], fresh, ARRAY_SIZE(fresh), "");
 	run_scattered(&arenas[0]);
+	run_cold(&arenas[0]);
 	run_strings(&arenas[1]);
 	end_target(arenas, ARRAY_SIZE(arenas));
 }
@@ -1291,6 +1380,7 @@ static void part_linear(void)
 			free_work(&work);
 		}
 	}
+	run_thrash(&segments);
 	end_target(&segments, 1);
 
 	start_target(&bytes, 1, bytes.size);
@@ -1348,6 +1438,157 @@ static void part_bulk(void)
 	}
 }
 
+/* --- What a cached file costs the target -------------------------------- */
+
+/* The target is this process. The files are target files of its own memory. */
+static int files[8];
+static unsigned int attached;
+
+static void attach_files(unsigned int count)
+{
+	while (attached > count)
+		close(files[--attached]);
+	while (attached < count)
+		files[attached++] = attach_to(getpid(), PVMREAD_CACHE);
+}
+
+static char *own_page;
+
+static size_t cost_dontneed(const struct work *work)
+{
+	*own_page = 1;
+	return madvise(own_page, PAGE, MADV_DONTNEED) + work->bytes;
+}
+
+static size_t cost_munmap(const struct work *work)
+{
+	char *mem = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+
+	*mem = 1;
+	return munmap(mem, PAGE) + work->bytes;
+}
+
+static size_t cost_fork(const struct work *work)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	return (waitpid(pid, NULL, 0) == pid) * work->bytes;
+}
+
+static size_t cost_attach(const struct work *work)
+{
+	int fd = attach_to(target, PVMREAD_CACHE);
+
+	return close(fd) + work->bytes;
+}
+
+static size_t cost_attach_plain(const struct work *work)
+{
+	int fd = attach_to(target, 0);
+
+	return close(fd) + work->bytes;
+}
+
+static double least_of(size_t (*run)(const struct work *work), const struct work *work,
+		       int rounds)
+{
+	double least = 1e30;
+	uint64_t begin;
+
+	while (rounds--) {
+		begin = now();
+		if (run(work) != work->bytes)
+			errx(1, "a step of the target failed");
+		if (now() - begin < least)
+			least = now() - begin;
+	}
+	return least;
+}
+
+static void print_cost(const char *group, const char *name, unsigned long x,
+		       const char * const ways[3], const double figures[3])
+{
+	int i;
+
+	printf("{\"group\":\"%s\",\"name\":\"%s\",\"x\":%lu,\"unit\":\"instructions\"",
+	       group, name, x);
+	printf(",\"pieces\":1,\"bytes\":1,\"rounds\":1");
+	printf(",\"figures\":{");
+	for (i = 0; i < 3; i++)
+		printf("%s\"%s\":%.1f", i ? "," : "", ways[i], figures[i]);
+	printf("},\"missing\":[]}\n");
+	fflush(stdout);
+}
+
+static void part_cost(void)
+{
+	static const struct {
+		const char *name;
+		size_t (*run)(const struct work *work);
+	} steps[] = {
+		{ "write a page, MADV_DONTNEED", cost_dontneed },
+		{ "mmap, write a page, munmap", cost_munmap },
+		{ "fork, exit, wait", cost_fork },
+	};
+	static const unsigned int counts[] = { 0, 1, 8 };
+	static const unsigned long mappings[] = { 0, 1024, 16384 };
+	static const char * const files_ways[] = { "files_0", "files_1", "files_8" };
+	static const char * const attach_ways[] = { "attach_plain", "attach_first", "attach_next" };
+	struct work work = { .bytes = 1 };
+	double figures[3];
+	size_t i, k;
+
+	if (!(features & PVMREAD_FEATURE_CACHE))
+		return;
+	own_page = map_private(PAGE);
+	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		for (k = 0; k < ARRAY_SIZE(counts); k++) {
+			attach_files(counts[k]);
+			figures[k] = least_of(steps[i].run, &work, 50);
+		}
+		attach_files(0);
+		print_cost("cost", steps[i].name, i, files_ways, figures);
+	}
+	for (i = 0; i < ARRAY_SIZE(mappings); i++) {
+		int fds[2], fd;
+		char name[64], c;
+
+		if (pipe2(fds, O_CLOEXEC))
+			err(1, "pipe2");
+		fflush(NULL);
+		target = fork();
+		if (!target) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			/* Neighbours with other permissions are not merged. */
+			for (k = 0; k < mappings[i]; k++)
+				if (mmap(NULL, PAGE, k % 2 ? PROT_READ : PROT_NONE,
+					 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+					_exit(1);
+			if (write(fds[1], "", 1) != 1)
+				_exit(1);
+			for (;;)
+				pause();
+		}
+		if (target < 0 || read(fds[0], &c, 1) != 1)
+			errx(1, "the target ended early");
+		close(fds[0]);
+		close(fds[1]);
+		figures[0] = least_of(cost_attach_plain, &work, 20);
+		figures[1] = least_of(cost_attach, &work, 1);
+		fd = attach_to(target, PVMREAD_CACHE);
+		figures[2] = least_of(cost_attach, &work, 20);
+		close(fd);
+		snprintf(name, sizeof(name), "%lu more mappings", mappings[i]);
+		print_cost("attach", name, mappings[i], attach_ways, figures);
+		kill(target, SIGKILL);
+		waitpid(target, NULL, 0);
+		target = 0;
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -1356,6 +1597,7 @@ static const struct {
 	{ "linear", part_linear },
 	{ "huge", part_huge },
 	{ "bulk", part_bulk },
+	{ "cost", part_cost },
 };
 
 /*
@@ -1384,7 +1626,7 @@ int main(int argc, char **argv)
 	fix_addresses(argv);
 	while ((c = getopt(argc, argv, "t")) != -1) {
 		if (c != 't')
-			errx(2, "usage: bench [-t] small|linear|huge|bulk...");
+			errx(2, "usage: bench [-t] small|linear|huge|bulk|cost...");
 		wall = true;
 	}
 	device = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
