@@ -95,6 +95,9 @@ void target_cache(struct target *target, uint64_t addr, uint64_t length, unsigne
  */
 bool target_is_alive(const struct target *target);
 
+/* target_ends_within() - whether it has exited, or does so within @ms milliseconds */
+bool target_ends_within(const struct target *target, int ms);
+
 /**
  * target_read() - pvmread_read(), and why it ended
  * @done: set to the number of bytes read
