@@ -2,13 +2,42 @@
 /*
  * Numbers, addresses and bytes of the command line.
  */
+#include <argp.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
+
+static error_t parse_access(int key, char *arg, struct argp_state *state)
+{
+	unsigned int *flags = state->input;
+
+	(void)arg;
+	switch (key) {
+	case 'R':
+		*flags |= PVMREAD_RESIDENT;
+		return 0;
+	case 'N':
+		*flags |= PVMREAD_NOWAIT;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp access_argp = {
+	.options = (const struct argp_option[]){
+		{ "resident", 'R', NULL, 0, "Only what is in the process's memory already", 0 },
+		{ "nowait", 'N', NULL, 0, "Only what can be had without waiting", 0 },
+		{}
+	},
+	.parser = parse_access,
+};
+
+const struct argp_child access_children[] = { { &access_argp, 0, NULL, 0 }, {} };
 
 /* parse_number() - decimal or 0x; false if @text is something else */
 static bool parse_number(const char *text, uint64_t *value, const char **end)
@@ -47,26 +76,57 @@ bad:
 	     what, text);
 }
 
-/*
- * name_matches() - whether @text is what a person calls the file @path
- *
- * The whole path or its end from a '/' on; with @loosely "libc.so" is
- * libc.so.6, too.
+/**
+ * enum match - how well a name in the mappings fits what the user wrote
+ * @MATCH_NONE: not at all
+ * @MATCH_LOOSELY: "libc.so" for libc.so.6
+ * @MATCH_DELETED: without the " (deleted)" of a file that has been removed or replaced
+ * @MATCH_END: the end of the path, from a '/' on
+ * @MATCH_EXACT: the whole
  */
-static bool name_matches(const char *path, const char *text, size_t length, bool loosely)
-{
-	const char *part = path, *rest;
+enum match {
+	MATCH_NONE,
+	MATCH_LOOSELY,
+	MATCH_DELETED,
+	MATCH_END,
+	MATCH_EXACT,
+};
 
+static enum match match_rest(const char *part, const char *text, size_t length)
+{
+	const char *rest = part + length;
+
+	if (strncmp(part, text, length))
+		return MATCH_NONE;
+	if (!*rest)
+		return MATCH_END;
+	if (!strcmp(rest, " (deleted)"))
+		return MATCH_DELETED;
+	if (*rest == '.' && !strchr(rest, '/') && length > 3 && !strncmp(rest - 3, ".so", 3))
+		return MATCH_LOOSELY;
+	return MATCH_NONE;
+}
+
+static enum match match_name(const char *name, const char *text, size_t length)
+{
+	enum match match, best = MATCH_NONE;
+	const char *part = name;
+
+	if (!length)
+		return MATCH_NONE;
+	if (!strncmp(name, text, length) && !name[length])
+		return MATCH_EXACT;
 	do {
-		rest = part + length;
-		if (!strncmp(part, text, length) &&
-		    (!*rest || !strcmp(rest, " (deleted)") ||
-		     (loosely && *rest == '.' && !strchr(rest, '/') &&
-		      length > 3 && !strncmp(rest - 3, ".so", 3))))
-			return true;
+		match = match_rest(part, text, length);
+		best = match > best ? match : best;
 		part = strchrnul(part, '/');
 	} while (*part++);
-	return false;
+	return best;
+}
+
+bool name_matches(const char *name, const char *text)
+{
+	return match_name(name, text, strlen(text)) != MATCH_NONE;
 }
 
 /* same_thing() - whether @map goes on with what @last is a part of */
@@ -78,55 +138,155 @@ static bool same_thing(const struct mapping *last, const struct mapping *map)
 	       last->dev_minor == map->dev_minor && !strcmp(last->name, map->name);
 }
 
-/* find_name() - the lowest mapping of that name; NULL if there is none */
+/**
+ * find_name() - the lowest mapping whose name fits best
+ * @other: set to a different file whose name matches equally well, or to NULL
+ *
+ * Return: NULL if there is none.
+ */
 static const struct mapping *find_name(const struct maps *maps, const char *text, size_t length,
-				       bool loosely)
+				       const struct mapping **other)
 {
 	const struct mapping *first = NULL, *last = NULL, *map;
-	size_t i;
+	enum match match, best = MATCH_LOOSELY;
 
-	for (i = 0; i < maps->count; i++) {
-		map = &maps->maps[i];
-		if (!*map->name || !name_matches(map->name, text, length, loosely))
+	*other = NULL;
+	for (map = maps->maps; map < maps->maps + maps->count; map++) {
+		match = match_name(map->name, text, length);
+		if (match < best || match == MATCH_NONE)
 			continue;
+		if (match > best) {
+			best = match;
+			first = NULL;
+			last = NULL;
+			*other = NULL;
+		}
 		if (last && !same_thing(last, map))
-			fail(0, "\"%.*s\" is more than one thing: %s at 0x%" PRIx64
-			     " and %s at 0x%" PRIx64 "; give the whole path or the address",
-			     (int)length, text, printable(first->name), first->start,
-			     printable(map->name), map->start);
+			*other = *other ?: map;
 		first = first ?: map;
 		last = map;
 	}
 	return first;
 }
 
-uint64_t parse_address(const char *text, const struct maps *maps)
+/**
+ * struct address - what a part of the command line says
+ * @value: the address
+ * @problem: what is wrong, for free(), or NULL
+ */
+struct address {
+	uint64_t value;
+	char *problem;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+set_problem(struct address *address, const char *format, ...)
+{
+	va_list args;
+
+	free(address->problem);
+	va_start(args, format);
+	if (vasprintf(&address->problem, format, args) < 0)
+		fail(ENOMEM, "an address");
+	va_end(args);
+}
+
+/* is_number() - "4096" or "0x1000", or two of them with a '+' */
+static bool is_number(const char *text, struct address *address)
+{
+	uint64_t offset;
+	const char *end;
+
+	if (!parse_number(text, &address->value, &end))
+		return false;
+	if (!*end)
+		return true;
+	if (*end != '+' || !parse_number(end + 1, &offset, &end) || *end)
+		return false;
+	if (__builtin_add_overflow(address->value, offset, &address->value))
+		set_problem(address, "\"%s\" is past the end of the address space", text);
+	return true;
+}
+
+/* resolve() - what @text means; @address->problem is set if it cannot be resolved */
+static void resolve(const char *text, const struct maps *maps, struct address *address)
 {
 	const char *plus = strrchr(text, '+'), *end;
+	const struct mapping *map, *other;
 	size_t length = strlen(text);
-	const struct mapping *map;
-	uint64_t value, offset = 0;
+	uint64_t offset = 0;
 
-	if (parse_number(text, &value, &end) && !*end)
-		return value;
-	if (!*text)
-		fail(0, "the address is empty");
+	*address = (struct address){};
+	if (is_number(text, address))
+		return;
 	/* A name may have a '+' itself: libstdc++.so */
-	map = find_name(maps, text, length, false) ?: find_name(maps, text, length, true);
-	if (!map && plus && plus > text && parse_number(plus + 1, &offset, &end) && !*end) {
+	map = find_name(maps, text, length, &other);
+	if (!map && plus && parse_number(plus + 1, &offset, &end) && !*end) {
 		length = plus - text;
-		if (parse_number(text, &value, &end) && end == plus)
-			goto add;
-		map = find_name(maps, text, length, false) ?: find_name(maps, text, length, true);
+		map = find_name(maps, text, length, &other);
 	}
-	if (!map)
-		fail(0, "\"%s\": neither the name of a mapping nor an address (0x for hexadecimal)",
-		     text);
-	value = map->start;
-add:
-	if (__builtin_add_overflow(value, offset, &value))
-		fail(0, "\"%s\" is past the end of the address space", text);
-	return value;
+	if (!*text)
+		set_problem(address, "the address is empty");
+	else if (!map)
+		set_problem(address,
+			    "\"%s\": neither a mapping nor an address (0x for hexadecimal)", text);
+	else if (other)
+		set_problem(address, "\"%.*s\" is more than one thing: %s at 0x%" PRIx64
+			    " and %s at 0x%" PRIx64 "; give the whole path or the address",
+			    (int)length, text, mapping_text(map), map->start,
+			    mapping_text(other), other->start);
+	else if (__builtin_add_overflow(map->start, offset, &address->value))
+		set_problem(address, "\"%s\" is past the end of the address space", text);
+}
+
+uint64_t parse_address(const char *text, const struct target *target)
+{
+	struct address address = {};
+	struct maps maps = {};
+
+	if (!is_number(text, &address)) {
+		maps_load(&maps, target, MAPS_PLAIN);
+		resolve(text, &maps, &address);
+		maps_free(&maps);
+	}
+	if (address.problem)
+		fail(0, "%s", address.problem);
+	return address.value;
+}
+
+void parse_range(const char *text, const struct maps *maps, uint64_t *start, uint64_t *end)
+{
+	char *copy = strdup(text), *problem = NULL, *dash;
+	struct address from, to;
+	unsigned int found = 0;
+
+	if (!copy)
+		fail(ENOMEM, "--range");
+	/* A name may have a '-' itself: each one is tried. */
+	for (dash = strchr(copy, '-'); dash; dash = strchr(dash + 1, '-')) {
+		*dash = '\0';
+		resolve(copy, maps, &from);
+		resolve(dash + 1, maps, &to);
+		*dash = '-';
+		if (!from.problem && !to.problem) {
+			found++;
+			*start = from.value;
+			*end = to.value;
+		} else if (!problem) {
+			problem = from.problem ?: to.problem;
+			*(from.problem ? &from.problem : &to.problem) = NULL;
+		}
+		free(from.problem);
+		free(to.problem);
+	}
+	free(copy);
+	if (found > 1)
+		fail(0, "--range \"%s\": START-END in more than one way; give addresses", text);
+	if (!found)
+		fail(0, "--range \"%s\": %s", text, problem ?: "not START-END");
+	if (*start >= *end)
+		fail(0, "--range \"%s\": it ends before it begins", text);
+	free(problem);
 }
 
 unsigned char *parse_hex(const char *text, size_t *length)

@@ -5,6 +5,7 @@
 #ifndef CMD_H
 #define CMD_H
 
+#include <argp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -55,29 +56,58 @@ void warn_about(int error, const char *format, ...)
 /* --- the target --- */
 
 /**
+ * enum proc - what /proc is
+ * @PROC_OURS: it has the processes under the numbers that we know them by
+ * @PROC_FOREIGN: it is of another PID namespace: its numbers are other processes
+ * @PROC_MISSING: it is not mounted
+ */
+enum proc {
+	PROC_OURS,
+	PROC_FOREIGN,
+	PROC_MISSING,
+};
+
+/**
  * struct target - the process that a command works on
  * @pid: its number
+ * @tid: the thread whose files in /proc are read: the main one, unless that has ended or
+ *	the user named another
  * @pidfd: what names it, whatever its number is given to later
  * @fd: target file
+ * @flags: what it was attached with
+ * @proc: whether /proc can be asked about it
  * @name: "process 12 (sleep)", for messages
  */
 struct target {
 	pid_t pid;
+	pid_t tid;
 	int pidfd;
 	int fd;
+	unsigned int flags;
+	enum proc proc;
 	char name[64];
 };
 
 /**
  * target_open() - attach, or fail()
  * @target: filled
- * @pid: the user's argument
+ * @pid: the user's argument, a process or one of its threads
  * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT
  *
  * The process that is attached is the one that had the number when the pidfd
  * was opened, also where the module has no PVMREAD_PIDFD.
  */
 void target_open(struct target *target, const char *pid, unsigned int flags);
+
+/**
+ * target_again() - attach the same process with other flags, or fail()
+ *
+ * Return: a target file, which the caller closes.
+ */
+int target_again(const struct target *target, unsigned int flags);
+
+/* need_proc() - fail() unless /proc can be asked about the target; @what of it is wanted */
+void need_proc(const struct target *target, const char *what);
 
 /**
  * target_cache() - read a range with PVMREAD_CACHE from now on, if that is possible
@@ -117,11 +147,51 @@ int target_read(const struct target *target, uint64_t addr, void *buf, size_t le
 const char *target_reason(const struct target *target, uint64_t addr, int error,
 			  unsigned int flags);
 
+/* --- its files in /proc --- */
+
+/**
+ * proc_in_time() - call run(argument), unless --nowait and it waits for a lock
+ * @progress: changes while @run gets on
+ *
+ * Return: true if it has returned; false if it still runs, in another thread, and uses
+ * @argument and @progress until this process ends.
+ */
+bool proc_in_time(const struct target *target, void (*run)(void *argument), void *argument,
+		  const size_t *progress);
+
+/* proc_open() - open /proc/PID/@name, or -1 with errno */
+int proc_open(const struct target *target, const char *name, int flags);
+
+/**
+ * proc_read() - the start of /proc/PID/@name, with a NUL behind it
+ * @max: as many bytes as are wanted
+ * @length: set to those that there are
+ *
+ * Return: the bytes, for free(), or NULL with errno.
+ */
+char *proc_read(const struct target *target, const char *name, size_t max, size_t *length);
+
 /* --- its mappings --- */
 
 /**
+ * enum mapping_flag - of a mapping, from VmFlags in smaps
+ * @MAPPING_DONTDUMP: madvise(MADV_DONTDUMP)
+ * @MAPPING_IO: memory of a device
+ * @MAPPING_HUGETLB: huge pages from a pool
+ * @MAPPING_USERFAULT: a userfaultfd serves what is missing
+ */
+enum mapping_flag {
+	MAPPING_DONTDUMP	= 1 << 0,
+	MAPPING_IO		= 1 << 1,
+	MAPPING_HUGETLB		= 1 << 2,
+	MAPPING_USERFAULT	= 1 << 3,
+};
+
+/**
  * struct mapping - a line of /proc/PID/maps
- * @rss: resident bytes, or UINT64_MAX where the kernel does not tell
+ * @rss: resident bytes, or UINT64_MAX where it was not asked for or is not known
+ * @anonymous: bytes of private pages, resident or in swap; 0 without MAPS_FULL
+ * @flags: &enum mapping_flag; 0 without MAPS_FULL
  * @name: path, [heap] and the like, or "" for anonymous memory
  */
 struct mapping {
@@ -130,28 +200,53 @@ struct mapping {
 	uint64_t offset;
 	uint64_t inode;
 	uint64_t rss;
+	uint64_t anonymous;
 	unsigned int dev_major;
 	unsigned int dev_minor;
+	unsigned int flags;
 	char perms[5];
 	char *name;
 };
 
+/**
+ * struct maps - all mappings of a target, by address
+ * @slow: MAPS_QUICK took too long, so they are MAPS_PLAIN
+ */
 struct maps {
 	struct mapping *maps;
 	size_t count;
+	bool slow;
 };
 
 /**
- * maps_load() - the target's mappings, or fail()
- * @rss: fill in @rss, too, which takes longer
+ * enum maps_detail - what is loaded of each mapping
+ * @MAPS_PLAIN: what /proc/PID/maps has
+ * @MAPS_QUICK: also what /proc/PID/smaps has, if that takes a second at most
+ * @MAPS_FULL: also what /proc/PID/smaps has, if the kernel has smaps
  */
-void maps_load(struct maps *maps, const struct target *target, bool rss);
+enum maps_detail {
+	MAPS_PLAIN,
+	MAPS_QUICK,
+	MAPS_FULL,
+};
+
+/* maps_load() - the target's mappings, or fail() */
+void maps_load(struct maps *maps, const struct target *target, enum maps_detail detail);
 void maps_free(struct maps *maps);
 
 /* maps_find() - the mapping that @addr lies in, or NULL */
 const struct mapping *maps_find(const struct maps *maps, uint64_t addr);
 
+/* mapping_is_anonymous() - private memory without a file: untouched pages are zeros */
+bool mapping_is_anonymous(const struct mapping *map);
+
 /* --- arguments --- */
+
+/*
+ * access_children - the options --resident and --nowait; their input is an unsigned int of
+ * PVMREAD_RESIDENT and PVMREAD_NOWAIT
+ */
+extern const struct argp_child access_children[];
 
 /* parse_size() - "4096", "0x1000", "4K", "1M", "2G"; fail() names @what */
 uint64_t parse_size(const char *text, const char *what);
@@ -159,11 +254,18 @@ uint64_t parse_size(const char *text, const char *what);
 /**
  * parse_address() - a number, [heap], [stack], libfoo.so; each with +OFFSET
  *
- * A library's address is that of its lowest mapping; its name is the end of its
- * path (libfoo.so, libfoo.so.6, or the whole). fail() if there is none or two
- * different files have the name.
+ * The mappings of @target are read only if @text is not a number. A library's address is
+ * that of its lowest mapping. Its name is its path, or the end of it from a '/' on; for
+ * want of a file that is called so, without " (deleted)", or libfoo.so for libfoo.so.6.
+ * fail() if there is none, or if two different files fit alike.
  */
-uint64_t parse_address(const char *text, const struct maps *maps);
+uint64_t parse_address(const char *text, const struct target *target);
+
+/* parse_range() - START-END, each as parse_address() takes it, or fail() */
+void parse_range(const char *text, const struct maps *maps, uint64_t *start, uint64_t *end);
+
+/* name_matches() - whether @text is what a person calls the mapping @name */
+bool name_matches(const char *name, const char *text);
 
 /* check_wrap() - fail() if @addr + @length is over what an address holds */
 void check_wrap(const struct target *target, uint64_t addr, uint64_t length);

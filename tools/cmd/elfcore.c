@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The notes of a core file of an x86-64 process that is not stopped.
+ * The notes of a core file of an x86 process that is not stopped.
  *
- * Registers can be had of nobody but a tracer. What the kernel tells without
- * is where a thread that waits in a system call stands: the program counter, the
- * stack pointer, and the call's arguments. With those and call frame information
- * a debugger unwinds all that addresses its frames by the stack pointer. Code
- * that keeps a frame pointer needs rbp, too, which guess_frame() looks for on the
- * stack. The other callee-saved registers, the segment bases and the floating
+ * The kernel gives registers to nobody but a tracer. What it tells without is where a
+ * thread that waits in a system call stands: the program counter, the stack pointer, and
+ * the call's arguments. With those and call frame information a debugger unwinds all that
+ * addresses its frames by the stack pointer. The base of thread-local variables is found
+ * through the list of robust mutexes. The other callee-saved registers and the floating
  * point state stay 0.
  */
 #include <dirent.h>
@@ -19,6 +18,7 @@
 #include <string.h>
 #include <sys/param.h>
 #include <sys/procfs.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 #include <unistd.h>
 
@@ -30,50 +30,55 @@
 
 /* More than is needed of any file of /proc. */
 #define PROC_MAX	65536
-/* The words above the stack pointer among which the frame record is looked for. */
-#define STACK_WORDS	8192
-/* The value that user space has in these segment registers, always. */
+/* What user space has in its segment registers, always. */
 #define USER_CS		0x33
-#define USER_SS		0x2b
+#define USER_CS32	0x23
+#define USER_DS		0x2b
 
-/**
- * read_proc() - a file below /proc/PID, with a NUL behind it
- *
- * %PROC_MAX bytes of it at most: a process can make its cmdline as long as it
- * likes.
- *
- * Return: the bytes, for free(), or NULL with errno.
- */
+/* struct compat_elf_prpsinfo of the kernel's include/linux/elfcore-compat.h */
+struct prpsinfo32 {
+	char pr_state;
+	char pr_sname;
+	char pr_zomb;
+	char pr_nice;
+	uint32_t pr_flag;
+	uint16_t pr_uid;
+	uint16_t pr_gid;
+	int32_t pr_pid;
+	int32_t pr_ppid;
+	int32_t pr_pgrp;
+	int32_t pr_sid;
+	char pr_fname[16];
+	char pr_psargs[80];
+};
+
+/* struct compat_elf_prstatus, with the registers of an i386 */
+struct prstatus32 {
+	int32_t pr_info[3];
+	int16_t pr_cursig;
+	uint32_t pr_sigpend;
+	uint32_t pr_sighold;
+	int32_t pr_pid;
+	int32_t pr_ppid;
+	int32_t pr_pgrp;
+	int32_t pr_sid;
+	int32_t pr_times[8];
+	uint32_t ebx, ecx, edx, esi, edi, ebp, eax, ds, es, fs, gs, orig_eax, eip, cs, eflags,
+		 esp, ss;
+	int32_t pr_fpvalid;
+};
+
+_Static_assert(sizeof(struct prpsinfo32) == 124, "as the kernel has it");
+_Static_assert(sizeof(struct prstatus32) == 144, "as the kernel has it");
+
+/* read_proc() - a file below /proc/PID, with a NUL behind it, or NULL with errno */
 static char *read_proc(const struct target *target, const char *name, size_t *length)
 {
-	char path[96], *bytes;
-	ssize_t got;
-	int fd;
-
-	*length = 0;
-	snprintf(path, sizeof(path), "/proc/%d/%s", target->pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return NULL;
-	bytes = malloc(PROC_MAX + 1);
-	if (!bytes)
-		fail(ENOMEM, "%s", path);
-	do {
-		got = read(fd, bytes + *length, PROC_MAX - *length);
-		*length += MAX(got, 0);
-	} while (got > 0);
-	if (got < 0) {
-		free(bytes);
-		bytes = NULL;
-	} else {
-		bytes[*length] = '\0';
-	}
-	close(fd);
-	return bytes;
+	return proc_read(target, name, PROC_MAX, length);
 }
 
-/* need_proc() - read_proc(), or fail() */
-static char *need_proc(const struct target *target, const char *name, size_t *length)
+/* must_read_proc() - read_proc(), or fail() */
+static char *must_read_proc(const struct target *target, const char *name, size_t *length)
 {
 	char *bytes = read_proc(target, name, length);
 	int error = errno;
@@ -81,27 +86,59 @@ static char *need_proc(const struct target *target, const char *name, size_t *le
 	if (!target_is_alive(target))
 		fail(0, "%s: has exited", target->name);
 	if (!bytes)
-		fail(error, "/proc/%d/%s", target->pid, name);
+		fail(error, "/proc/%d/%s", target->tid, name);
 	return bytes;
 }
 
-void check_machine(const struct target *target)
+/* auxv_value() - the value of @type in a 64-bit auxiliary vector, or 0 */
+static uint64_t auxv_value64(const char *auxv, size_t length, uint64_t type)
 {
-	char path[64];
-	Elf64_Ehdr header;
-	ssize_t got;
-	int fd;
+	Elf64_auxv_t entry;
+	size_t i;
 
-	snprintf(path, sizeof(path), "/proc/%d/exe", target->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	got = fd < 0 ? -1 : pread(fd, &header, sizeof(header), 0);
-	if (got < 0)
-		fail(errno, "%s", path);
-	close(fd);
-	if (got < (ssize_t)sizeof(header) || memcmp(header.e_ident, ELFMAG, SELFMAG) ||
-	    header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64)
-		fail(0, "%s: not an x86-64 program; its registers are unknown to this version",
+	for (i = 0; i + sizeof(entry) <= length; i += sizeof(entry)) {
+		memcpy(&entry, auxv + i, sizeof(entry));
+		if (entry.a_type == type)
+			return entry.a_un.a_val;
+	}
+	return 0;
+}
+
+static uint32_t auxv_value32(const char *auxv, size_t length, uint32_t type)
+{
+	Elf32_auxv_t entry;
+	size_t i;
+
+	for (i = 0; i + sizeof(entry) <= length; i += sizeof(entry)) {
+		memcpy(&entry, auxv + i, sizeof(entry));
+		if (entry.a_type == type)
+			return entry.a_un.a_val;
+	}
+	return 0;
+}
+
+bool is_elf32(const struct target *target)
+{
+	char *auxv, platform[8] = "";
+	size_t length;
+	bool elf32;
+
+	auxv = must_read_proc(target, "auxv", &length);
+	/* Not from the program's file, which this user may not be allowed to read. */
+	if (auxv_value64(auxv, length, AT_PHENT) == sizeof(Elf64_Phdr)) {
+		elf32 = false;
+	} else if (auxv_value32(auxv, length, AT_PHENT) == sizeof(Elf32_Phdr)) {
+		elf32 = true;
+		pvmread_read_string(target->fd, auxv_value32(auxv, length, AT_PLATFORM), platform,
+				    sizeof(platform));
+	} else {
+		fail(0, "%s: not an ELF program", target->name);
+	}
+	if (!strcmp(platform, "x86_64"))
+		fail(0, "%s: an x32 program; its core format is unknown to this version",
 		     target->name);
+	free(auxv);
+	return elf32;
 }
 
 /* --- threads --- */
@@ -125,6 +162,21 @@ static void read_syscall(const struct target *target, struct thread *thread)
 			break;
 	}
 	thread->syscall[strcspn(thread->syscall, "\n")] = '\0';
+}
+
+/* is_zombie() - whether the thread has ended, as the main one may when others live */
+static bool is_zombie(const struct target *target, pid_t tid)
+{
+	char path[64], *stat, *name_end;
+	size_t length;
+	bool zombie;
+
+	snprintf(path, sizeof(path), "task/%d/stat", tid);
+	stat = read_proc(target, path, &length);
+	name_end = stat ? strrchr(stat, ')') : NULL;
+	zombie = name_end && !strncmp(name_end, ") Z", 3);
+	free(stat);
+	return zombie;
 }
 
 static int numerically(const struct dirent **a, const struct dirent **b)
@@ -178,7 +230,8 @@ void threads_load(struct threads *threads, const struct target *target, bool ver
 		fail(ENOMEM, "%d threads", count);
 	threads->count = 0;
 	/* A debugger shows the first one; a wrapped number may be less than the main thread's. */
-	add_thread(threads, target, target->pid, verbose);
+	if (!is_zombie(target, target->pid))
+		add_thread(threads, target, target->pid, verbose);
 	for (i = 0; i < (size_t)count; i++) {
 		if (atoi(entries[i]->d_name) != target->pid)
 			add_thread(threads, target, atoi(entries[i]->d_name), verbose);
@@ -213,140 +266,6 @@ void threads_check(const struct threads *threads, const struct target *target)
 			warn_about(0, "%s: thread %d has run: its stack may not fit its registers",
 				   target->name, now.tid);
 	}
-}
-
-/* --- the frame pointer --- */
-
-static bool read_code(const struct target *target, uint64_t addr, void *code, size_t length)
-{
-	return pvmread_read(target->fd, addr, code, length) == (ssize_t)length;
-}
-
-/* skip_endbr() - the length of an endbr64 at the start of @code */
-static size_t skip_endbr(const uint8_t *code)
-{
-	return memcmp(code, "\xf3\x0f\x1e\xfa", 4) ? 0 : 4;
-}
-
-/**
- * keeps_frame() - whether the function at @addr begins with push %rbp; mov %rsp,%rbp
- *
- * Goes through an entry of the procedure linkage table.
- */
-static bool keeps_frame(const struct target *target, uint64_t addr)
-{
-	uint8_t code[32];
-	int32_t offset;
-	uint64_t slot;
-	size_t at;
-
-	if (!read_code(target, addr, code, sizeof(code)))
-		return false;
-	at = skip_endbr(code);
-	at += code[at] == 0xf2;
-	if (code[at] == 0xff && code[at + 1] == 0x25) {
-		/* jmp *offset(%rip) */
-		memcpy(&offset, code + at + 2, sizeof(offset));
-		slot = addr + at + 6 + offset;
-		if (!read_code(target, slot, &addr, sizeof(addr)) ||
-		    !read_code(target, addr, code, sizeof(code)))
-			return false;
-	}
-	at = skip_endbr(code);
-	/* A compiler may have moved something between the two. */
-	return code[at] == 0x55 && memmem(code + at + 1, 16, "\x48\x89\xe5", 3);
-}
-
-/**
- * enum call - what ends at an address
- * @CALL_NONE: no call, so the address is no return address
- * @CALL_FRAME: the call of a function that keeps a frame pointer
- * @CALL_PLAIN: the call of one that does not
- * @CALL_UNKNOWN: a call through a register or through memory
- */
-enum call {
-	CALL_NONE,
-	CALL_FRAME,
-	CALL_PLAIN,
-	CALL_UNKNOWN,
-};
-
-static enum call call_before(const struct target *target, const struct maps *maps, uint64_t addr)
-{
-	const struct mapping *map = maps_find(maps, addr);
-	uint64_t callee, slot;
-	uint8_t code[7];
-	int32_t offset;
-	size_t length;
-
-	if (!map || map->perms[2] != 'x' || addr - map->start < sizeof(code) ||
-	    !read_code(target, addr - sizeof(code), code, sizeof(code)))
-		return CALL_NONE;
-	memcpy(&offset, code + 3, sizeof(offset));
-	if (code[2] == 0xe8) {
-		callee = addr + offset;
-	} else if (code[1] == 0xff && code[2] == 0x15) {
-		slot = addr + offset;
-		if (!read_code(target, slot, &callee, sizeof(callee)))
-			return CALL_UNKNOWN;
-	} else {
-		/* ff /2 with its ModRM byte, no, one or four bytes of offset, maybe SIB */
-		for (length = 2; length <= 7; length++)
-			if (code[7 - length] == 0xff && (code[8 - length] & 0x38) == 0x10)
-				return CALL_UNKNOWN;
-		return CALL_NONE;
-	}
-	return keeps_frame(target, callee) ? CALL_FRAME : CALL_PLAIN;
-}
-
-/**
- * guess_frame() - what rbp is likely to be
- * @sp: the thread's stack pointer
- *
- * The innermost function that keeps a frame pointer has left a record on the
- * stack, [rbp of its caller][return address], and rbp points there, as what it
- * calls preserves rbp or says where it has put it. The return address is that of a
- * call of such a function. If the call does not tell which function it calls, as
- * that of main() or of a thread's function, the saved rbp must look like one: an
- * address farther up on this stack, or the small number that the C library leaves
- * there. Both may be wrong, where old frames shine through unused words.
- *
- * Return: the address of the record; 0: none.
- */
-static uint64_t guess_frame(const struct target *target, const struct maps *maps, uint64_t sp)
-{
-	/* A record lies where rsp is when push %rbp was done: at a multiple of 16. */
-	const uint64_t bottom = (sp + 15) & ~UINT64_C(15);
-	const struct mapping *map = maps_find(maps, sp);
-	uint64_t *words, at, frame = 0;
-	ssize_t got;
-	size_t i;
-
-	if (!map || bottom >= map->end)
-		return 0;
-	words = malloc(STACK_WORDS * sizeof(*words));
-	if (!words)
-		fail(ENOMEM, "stack");
-	got = pvmread_read(target->fd, bottom, words,
-			   MIN(map->end - bottom, STACK_WORDS * sizeof(*words)));
-	for (i = 0; !frame && (ssize_t)((i + 2) * sizeof(*words)) <= got; i += 2) {
-		at = bottom + i * sizeof(*words);
-		switch (call_before(target, maps, words[i + 1])) {
-		case CALL_FRAME:
-			frame = at;
-			break;
-		case CALL_UNKNOWN:
-			if (words[i] < 4096 ||
-			    (words[i] > at && words[i] < map->end && !(words[i] & 15)))
-				frame = at;
-			break;
-		case CALL_PLAIN:
-		case CALL_NONE:
-			break;
-		}
-	}
-	free(words);
-	return frame;
 }
 
 /* --- notes --- */
@@ -392,106 +311,220 @@ static void read_arguments(const struct target *target, const char *stat, char *
 			args[i] = ' ';
 }
 
-/* add_prpsinfo() - the process; also fills in @status what all threads have */
-static void add_prpsinfo(FILE *out, const struct target *target, struct elf_prstatus *status)
+/* read_process() - what the notes tell of the process */
+static void read_process(const struct target *target, struct elf_prpsinfo *info)
 {
-	struct elf_prpsinfo info = {};
 	size_t length;
 	char *text, *end;
 	long nice;
 	int i;
 
-	text = need_proc(target, "stat", &length);
+	text = must_read_proc(target, "stat", &length);
 	/* The name may have blanks and parentheses itself. */
 	end = strrchr(text, ')');
 	if (!end || sscanf(end, ") %c %d %d %d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d %*d %ld",
-			   &info.pr_sname, &info.pr_ppid, &info.pr_pgrp, &info.pr_sid,
-			   &info.pr_flag, &nice) != 6)
-		fail(0, "/proc/%d/stat: not as proc(5) has it", target->pid);
-	info.pr_pid = target->pid;
-	info.pr_nice = nice;
-	info.pr_zomb = info.pr_sname == 'Z';
-	for (i = 0; i < 6 && "RSDTZW"[i] != info.pr_sname; i++)
-		info.pr_state = i + 1;
-	read_arguments(target, end + 1, info.pr_psargs, sizeof(info.pr_psargs));
+			   &info->pr_sname, &info->pr_ppid, &info->pr_pgrp, &info->pr_sid,
+			   &info->pr_flag, &nice) != 6)
+		fail(0, "/proc/%d/stat: not as proc(5) has it", target->tid);
+	info->pr_pid = target->pid;
+	info->pr_nice = nice;
+	info->pr_zomb = info->pr_sname == 'Z';
+	for (i = 0; i < 6 && "RSDTZW"[i] != info->pr_sname; i++)
+		info->pr_state = i + 1;
+	read_arguments(target, end + 1, info->pr_psargs, sizeof(info->pr_psargs));
 	free(text);
 
-	text = need_proc(target, "status", &length);
+	text = must_read_proc(target, "status", &length);
 	end = strstr(text, "\nUid:");
 	if (end)
-		info.pr_uid = strtoul(end + 5, NULL, 10);
+		info->pr_uid = strtoul(end + 5, NULL, 10);
 	end = strstr(text, "\nGid:");
 	if (end)
-		info.pr_gid = strtoul(end + 5, NULL, 10);
+		info->pr_gid = strtoul(end + 5, NULL, 10);
 	free(text);
 
-	text = need_proc(target, "comm", &length);
+	text = must_read_proc(target, "comm", &length);
 	text[strcspn(text, "\n")] = '\0';
-	memcpy(info.pr_fname, text, MIN(strlen(text), sizeof(info.pr_fname) - 1));
+	memcpy(info->pr_fname, text, MIN(strlen(text), sizeof(info->pr_fname) - 1));
 	free(text);
-
-	status->pr_ppid = info.pr_ppid;
-	status->pr_pgrp = info.pr_pgrp;
-	status->pr_sid = info.pr_sid;
-	add_note(out, "CORE", NT_PRPSINFO, &info, sizeof(info));
 }
 
-/* add_prstatus() - a thread, with the registers that are known of it */
-static void add_prstatus(FILE *out, const struct target *target, const struct maps *maps,
-			 const struct thread *thread, const struct elf_prstatus *common)
+/* add_prpsinfo() - the process */
+static void add_prpsinfo(FILE *out, const struct elf_prpsinfo *info, bool elf32)
 {
-	struct user_regs_struct regs = { .cs = USER_CS, .ss = USER_SS };
-	struct elf_prstatus status = *common;
-	unsigned long long arg[6], sp, pc;
-	long long call;
+	struct prpsinfo32 small = {
+		.pr_state = info->pr_state,
+		.pr_sname = info->pr_sname,
+		.pr_zomb = info->pr_zomb,
+		.pr_nice = info->pr_nice,
+		.pr_flag = info->pr_flag,
+		.pr_uid = info->pr_uid,
+		.pr_gid = info->pr_gid,
+		.pr_pid = info->pr_pid,
+		.pr_ppid = info->pr_ppid,
+		.pr_pgrp = info->pr_pgrp,
+		.pr_sid = info->pr_sid,
+	};
 
-	if (sscanf(thread->syscall, "%lld %llx %llx %llx %llx %llx %llx %llx %llx", &call, &arg[0],
-		   &arg[1], &arg[2], &arg[3], &arg[4], &arg[5], &sp, &pc) == 9) {
-		regs.rdi = arg[0];
-		regs.rsi = arg[1];
-		regs.rdx = arg[2];
-		regs.r10 = arg[3];
-		regs.r8 = arg[4];
-		regs.r9 = arg[5];
-		/* As the kernel has them while the call goes on. */
-		regs.orig_rax = call;
-		regs.rax = -ENOSYS;
-		regs.rcx = pc;
-	} else if (sscanf(thread->syscall, "-1 %llx %llx", &sp, &pc) == 2) {
-		/* It waits for a page. */
-		regs.orig_rax = -1;
-	} else {
-		sp = 0;
-		pc = 0;
+	memcpy(small.pr_fname, info->pr_fname, sizeof(small.pr_fname));
+	memcpy(small.pr_psargs, info->pr_psargs, sizeof(small.pr_psargs));
+	if (elf32)
+		add_note(out, "CORE", NT_PRPSINFO, &small, sizeof(small));
+	else
+		add_note(out, "CORE", NT_PRPSINFO, info, sizeof(*info));
+}
+
+/**
+ * struct waiting - where a thread waits, from /proc/PID/task/TID/syscall
+ * @known: the kernel told
+ * @call: the number of the system call, or -1: it waits for a page
+ */
+struct waiting {
+	bool known;
+	long long call;
+	unsigned long long arg[6];
+	unsigned long long sp;
+	unsigned long long pc;
+};
+
+static struct waiting parse_syscall(const struct thread *thread)
+{
+	struct waiting at = {};
+
+	if (sscanf(thread->syscall, "%lld %llx %llx %llx %llx %llx %llx %llx %llx", &at.call,
+		   &at.arg[0], &at.arg[1], &at.arg[2], &at.arg[3], &at.arg[4], &at.arg[5],
+		   &at.sp, &at.pc) == 9 ||
+	    sscanf(thread->syscall, "%lld %llx %llx", &at.call, &at.sp, &at.pc) == 3)
+		at.known = true;
+	else
+		at = (struct waiting){ .call = -1 };
+	return at;
+}
+
+/**
+ * thread_pointer() - fs_base of an x86-64 thread, without asking ptrace
+ *
+ * The C library registers a list of robust mutexes for each thread, whose head is in the
+ * block that fs_base points to. That block begins with its own address, with glibc and
+ * with musl.
+ *
+ * Return: the address, or 0 if there is none.
+ */
+static uint64_t thread_pointer(const struct target *target, pid_t tid)
+{
+	enum { BLOCK_MAX = 4096 };
+	uint64_t words[BLOCK_MAX / sizeof(uint64_t)], start;
+	size_t length, i;
+	uintptr_t head;
+
+	if (syscall(SYS_get_robust_list, tid, &head, &length) || head < BLOCK_MAX || head % 8)
+		return 0;
+	start = head - BLOCK_MAX;
+	if (pvmread_read(target->fd, start, words, sizeof(words)) != sizeof(words)) {
+		/* The block may be the first thing in its mapping. */
+		start = head & ~(uint64_t)(BLOCK_MAX - 1);
+		memset(words, 0, sizeof(words));
+		if (pvmread_read(target->fd, start, words, head - start) <= 0)
+			return 0;
 	}
-	regs.rip = pc;
-	regs.rsp = sp;
-	regs.rbp = sp ? guess_frame(target, maps, sp) : 0;
-	status.pr_pid = thread->tid;
+	for (i = BLOCK_MAX / sizeof(*words); i-- > 0; )
+		if (words[i] && words[i] == start + i * sizeof(*words))
+			return words[i];
+	return 0;
+}
+
+static void add_prstatus32(FILE *out, const struct elf_prpsinfo *info, pid_t tid,
+			   const struct waiting *at)
+{
+	struct prstatus32 status = {
+		.pr_pid = tid,
+		.pr_ppid = info->pr_ppid,
+		.pr_pgrp = info->pr_pgrp,
+		.pr_sid = info->pr_sid,
+		.ebx = at->arg[0],
+		.ecx = at->arg[1],
+		.edx = at->arg[2],
+		.esi = at->arg[3],
+		.edi = at->arg[4],
+		.ebp = at->arg[5],
+		.eax = at->known ? -ENOSYS : 0,
+		.orig_eax = at->call,
+		.eip = at->pc,
+		.esp = at->sp,
+		.cs = USER_CS32,
+		.ds = USER_DS,
+		.es = USER_DS,
+		.ss = USER_DS,
+	};
+
+	add_note(out, "CORE", NT_PRSTATUS, &status, sizeof(status));
+}
+
+static void add_prstatus64(FILE *out, const struct target *target, const struct maps *maps,
+			   const struct elf_prpsinfo *info, pid_t tid, const struct waiting *at,
+			   bool guess)
+{
+	struct user_regs_struct regs = {
+		.cs = USER_CS,
+		.ss = USER_DS,
+		.rdi = at->arg[0],
+		.rsi = at->arg[1],
+		.rdx = at->arg[2],
+		.r10 = at->arg[3],
+		.r8 = at->arg[4],
+		.r9 = at->arg[5],
+		.rip = at->pc,
+		.rsp = at->sp,
+		.orig_rax = at->call,
+		.fs_base = thread_pointer(target, tid),
+	};
+	struct elf_prstatus status = {
+		.pr_pid = tid,
+		.pr_ppid = info->pr_ppid,
+		.pr_pgrp = info->pr_pgrp,
+		.pr_sid = info->pr_sid,
+	};
+
+	if (at->known && at->call >= 0) {
+		/* As the kernel has them while the call goes on. */
+		regs.rax = -ENOSYS;
+		regs.rcx = at->pc;
+	}
+	if (guess && at->sp)
+		regs.rbp = guess_frame(target, maps, at->sp);
 	_Static_assert(sizeof(regs) == sizeof(status.pr_reg), "the kernel's order of registers");
 	memcpy(&status.pr_reg, &regs, sizeof(regs));
 	add_note(out, "CORE", NT_PRSTATUS, &status, sizeof(status));
 }
 
-/* add_file() - which files are mapped where, in the format of the kernel's fill_files_note() */
-static void add_file(FILE *out, const struct maps *maps)
+/* put_long() - a long of the target */
+static void put_long(FILE *out, uint64_t value, bool elf32)
 {
-	uint64_t head[2] = { 0, sysconf(_SC_PAGESIZE) };
+	fwrite(&value, elf32 ? 4 : 8, 1, out);
+}
+
+/* add_file() - which files are mapped where, in the format of the kernel's fill_files_note() */
+static void add_file(FILE *out, const struct maps *maps, bool elf32)
+{
+	const uint64_t page = sysconf(_SC_PAGESIZE);
 	const struct mapping *map;
 	char *desc = NULL;
+	uint64_t count = 0;
 	size_t length;
 	FILE *text = open_memstream(&desc, &length);
 
 	if (!text)
 		fail(ENOMEM, "notes");
 	for (map = maps->maps; map < maps->maps + maps->count; map++)
-		head[0] += *map->name == '/';
-	fwrite(head, sizeof(head), 1, text);
+		count += *map->name == '/';
+	put_long(text, count, elf32);
+	put_long(text, page, elf32);
 	for (map = maps->maps; map < maps->maps + maps->count; map++) {
-		uint64_t entry[3] = { map->start, map->end, map->offset / head[1] };
-
-		if (*map->name == '/')
-			fwrite(entry, sizeof(entry), 1, text);
+		if (*map->name != '/')
+			continue;
+		put_long(text, map->start, elf32);
+		put_long(text, map->end, elf32);
+		put_long(text, map->offset / page, elf32);
 	}
 	for (map = maps->maps; map < maps->maps + maps->count; map++)
 		if (*map->name == '/')
@@ -503,30 +536,33 @@ static void add_file(FILE *out, const struct maps *maps)
 }
 
 void *notes_make(const struct target *target, const struct maps *maps,
-		 const struct threads *threads, size_t *length)
+		 const struct threads *threads, bool elf32, bool guess, size_t *length)
 {
-	struct elf_prstatus common = {};
-	char *notes = NULL, *auxv, *psinfo = NULL;
-	size_t auxv_length, psinfo_length, i;
+	struct elf_prpsinfo info = {};
+	char *notes = NULL, *auxv;
+	struct waiting at;
+	size_t i, auxv_length;
 	FILE *out = open_memstream(&notes, length);
-	FILE *info = open_memstream(&psinfo, &psinfo_length);
 
-	if (!out || !info)
+	if (!out)
 		fail(ENOMEM, "notes");
-	add_prpsinfo(info, target, &common);
-	if (fclose(info))
-		fail(ENOMEM, "notes");
-
-	/* A thread's notes go up to the next NT_PRSTATUS; the process's are with the first. */
-	add_prstatus(out, target, maps, &threads->threads[0], &common);
-	fwrite(psinfo, psinfo_length, 1, out);
-	auxv = need_proc(target, "auxv", &auxv_length);
-	add_note(out, "CORE", NT_AUXV, auxv, auxv_length);
-	add_file(out, maps);
-	for (i = 1; i < threads->count; i++)
-		add_prstatus(out, target, maps, &threads->threads[i], &common);
-	free(auxv);
-	free(psinfo);
+	read_process(target, &info);
+	for (i = 0; i < threads->count; i++) {
+		at = parse_syscall(&threads->threads[i]);
+		if (elf32)
+			add_prstatus32(out, &info, threads->threads[i].tid, &at);
+		else
+			add_prstatus64(out, target, maps, &info, threads->threads[i].tid, &at,
+				       guess);
+		/* A thread's notes go up to the next NT_PRSTATUS. The process's are the first's. */
+		if (i)
+			continue;
+		add_prpsinfo(out, &info, elf32);
+		auxv = must_read_proc(target, "auxv", &auxv_length);
+		add_note(out, "CORE", NT_AUXV, auxv, auxv_length);
+		free(auxv);
+		add_file(out, maps, elf32);
+	}
 	if (fclose(out))
 		fail(ENOMEM, "notes");
 	return notes;

@@ -33,14 +33,32 @@ void threads_check(const struct threads *threads, const struct target *target);
 
 /**
  * notes_make() - the contents of the core's PT_NOTE segment, or fail()
+ * @elf32: the target is a 32-bit program
+ * @guess: guess_frame() for each thread
  * @length: set to their number of bytes
  *
  * Return: the bytes, for free().
  */
 void *notes_make(const struct target *target, const struct maps *maps,
-		 const struct threads *threads, size_t *length);
+		 const struct threads *threads, bool elf32, bool guess, size_t *length);
 
-/* check_machine() - fail() if the target is a program that has another core format */
-void check_machine(const struct target *target);
+/* is_elf32() - whether it is a 32-bit program; fail() if its core format is not known */
+bool is_elf32(const struct target *target);
+
+/**
+ * guess_frame() - what rbp is likely to be
+ * @sp: the thread's stack pointer
+ *
+ * The innermost function that keeps a frame pointer has left a record on the
+ * stack, [rbp of its caller][return address], and rbp points there, as what it
+ * calls preserves rbp or says where it has put it. The return address is that of a
+ * call of such a function. If the call does not tell which function it calls, as
+ * that of main() or of a thread's function, the saved rbp must look like one: an
+ * address farther up on this stack, or the small number that the C library leaves
+ * there. Both may be wrong, where old frames shine through unused words.
+ *
+ * Return: the address of the record; 0: none.
+ */
+uint64_t guess_frame(const struct target *target, const struct maps *maps, uint64_t sp);
 
 #endif /* ELFCORE_H */

@@ -3,11 +3,21 @@
  * The mappings of the target, from /proc/PID/maps.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cmd.h"
+
+/* What the resident sizes may take with MAPS_QUICK. */
+#define QUICK_SECONDS	1
+/* The kernel prints as many mappings at once as fit. */
+#define BUFFER_SIZE	(256 * 1024)
 
 static void *grow(void *array, size_t count, size_t size)
 {
@@ -17,6 +27,22 @@ static void *grow(void *array, size_t count, size_t size)
 	if (!array)
 		fail(ENOMEM, "%zu mappings", count);
 	return array;
+}
+
+/* unescape() - the kernel writes a newline in a name as \012 */
+static void unescape(char *name)
+{
+	char *to = name;
+
+	for (; *name; name++) {
+		*to = *name;
+		if (!strncmp(name, "\\012", 4)) {
+			*to = '\n';
+			name += 3;
+		}
+		to++;
+	}
+	*to = '\0';
 }
 
 /* parse_mapping() - a line of maps, or the first of each in smaps */
@@ -32,49 +58,163 @@ static bool parse_mapping(struct mapping *map, const char *line)
 	map->name = strndup(line + name, strcspn(line + name, "\n"));
 	if (!map->name)
 		fail(ENOMEM, "%s", line);
+	unescape(map->name);
 	return true;
 }
 
-/* load() - maps_load() with an errno value as its result */
-static int load(struct maps *maps, const struct target *target, bool rss)
+/*
+ * clip() - leave out what is below @end; false if nothing remains
+ *
+ * Between two reads of the file mappings may merge: the kernel goes on with the one that
+ * has the next address, whose start may have been in the last one that it printed.
+ */
+static bool clip(struct mapping *map, uint64_t end)
 {
+	if (map->end <= end)
+		return false;
+	if (map->start < end) {
+		map->offset += end - map->start;
+		map->start = end;
+	}
+	return true;
+}
+
+/* parse_flags() - the VmFlags that have a use here */
+static unsigned int parse_flags(const char *line)
+{
+	static const struct {
+		const char *name;
+		unsigned int flag;
+	} names[] = {
+		{ " dd", MAPPING_DONTDUMP }, { " io", MAPPING_IO }, { " ht", MAPPING_HUGETLB },
+		{ " um", MAPPING_USERFAULT },
+	};
+	unsigned int flags = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+		flags |= strstr(line, names[i].name) ? names[i].flag : 0;
+	return flags;
+}
+
+/* parse_detail() - another line of smaps */
+static void parse_detail(struct mapping *map, const char *line)
+{
+	uint64_t kib;
+
+	if (sscanf(line, "Rss: %" SCNu64 " kB", &kib) == 1)
+		map->rss = kib * 1024;
+	else if (sscanf(line, "Anonymous: %" SCNu64 " kB", &kib) == 1 ||
+		 sscanf(line, "Swap: %" SCNu64 " kB", &kib) == 1)
+		map->anonymous += kib * 1024;
+	else if (!strncmp(line, "VmFlags:", 8))
+		map->flags = parse_flags(line);
+}
+
+/**
+ * struct loading - maps_load() by a thread
+ * @maps: as far as it is; the count is the progress
+ * @error: an errno value; ETIME: MAPS_QUICK took too long
+ */
+struct loading {
+	const struct target *target;
+	enum maps_detail detail;
+	struct maps maps;
+	int error;
+};
+
+static void load(void *argument)
+{
+	struct loading *loading = argument;
+	const bool plain = loading->detail == MAPS_PLAIN;
+	struct maps *maps = &loading->maps;
+	struct timespec start, now;
 	struct mapping map;
 	char *line = NULL;
-	char path[64];
 	size_t size = 0;
-	uint64_t kib;
 	FILE *file;
+	int fd;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	fd = proc_open(loading->target, plain ? "maps" : "smaps", O_RDONLY);
+	file = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!file) {
+		loading->error = errno;
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	/* Or exit() would wait for this thread, which may wait for the target. */
+	__fsetlocking(file, FSETLOCKING_BYCALLER);
+	setvbuf(file, NULL, _IOFBF, BUFFER_SIZE);
+	errno = 0;
+	while (!loading->error && getline(&line, &size, file) > 0) {
+		if (!parse_mapping(&map, line)) {
+			if (maps->count)
+				parse_detail(&maps->maps[maps->count - 1], line);
+			continue;
+		}
+		if (!clip(&map, maps->count ? maps->maps[maps->count - 1].end : 0)) {
+			free(map.name);
+			continue;
+		}
+		maps->maps = grow(maps->maps, maps->count, sizeof(map));
+		maps->maps[maps->count] = map;
+		__atomic_fetch_add(&maps->count, 1, __ATOMIC_RELAXED);
+		if (loading->detail != MAPS_QUICK)
+			continue;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec - start.tv_sec > QUICK_SECONDS)
+			loading->error = ETIME;
+	}
+	if (!loading->error && !feof(file))
+		loading->error = errno ?: EIO;
+	free(line);
+	fclose(file);
+}
+
+/* try_load() - maps_load() with an errno value as its result */
+static int try_load(struct maps *maps, const struct target *target, enum maps_detail detail)
+{
+	struct loading *loading = calloc(1, sizeof(*loading));
+	char nothing;
+	bool slow;
 	int error;
 
 	*maps = (struct maps){};
-	snprintf(path, sizeof(path), "/proc/%d/%s", target->pid, rss ? "smaps" : "maps");
-	file = fopen(path, "re");
-	if (!file)
-		/* Without CONFIG_PROC_PAGE_MONITOR there is no smaps. */
-		return rss && errno == ENOENT ? load(maps, target, false) : errno;
-	errno = 0;
-	while (getline(&line, &size, file) > 0) {
-		if (parse_mapping(&map, line)) {
-			maps->maps = grow(maps->maps, maps->count, sizeof(map));
-			maps->maps[maps->count++] = map;
-		} else if (maps->count && sscanf(line, "Rss: %" SCNu64 " kB", &kib) == 1) {
-			maps->maps[maps->count - 1].rss = kib * 1024;
-		}
-	}
-	error = feof(file) ? 0 : errno ?: EIO;
-	free(line);
-	fclose(file);
-	if (!error && !target_is_alive(target))
+	if (!loading)
+		return ENOMEM;
+	*loading = (struct loading){ .target = target, .detail = detail };
+	if (!proc_in_time(target, load, loading, &loading->maps.count))
+		/* The thread still has @loading. */
+		return ETIMEDOUT;
+	*maps = loading->maps;
+	error = loading->error;
+	free(loading);
+	/* A list that ends early is what an exit or execve leaves. */
+	if (!error && (!target_is_alive(target) ||
+		       (pvmread_read(target->fd, 0, &nothing, 0) < 0 && errno == ESRCH)))
 		error = ESRCH;
 	if (error)
 		maps_free(maps);
+	/* Without CONFIG_PROC_PAGE_MONITOR there is no smaps. */
+	if (detail == MAPS_PLAIN || (error != ETIME && error != ENOENT))
+		return error;
+	slow = error == ETIME;
+	error = try_load(maps, target, MAPS_PLAIN);
+	maps->slow = slow;
 	return error;
 }
 
-void maps_load(struct maps *maps, const struct target *target, bool rss)
+void maps_load(struct maps *maps, const struct target *target, enum maps_detail detail)
 {
-	int error = load(maps, target, rss);
+	int error;
 
+	need_proc(target, "mappings");
+	error = try_load(maps, target, detail);
+	if (error == ETIMEDOUT)
+		fail(0, "mappings of %s: its address space is locked, and --nowait does not wait",
+		     target->name);
 	if (error == ESRCH || (error == ENOENT && !target_is_alive(target)))
 		fail(0, "mappings of %s: it has exited", target->name);
 	if (error)
@@ -107,6 +247,34 @@ const struct mapping *maps_find(const struct maps *maps, uint64_t addr)
 		return NULL;
 	/* The kernel lists them by address. */
 	return bsearch(&addr, maps->maps, maps->count, sizeof(*maps->maps), compare_mapping);
+}
+
+bool mapping_has_file(const struct mapping *map)
+{
+	return map->inode || map->dev_major || map->dev_minor || *map->name == '/';
+}
+
+const char *mapping_text(const struct mapping *map)
+{
+	static char texts[2][PATH_MAX + 32];
+	static unsigned int next;
+	char *text = texts[next++ % 2];
+
+	snprintf(text, sizeof(texts[0]), "%s", *map->name ? map->name : "[anonymous]");
+	return printable(text);
+}
+
+bool mapping_is_anonymous(const struct mapping *map)
+{
+	static const char *const names[] = { "[heap]", "[stack", "[anon:" };
+	size_t i;
+
+	if (map->perms[3] != 'p' || mapping_has_file(map))
+		return false;
+	for (i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (!strncmp(map->name, names[i], strlen(names[i])))
+			return true;
+	return !*map->name;
 }
 
 /* why_not() - what the mappings tell about a byte that gave EIO */
@@ -142,7 +310,7 @@ const char *target_reason(const struct target *target, uint64_t addr, int error,
 			return "not an address of a process";
 		break;
 	case EIO:
-		if (load(&maps, target, false))
+		if (target->proc != PROC_OURS || try_load(&maps, target, MAPS_PLAIN))
 			break;
 		snprintf(text, sizeof(text), "%s; see \"pvmread maps %d\"",
 			 why_not(maps_find(&maps, addr), flags), target->pid);

@@ -11,8 +11,15 @@
 
 #include "cmd.h"
 
+enum {
+	OPT_RSS = 256,
+	OPT_NO_RSS,
+};
+
 struct arguments {
 	const char *pid;
+	enum maps_detail detail;
+	unsigned int flags;
 	bool json;
 };
 
@@ -21,6 +28,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct arguments *args = state->input;
 
 	switch (key) {
+	case OPT_RSS:
+		args->detail = MAPS_FULL;
+		return 0;
+	case OPT_NO_RSS:
+		args->detail = MAPS_PLAIN;
+		return 0;
+	case 'N':
+		args->flags = PVMREAD_NOWAIT;
+		return 0;
 	case 'j':
 		args->json = true;
 		return 0;
@@ -51,16 +67,18 @@ static void print_text(const struct maps *maps)
 	uint64_t size, sizes = 0, resident = 0;
 	const struct mapping *map;
 
-	printf("%16s %16s %6s %6s %4s perm name\n", "start", "end", "size", "rss", "%");
+	printf("%18s %18s %6s %6s %4s perm name\n", "start", "end", "size", "rss", "%");
 	for (map = maps->maps; map < maps->maps + maps->count; map++) {
 		size = map->end - map->start;
-		printf("%16" PRIx64 " %16" PRIx64 " %6s", map->start, map->end, human_size(size));
+		/* As parse_address() takes them. */
+		printf("%#18" PRIx64 " %#18" PRIx64 " %6s", map->start, map->end,
+		       human_size(size));
 		print_resident(map->rss, size);
 		printf(" %s%s%s\n", map->perms, *map->name ? " " : "", printable(map->name));
 		sizes += size;
 		resident = map->rss == UINT64_MAX ? map->rss : resident + map->rss;
 	}
-	printf("%16s %16zu %6s", "mappings:", maps->count, human_size(sizes));
+	printf("%18s %18zu %6s", "mappings:", maps->count, human_size(sizes));
 	print_resident(resident, sizes);
 	putchar('\n');
 }
@@ -121,6 +139,9 @@ int cmd_maps(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "json", 'j', NULL, 0, "Print JSON; sizes and addresses are numbers of bytes", 0 },
+		{ "rss", OPT_RSS, NULL, 0, "Tell what is resident, however long that takes", 0 },
+		{ "no-rss", OPT_NO_RSS, NULL, 0, "Do not tell what is resident", 0 },
+		{ "nowait", 'N', NULL, 0, "Fail rather than wait for the process's memory", 0 },
 		{}
 	};
 	static const struct argp argp = {
@@ -128,15 +149,20 @@ int cmd_maps(int argc, char **argv)
 		.parser = parse,
 		.args_doc = "PID",
 		.doc = "List the mappings of process PID: size, what of it is resident, "
-		       "permissions, name.",
+		       "permissions, name.\v"
+		       "With very many mappings the kernel takes long to count what is resident. "
+		       "Unless --rss is given, that column is left out if it takes over a second.",
 	};
-	struct arguments args = {};
+	struct arguments args = { .detail = MAPS_QUICK };
 	struct target target;
 	struct maps maps;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
-	target_open(&target, args.pid, 0);
-	maps_load(&maps, &target, true);
+	target_open(&target, args.pid, args.flags);
+	maps_load(&maps, &target, args.detail);
+	if (maps.slow)
+		warn_about(0, "%s: it takes long to count what is resident; --rss waits for it",
+			   target.name);
 	if (args.json)
 		print_json(&target, &maps);
 	else

@@ -27,6 +27,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct arguments *args = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &args->flags;
+		return 0;
 	case 'o':
 		args->output = strcmp(arg, "-") ? arg : NULL;
 		return 0;
@@ -35,12 +38,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'r':
 		args->raw = true;
-		return 0;
-	case 'R':
-		args->flags |= PVMREAD_RESIDENT;
-		return 0;
-	case 'N':
-		args->flags |= PVMREAD_NOWAIT;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num >= 3)
@@ -113,13 +110,12 @@ int cmd_read(int argc, char **argv)
 		  "Write to FILE, raw unless --hex; it gets its name when it is complete", 0 },
 		{ "hex", 'x', NULL, 0, "A hexdump, as on a terminal", 0 },
 		{ "raw", 'r', NULL, 0, "The bytes, as to a pipe", 0 },
-		{ "resident", 'R', NULL, 0, "Only what is in the process's memory already", 0 },
-		{ "nowait", 'N', NULL, 0, "Only what can be had without waiting", 0 },
 		{}
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
+		.children = access_children,
 		.args_doc = "PID ADDR LEN",
 		.doc = "Read LEN bytes at ADDR of process PID.\v"
 		       "ADDR is a number, [heap], [stack], or a file's name as libc.so, each "
@@ -129,15 +125,12 @@ int cmd_read(int argc, char **argv)
 	struct arguments args = {};
 	uint64_t addr, length, done;
 	struct target target;
-	struct maps maps;
 	int error;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	length = parse_size(args.words[2], "LEN");
 	target_open(&target, args.words[0], args.flags);
-	maps_load(&maps, &target, false);
-	addr = parse_address(args.words[1], &maps);
-	maps_free(&maps);
+	addr = parse_address(args.words[1], &target);
 	check_wrap(&target, addr, length);
 
 	catch_signals();

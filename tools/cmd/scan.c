@@ -87,6 +87,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct arguments *args = state->input;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &args->flags;
+		return 0;
 	case 'x':
 		args->hex = true;
 		return 0;
@@ -120,12 +123,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'j':
 		args->json = true;
-		return 0;
-	case 'R':
-		args->flags |= PVMREAD_RESIDENT;
-		return 0;
-	case 'N':
-		args->flags |= PVMREAD_NOWAIT;
 		return 0;
 	case 'v':
 		args->verbose = true;
@@ -417,72 +414,73 @@ static void begin(struct scan *scan, uint64_t addr)
 	scan->next = 0;
 }
 
+/* scan_zeros() - so many zeros are searched at either end of memory that nobody has touched */
+static void scan_zeros(struct scan *scan, const struct piece *piece)
+{
+	const uint64_t end = piece->addr + piece->length;
+	uint64_t length = MIN(piece->length, WALK_CHUNK);
+
+	memset(scan->buf + scan->length, 0, length);
+	scan->length += length;
+	search(scan, true);
+	move_on(scan);
+	if (length == piece->length)
+		return;
+	/* The zeros between are left out: terabytes may be reserved. */
+	search(scan, false);
+	length = MIN(piece->length, scan->back);
+	begin(scan, end - length);
+	memset(scan->buf, 0, length);
+	scan->length = length;
+	scan->next = length;
+}
+
 /**
  * scan_range() - one mapping, or a part of it
  *
  * What does not go on where the window ends begins a new one, and then the old
  * one is searched to its end.
  */
-static void scan_range(struct scan *scan, const struct walk *walk, uint64_t start, uint64_t end,
-		       uint64_t *done)
+static void scan_range(struct scan *scan, struct walk *walk, const struct mapping *map,
+		       uint64_t start, uint64_t end, uint64_t *done)
 {
-	uint64_t addr, length;
-	int error;
+	struct piece piece;
 
-	for (addr = start; addr < end && scan->found < scan->args->max && !interrupted;
-	     addr += length) {
-		if (addr != scan->addr + scan->length) {
+	walk_range(walk, map, start, end);
+	while (scan->found < scan->args->max) {
+		if (walk->at != scan->addr + scan->length) {
 			search(scan, false);
-			begin(scan, addr);
+			begin(scan, walk->at);
 		}
-		error = walk_read(walk, addr, end, scan->buf + scan->length, &length);
-		if (!error) {
-			scan->length += length;
+		if (!walk_next(walk, scan->buf + scan->length, &piece))
+			break;
+		if (piece.kind == PIECE_ZEROS) {
+			scan_zeros(scan, &piece);
+		} else if (piece.kind == PIECE_BYTES) {
+			scan->length += piece.length;
 			search(scan, true);
 			move_on(scan);
 		} else if (scan->args->verbose) {
-			warn_about(0, "skipped 0x%" PRIx64 "-0x%" PRIx64 ": %s", addr,
-				   addr + length,
-				   target_reason(walk->target, addr, error, scan->args->flags));
+			warn_about(0, "skipped 0x%" PRIx64 "-0x%" PRIx64 ": %s", piece.addr,
+				   piece.addr + piece.length, piece.why);
 		}
-		*done += length;
+		*done += piece.length;
 		progress_update(*done);
 	}
-}
-
-static void parse_range(const char *text, const struct maps *maps, uint64_t *start, uint64_t *end)
-{
-	/* The last one: a name may have one itself. */
-	const char *dash = text ? strrchr(text, '-') : NULL;
-	char *first;
-
-	*start = 0;
-	*end = UINT64_MAX;
-	if (!text)
-		return;
-	if (!dash)
-		fail(0, "--range \"%s\": not START-END", text);
-	first = strndup(text, dash - text);
-	if (!first)
-		fail(ENOMEM, "--range");
-	*start = parse_address(first, maps);
-	*end = parse_address(dash + 1, maps);
-	free(first);
-	if (*start >= *end)
-		fail(0, "--range \"%s\": it ends before it begins", text);
 }
 
 /* scan_all() - every mapping that is asked for, in the order of the addresses */
 static void scan_all(struct scan *scan, const struct target *target)
 {
-	uint64_t from, to, start, end, total = 0, done = 0;
+	uint64_t from = 0, to = UINT64_MAX, start, end, total = 0, done = 0;
 	const struct maps *maps = scan->maps;
 	const struct mapping *map;
 	struct walk walk;
 	int pass;
 
-	parse_range(scan->args->range, maps, &from, &to);
-	walk_start(&walk, target, scan->args->flags & PVMREAD_RESIDENT);
+	if (scan->args->range)
+		parse_range(scan->args->range, maps, &from, &to);
+	walk_start(&walk, target, scan->args->flags);
 	for (pass = 0; pass < 2; pass++) {
 		for (map = maps->maps; map < maps->maps + maps->count; map++) {
 			start = MAX(from, map->start);
@@ -491,7 +489,7 @@ static void scan_all(struct scan *scan, const struct target *target)
 			    (scan->args->writable && map->perms[1] != 'w'))
 				continue;
 			if (pass)
-				scan_range(scan, &walk, start, end, &done);
+				scan_range(scan, &walk, map, start, end, &done);
 			else
 				total += end - start;
 		}
@@ -515,14 +513,13 @@ int cmd_scan(int argc, char **argv)
 		{ "range", 'r', "START-END", 0, "Only there; as ADDR in \"pvmread read\"", 0 },
 		{ "writable", 'w', NULL, 0, "Only writable mappings", 0 },
 		{ "json", 'j', NULL, 0, "Print a JSON object a line for each match", 0 },
-		{ "resident", 'R', NULL, 0, "Only what is in the process's memory already", 0 },
-		{ "nowait", 'N', NULL, 0, "Only what can be had without waiting", 0 },
 		{ "verbose", 'v', NULL, 0, "Say what was skipped", 0 },
 		{}
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
+		.children = access_children,
 		.args_doc = "PID PATTERN",
 		.doc = "Search the readable memory of process PID for a string, for bytes, or for "
 		       "a regular expression.\v"
@@ -539,7 +536,7 @@ int cmd_scan(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	compile(&scan);
 	target_open(&target, args.pid, args.flags);
-	maps_load(&maps, &target, false);
+	maps_load(&maps, &target, MAPS_PLAIN);
 	scan.maps = &maps;
 	catch_signals();
 	scan_all(&scan, &target);

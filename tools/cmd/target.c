@@ -3,6 +3,7 @@
  * The process that a subcommand works on.
  */
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,7 +17,7 @@
 
 #include "cmd.h"
 
-/* The system calls, for C libraries that are older than their wrappers. */
+/* For C libraries that have no wrapper. */
 static int open_pidfd(pid_t pid)
 {
 	return syscall(SYS_pidfd_open, pid, 0);
@@ -49,12 +50,59 @@ static bool read_line(const char *path, char *line, size_t size)
 	return ok;
 }
 
+/* read_field() - what is behind @name in a file as /proc/PID/status; false: nothing */
+static bool read_field(const char *path, const char *name, char *text, size_t size)
+{
+	FILE *file = fopen(path, "re");
+	bool found = false;
+
+	if (!file)
+		return false;
+	while (!found && fgets(text, size, file))
+		found = !strncmp(text, name, strlen(name));
+	fclose(file);
+	if (found)
+		memmove(text, text + strlen(name), strlen(text + strlen(name)) + 1);
+	return found;
+}
+
+/*
+ * check_proc() - whether the numbers in /proc are those that this process uses
+ *
+ * After unshare(CLONE_NEWPID) without a new mount, /proc/PID is another process.
+ * NSpid lists the numbers of a process from the namespace of /proc to its own.
+ */
+static enum proc check_proc(void)
+{
+	char text[256];
+	int inner;
+
+	if (access("/proc/self/status", F_OK))
+		return access("/proc/uptime", F_OK) ? PROC_MISSING : PROC_FOREIGN;
+	if (!read_field("/proc/self/status", "Pid:", text, sizeof(text)) ||
+	    strtol(text, NULL, 10) != getpid())
+		return PROC_FOREIGN;
+	if (read_field("/proc/self/status", "NSpid:", text, sizeof(text)) &&
+	    sscanf(text, "%*d %d", &inner) == 1)
+		return PROC_FOREIGN;
+	return PROC_OURS;
+}
+
+void need_proc(const struct target *target, const char *what)
+{
+	if (target->proc == PROC_MISSING)
+		fail(0, "%s of %s: /proc is not mounted", what, target->name);
+	if (target->proc == PROC_FOREIGN)
+		fail(0, "%s of %s: /proc is of another PID namespace; mount one of this namespace",
+		     what, target->name);
+}
+
 static void name_target(struct target *target)
 {
 	char path[64], comm[32];
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", target->pid);
-	if (read_line(path, comm, sizeof(comm)))
+	if (target->proc == PROC_OURS && read_line(path, comm, sizeof(comm)))
 		snprintf(target->name, sizeof(target->name), "process %d (%s)", target->pid,
 			 printable(comm));
 	else
@@ -73,34 +121,66 @@ static pid_t parse_pid(const char *text)
 	return pid;
 }
 
-/* refused() - fail() for EPERM, with what keeps this caller out */
+/* in_user_namespace() - whether root here has no power over the whole machine */
+static bool in_user_namespace(void)
+{
+	unsigned int inside, outside, length;
+	char line[64];
+
+	return read_line("/proc/self/uid_map", line, sizeof(line)) &&
+	       (sscanf(line, "%u %u %u", &inside, &outside, &length) != 3 || outside ||
+		length != UINT_MAX);
+}
+
+/*
+ * refused() - fail() for EPERM, with what keeps this caller out
+ *
+ * Yama is asked about PTRACE_MODE_ATTACH alone. To follow a link in /proc/PID/ns takes
+ * PTRACE_MODE_READ: if that is refused, then not by Yama.
+ */
 static void __attribute__((noreturn)) refused(const struct target *target)
 {
 	char path[64], scope[16] = "";
-	struct stat proc;
+	struct stat st;
 
-	snprintf(path, sizeof(path), "/proc/%d", target->pid);
-	if (geteuid() && !stat(path, &proc) && proc.st_uid != geteuid())
-		fail(0, "%s: permission denied: not yours, or not dumpable; try as root",
-		     target->name);
+	if (target->proc != PROC_OURS)
+		goto unknown;
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", target->pid);
+	if (stat(path, &st)) {
+		if (in_user_namespace())
+			fail(0, "%s: permission denied: %s", target->name,
+			     "not yours, not dumpable, or in another user namespace");
+		snprintf(path, sizeof(path), "/proc/%d", target->pid);
+		if (geteuid() && !stat(path, &st) && st.st_uid != geteuid())
+			fail(0, "%s: permission denied: not yours, or not dumpable; try as root",
+			     target->name);
+		goto unknown;
+	}
 	if (read_line("/proc/sys/kernel/yama/ptrace_scope", scope, sizeof(scope)) &&
 	    strtol(scope, NULL, 10) > 0)
 		fail(0, "%s: permission denied by Yama: kernel.yama.ptrace_scope is %s; %s",
 		     target->name, scope,
 		     scope[0] == '3' ? "it stays so until the next boot" : "try as root");
+unknown:
 	fail(0, "%s: %s", target->name, pvmread_strerror(EPERM));
 }
 
-/* attach() - a target file for what @target->pidfd names, or -1 */
-static int attach(const struct target *target, int dev, unsigned int flags)
+/* is_thread() - whether @tid is a thread of the target */
+static bool is_thread(const struct target *target, pid_t tid)
 {
-	int fd = pvmread_attach(dev, target->pidfd, flags | PVMREAD_PIDFD, 0, 0);
+	char path[64];
 
-	if (fd >= 0 || errno != EOPNOTSUPP)
-		return fd;
-	/* By number, then: it was still the target's if the target is there afterwards. */
-	fd = pvmread_attach(dev, target->pid, flags, 0, 0);
-	if (fd >= 0 && !target_is_alive(target)) {
+	snprintf(path, sizeof(path), "/proc/%d/task/%d", target->pid, tid);
+	return !access(path, F_OK);
+}
+
+/* attach_number() - by a thread's number, which is still the target's afterwards */
+static int attach_number(const struct target *target, int dev, pid_t tid, unsigned int flags)
+{
+	int fd = pvmread_attach(dev, tid, flags, 0, 0);
+
+	if (fd >= 0 && (!target_is_alive(target) ||
+			(tid != target->pid && !is_thread(target, tid)))) {
 		close(fd);
 		fd = -1;
 		errno = ESRCH;
@@ -108,24 +188,106 @@ static int attach(const struct target *target, int dev, unsigned int flags)
 	return fd;
 }
 
+/* attach_thread() - by any thread that has memory; sets @target->tid */
+static int attach_thread(struct target *target, int dev, unsigned int flags)
+{
+	char path[64];
+	struct dirent *entry;
+	int fd = -1;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", target->pid);
+	dir = target->proc == PROC_OURS ? opendir(path) : NULL;
+	errno = ESRCH;
+	/* EPERM from one thread is the answer for all. */
+	while (dir && fd < 0 && errno == ESRCH) {
+		entry = readdir(dir);
+		if (!entry)
+			break;
+		if (!isdigit((unsigned char)*entry->d_name))
+			continue;
+		target->tid = strtol(entry->d_name, NULL, 10);
+		fd = attach_number(target, dev, target->tid, flags);
+	}
+	if (dir)
+		closedir(dir);
+	if (fd < 0 && errno != EPERM)
+		errno = ESRCH;
+	return fd;
+}
+
+/**
+ * attach() - a target file of @target, or -1
+ *
+ * The main thread of a process may have ended when others live; then it has no memory,
+ * and one of them is attached.
+ */
+static int attach(struct target *target, int dev, unsigned int flags)
+{
+	int fd;
+
+	target->tid = target->pid;
+	fd = pvmread_attach(dev, target->pidfd, flags | PVMREAD_PIDFD, 0, 0);
+	if (fd < 0 && errno == EOPNOTSUPP)
+		fd = attach_number(target, dev, target->pid, flags);
+	if (fd < 0 && errno == ESRCH && target_is_alive(target))
+		fd = attach_thread(target, dev, flags);
+	return fd;
+}
+
+/*
+ * open_proc() - hold the directory of @target->tid, so that its files are that thread's
+ * even if the number is given to another one later
+ */
+static void open_proc(struct target *target)
+{
+	char path[64];
+
+	target->proc_dir = -1;
+	if (target->proc != PROC_OURS)
+		return;
+	snprintf(path, sizeof(path), "/proc/%d", target->tid);
+	target->proc_dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (target->proc_dir < 0 || !is_thread(target, target->tid) || !target_is_alive(target))
+		fail(0, "%s: has exited", target->name);
+}
+
+/* open_process() - @target->pidfd, of the process that the thread @tid belongs to */
+static void open_process(struct target *target, pid_t tid)
+{
+	char path[64], text[64];
+
+	target->pid = tid;
+	snprintf(target->name, sizeof(target->name), "process %d", tid);
+	target->pidfd = open_pidfd(tid);
+	/* A thread that is not the main one; ENOENT from Linux 6.15 on */
+	if (target->pidfd < 0 && (errno == EINVAL || errno == ENOENT)) {
+		need_proc(target, "the process");
+		snprintf(path, sizeof(path), "/proc/%d/status", tid);
+		if (!read_field(path, "Tgid:", text, sizeof(text)))
+			fail(0, "thread %d: has ended", tid);
+		target->pid = strtol(text, NULL, 10);
+		target->pidfd = open_pidfd(target->pid);
+		if (target->pidfd >= 0 && !is_thread(target, tid))
+			fail(0, "thread %d: has ended", tid);
+	}
+	if (target->pidfd < 0 && errno == ESRCH)
+		fail(0, "%s: no such process", target->name);
+	if (target->pidfd < 0)
+		fail(errno, "%s: pidfd_open", target->name);
+}
+
 void target_open(struct target *target, const char *pid, unsigned int flags)
 {
-	int dev;
+	const pid_t tid = parse_pid(pid);
+	int dev = pvmread_open(flags & PVMREAD_WRITE ? O_RDWR : O_RDONLY);
 
-	target->pid = parse_pid(pid);
-	snprintf(target->name, sizeof(target->name), "process %d", target->pid);
-	dev = pvmread_open(flags & PVMREAD_WRITE ? O_RDWR : O_RDONLY);
 	if (dev < 0)
 		fail(0, "%s: %s", PVMREAD_DEVICE, pvmread_strerror(errno));
 
-	target->pidfd = open_pidfd(target->pid);
-	if (target->pidfd < 0 && errno == ESRCH)
-		fail(0, "%s: no such process", target->name);
-	/* ENOENT from Linux 6.15 on */
-	if (target->pidfd < 0 && (errno == EINVAL || errno == ENOENT))
-		fail(0, "%s: a thread of another process; give that one's number", target->name);
-	if (target->pidfd < 0)
-		fail(errno, "%s: pidfd_open", target->name);
+	target->flags = flags;
+	target->proc = check_proc();
+	open_process(target, tid);
 	name_target(target);
 
 	target->fd = attach(target, dev, flags);
@@ -133,16 +295,33 @@ void target_open(struct target *target, const char *pid, unsigned int flags)
 		refused(target);
 	if (target->fd < 0 && errno == ESRCH)
 		fail(0, "%s: %s", target->name, target_is_alive(target) ?
-		     "has no memory: a kernel thread, or its main thread has ended" : "has exited");
+		     "has no memory: a kernel thread" : "has exited");
 	if (target->fd < 0)
 		fail(0, "%s: %s", target->name, pvmread_strerror(errno));
 	close(dev);
+	open_proc(target);
+}
+
+int target_again(const struct target *target, unsigned int flags)
+{
+	struct target copy = *target;
+	int dev = pvmread_open(O_RDONLY);
+	int fd;
+
+	if (dev < 0)
+		fail(0, "%s: %s", PVMREAD_DEVICE, pvmread_strerror(errno));
+	fd = attach(&copy, dev, flags);
+	if (fd < 0)
+		fail(0, "%s: %s", target->name, pvmread_strerror(errno));
+	close(dev);
+	return fd;
 }
 
 void target_cache(struct target *target, uint64_t addr, uint64_t length, unsigned int flags)
 {
 	struct pvmread_info info;
 	int dev = pvmread_open(O_RDONLY);
+	char nothing;
 	int fd = -1;
 
 	if (dev < 0)
@@ -154,6 +333,11 @@ void target_cache(struct target *target, uint64_t addr, uint64_t length, unsigne
 	close(dev);
 	if (fd < 0)
 		return;
+	/* The process may have executed another program since it was attached first. */
+	if (pvmread_read(target->fd, 0, &nothing, 0) < 0) {
+		close(fd);
+		return;
+	}
 	close(target->fd);
 	target->fd = fd;
 }

@@ -1,65 +1,147 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Reads the memory of a target from one address to another, holes and all.
+ * Goes through the memory of a target without making the target larger.
+ *
+ * What is resident is read from the process, and so is what is in swap. Pages of a file
+ * mapping that are not resident are read from the file. Untouched private memory is zeros.
  */
 #ifndef WALK_H
 #define WALK_H
 
+#include <linux/fs.h>
+
 #include "cmd.h"
 
-/* What one walk_read() takes at most; enough that the system call costs nothing. */
+/* What one walk_next() reads at most; enough that the system call costs nothing. */
 #define WALK_CHUNK	(1024 * 1024)
+/* So many runs of pages are asked for at once. */
+#define WALK_RUNS	512
+
+/* From linux/fs.h of 6.7. */
+#ifndef PAGEMAP_SCAN
+#define PAGEMAP_SCAN	_IOWR('f', 16, struct pm_scan_arg)
+#define PAGE_IS_PRESENT	(1 << 3)
+#define PAGE_IS_SWAPPED	(1 << 4)
+
+struct page_region {
+	__u64 start;
+	__u64 end;
+	__u64 categories;
+};
+
+struct pm_scan_arg {
+	__u64 size;
+	__u64 flags;
+	__u64 start;
+	__u64 end;
+	__u64 walk_end;
+	__u64 vec;
+	__u64 vec_len;
+	__u64 max_pages;
+	__u64 category_inverted;
+	__u64 category_mask;
+	__u64 category_anyof_mask;
+	__u64 return_mask;
+};
+#endif
 
 /**
- * struct walk - how the memory is read
+ * enum piece_kind - what walk_next() has found
+ * @PIECE_BYTES: bytes, in the buffer
+ * @PIECE_ZEROS: memory that reads as zeros and takes no room: nobody has touched it, or
+ *	it is a hole of a file
+ * @PIECE_ABSENT: memory that cannot be had
+ */
+enum piece_kind {
+	PIECE_BYTES,
+	PIECE_ZEROS,
+	PIECE_ABSENT,
+};
+
+/**
+ * struct piece - a part of the memory
+ * @addr: its first address
+ * @length: bytes, at least 1
+ * @error: PIECE_ABSENT: an errno value, or 0 if the process itself cannot read it either,
+ *	so that nothing is missing: a guard page, the end of a file
+ * @why: PIECE_ABSENT: text for a message
+ */
+struct piece {
+	enum piece_kind kind;
+	uint64_t addr;
+	uint64_t length;
+	int error;
+	const char *why;
+};
+
+/**
+ * struct walk - where in the memory it is
  * @target: whose
- * @pagemap: its /proc/PID/pagemap, which tells without a fault what is
- *	resident; -1: not asked
+ * @flags: PVMREAD_NOWAIT, PVMREAD_RESIDENT
+ * @resident: a target file that reads what is resident, and changes nothing
+ * @pagemap: the target's /proc/PID/pagemap, or -1
+ * @swapped: @pagemap is -1, and the target has memory in swap
+ * @map: the mapping
+ * @at: the next address
+ * @end: where to stop in @map
+ * @runs: resident or swapped pages, in the order of their addresses
+ * @run_count: the number of @runs
+ * @known: from @at to here, what is not in @runs is neither resident nor in swap
+ * @file: the file of @map, -1 if it is not open
+ * @file_asked: whether it was tried to open it
+ * @file_is_zeros: it is /dev/zero, mapped privately
+ * @file_size: bytes in it
+ * @file_error: why the file cannot be read, as in &struct piece
+ * @file_why: and in words
  */
 struct walk {
 	const struct target *target;
+	unsigned int flags;
+	int resident;
 	int pagemap;
+	bool swapped;
+	const struct mapping *map;
+	uint64_t at;
+	uint64_t end;
+	struct page_region runs[WALK_RUNS];
+	size_t run_count;
+	uint64_t known;
+	int file;
+	bool file_asked;
+	bool file_is_zeros;
+	uint64_t file_size;
+	int file_error;
+	const char *file_why;
 };
 
 /**
  * walk_start() - get ready, or fail()
- * @resident: the target was opened with PVMREAD_RESIDENT
+ * @flags: PVMREAD_NOWAIT: leave out what would have to be waited for; PVMREAD_RESIDENT:
+ *	leave out all that is not resident
  */
-void walk_start(struct walk *walk, const struct target *target, bool resident);
+void walk_start(struct walk *walk, const struct target *target, unsigned int flags);
+
+/* walk_range() - go on from @start to @end, which are both in @map */
+void walk_range(struct walk *walk, const struct mapping *map, uint64_t start, uint64_t end);
 
 /**
- * walk_end() - the last that is done with the target, or fail()
- *
- * fail()s if the target is gone: of what has ended nothing is resident, so that
- * its end may have looked like holes. Otherwise all that was learnt since
- * target_open(), from /proc/PID too, is of one program.
- */
-void walk_end(struct walk *walk);
-
-/**
- * walk_present() - the first run of resident pages
- * @pages: the most pages to look for, or 0
- * @start: in: where to begin; out: where the run begins
- * @end: in: where to give up; out: where the run ends
- *
- * Where the kernel does not tell, all of it counts as resident: reading finds out.
- *
- * Return: false if there is none.
- */
-bool walk_present(const struct walk *walk, uint64_t pages, uint64_t *start, uint64_t *end);
-
-/**
- * walk_read() - the next bytes, or how far there are none
- * @addr: from here
- * @end: to here, or less
- * @buf: where to, %WALK_CHUNK bytes
- * @length: set to the bytes read, or to the bytes from @addr on that cannot be
- *	for the same reason
+ * walk_next() - the next piece of the range
+ * @buf: where to, %WALK_CHUNK bytes. If NULL, nothing is read: a piece of bytes is what
+ *	appears readable, of any length
  *
  * fail()s if the target is gone.
  *
- * Return: 0, or why there are none: EIO, EAGAIN, ENOMEM.
+ * Return: false at the end of the range, or when interrupted.
  */
-int walk_read(const struct walk *walk, uint64_t addr, uint64_t end, void *buf, uint64_t *length);
+bool walk_next(struct walk *walk, void *buf, struct piece *piece);
+
+/**
+ * walk_end() - finish, or fail() if the target is gone
+ *
+ * Nothing of an exited target is resident, so its end may have looked like holes. If
+ * walk_end() returns, all that was learnt since target_open(), from /proc/PID too, is of
+ * one program.
+ */
+void walk_end(struct walk *walk);
 
 #endif /* WALK_H */

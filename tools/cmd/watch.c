@@ -32,6 +32,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	char *end;
 
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &args->flags;
+		return 0;
 	case 'n':
 		args->seconds = strtod(arg, &end);
 		if (end == arg || *end || !(args->seconds >= MIN_SECONDS) ||
@@ -43,12 +46,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		args->count = parse_size(arg, "COUNT");
 		if (!args->count)
 			argp_error(state, "COUNT is at least 1");
-		return 0;
-	case 'R':
-		args->flags |= PVMREAD_RESIDENT;
-		return 0;
-	case 'N':
-		args->flags |= PVMREAD_NOWAIT;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num >= 3)
@@ -248,13 +245,12 @@ int cmd_watch(int argc, char **argv)
 	static const struct argp_option options[] = {
 		{ "interval", 'n', "SECONDS", 0, "Look so often; 1 unless given", 0 },
 		{ "count", 'c', "COUNT", 0, "End after so many looks or snapshots", 0 },
-		{ "resident", 'R', NULL, 0, "Only what is in the process's memory already", 0 },
-		{ "nowait", 'N', NULL, 0, "Only what can be had without waiting", 0 },
 		{}
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
+		.children = access_children,
 		.args_doc = "PID ADDR LEN",
 		.doc = "Show LEN bytes, 1 MiB at most, at ADDR of process PID as they change.\v"
 		       "ADDR and LEN are as for \"pvmread read\". A terminal shows them in place "
@@ -267,7 +263,6 @@ int cmd_watch(int argc, char **argv)
 	struct arguments args = { .seconds = 1 };
 	struct target target;
 	struct view view = { .target = &target, .args = &args };
-	struct maps maps;
 	uint64_t stop;
 	int error;
 
@@ -276,9 +271,7 @@ int cmd_watch(int argc, char **argv)
 	if (!view.length || view.length > MAX_LENGTH)
 		fail(0, "LEN \"%s\": can be from 1 to 1M", args.words[2]);
 	target_open(&target, args.words[0], args.flags);
-	maps_load(&maps, &target, false);
-	view.addr = parse_address(args.words[1], &maps);
-	maps_free(&maps);
+	view.addr = parse_address(args.words[1], &target);
 	check_wrap(&target, view.addr, view.length);
 	target_cache(&target, view.addr, view.length, args.flags);
 	view.terminal = isatty(STDOUT_FILENO) && term && strcmp(term, "dumb");

@@ -84,7 +84,7 @@ static void check_range(const struct target *target, uint64_t addr, size_t lengt
 	uint64_t at = addr;
 	struct maps maps;
 
-	maps_load(&maps, target, false);
+	maps_load(&maps, target, MAPS_PLAIN);
 	do {
 		map = maps_find(&maps, at);
 		if (!map || map->perms[1] != 'w')
@@ -167,16 +167,13 @@ int cmd_write(int argc, char **argv)
 	struct arguments args = {};
 	unsigned char *bytes;
 	struct target target;
-	struct maps maps;
 	uint64_t addr;
 	size_t length, done;
 	int error;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	target_open(&target, args.words[0], PVMREAD_WRITE);
-	maps_load(&maps, &target, false);
-	addr = parse_address(args.words[1], &maps);
-	maps_free(&maps);
+	addr = parse_address(args.words[1], &target);
 	bytes = args.hex ? parse_hex(args.hex, &length) : read_input(&length);
 	check_wrap(&target, addr, length);
 	check_range(&target, addr, length);
