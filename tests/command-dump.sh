@@ -103,7 +103,6 @@ start dump-target
 before=$(rss)
 t "a dump that leaves the resident set alone" status 0 pvmread dump -R "$target" -o "$core"
 t "  to the page" [ "$(rss)" = "$before" ]
-t "  the rest is told of" says "$err" 'not resident and are not in the core$'
 stop
 start dump-target away
 if [ -e "/proc/$target/pagemap" ]; then
@@ -114,13 +113,17 @@ else
 fi
 stop
 start dump-target
-t "a dump, for what follows" status 0 pvmread dump -R "$target" -o "$core"
-t "  it is ELF" elf 'Type: +CORE'
-t "a dump" status 1 pvmread dump "$target" -o "$core"
-t "  nothing on stdout" [ ! -s "$out" ]
-! grep -q '\[vvar' "/proc/$target/maps" || t "  [vvar] is told of" says "$err" 'skipped 0x[0-9a-f]+-0x[0-9a-f]+ \[vvar[^ ]* [0-9]+ bytes: '
-t "  what its file does not reach is" says "$err" \
+t "a dump of all" status 0 pvmread dump -av "$target" -o "$core"
+! grep -q '\[vvar' "/proc/$target/maps" ||
+	t "  [vvar] is told of" says "$err" 'skipped 0x[0-9a-f]+-0x[0-9a-f]+ \[vvar[^ ]* [0-9]+ bytes: '
+t "  so is what its file does not reach" says "$err" \
 	'skipped 0x20601000-0x20602000 .* 4096 bytes: past the end of its file'
+t "  it is ELF" elf 'Type: +CORE'
+t "  one whose end cannot be read" says "$work/elf" \
+	'LOAD +0x[0-9a-f]+ 0x0*20600000 0x0+ 0x0*1000 0x0*2000 RW'
+t "a dump" status 0 pvmread dump "$target" -o "$core"
+t "  nothing on stdout" [ ! -s "$out" ]
+t "  nothing of what is not in it" sh -c "! grep -q skipped $err"
 t "  it is ELF" elf 'Machine: +AMD x86-64'
 t "  two threads" elf_number 'PRSTATUS' 2
 t "  the main one first" [ "$(grep -oE 'pid: [0-9]+' "$work/elf" | head -n 1)" = "pid: $target" ]
@@ -132,10 +135,10 @@ t "    the entry" says "$work/elf" 'ENTRY: +0x'
 t "  the files" says "$work/elf" 'libc\.so\.6$'
 t "  a mapping, whole" says "$work/elf" \
 	'LOAD +0x[0-9a-f]+ 0x0*20000000 0x0+ 0x0*400000 0x0*400000 RW'
-t "  one whose end cannot be read" says "$work/elf" \
-	'LOAD +0x[0-9a-f]+ 0x0*20600000 0x0+ 0x0*1000 0x0*2000 RW'
-t "  all of them" elf_number 'LOAD' \
-	"$(grep -vc vsyscall "/proc/$target/maps")"
+t "  a file that nobody has written to is not in it" says "$work/elf" \
+	'LOAD +0x[0-9a-f]+ 0x0*20600000 0x0+ 0x0+ 0x0*2000 RW'
+t "  all of them" [ "$(grep -c LOAD "$work/elf")" -ge \
+	"$(grep -vc vsyscall "/proc/$target/maps")" ]
 t "  for nobody else" [ "$(stat -c %a "$core")" = 600 ]
 t "  sparse" [ "$(du -k "$core" | cut -f 1)" -lt "$(($(stat -c %s "$core") / 1024 - 1024))" ]
 
@@ -166,7 +169,7 @@ if command -v gdb >/dev/null; then
 	stop
 	for level in O0 O2; do
 		start dump-target-$level
-		t "$level: a dump" status 1 pvmread dump "$target" -o "$core"
+		t "$level: a dump" status 0 pvmread dump --guess-frame-pointer "$target" -o "$core"
 		if [ ! -e "/proc/$target/syscall" ]; then
 			skip "$level: gdb: the calls" "this kernel does not tell where threads wait"
 			stop
@@ -176,13 +179,14 @@ if command -v gdb >/dev/null; then
 		t "  the calls of the main thread" calls innermost middle outermost main
 		debug 'thread 2' bt
 		t "  of the other one" calls thread_waits thread_calls thread_starts
-		t "$level: --resident" status 0 pvmread dump -R "$target" -o "$core"
+		t "$level: --resident" status 0 \
+			pvmread dump -R --guess-frame-pointer "$target" -o "$core"
 		t "  gdb" debug bt
 		t "  the calls of the main thread" calls innermost middle outermost main
 		stop
 	done
 	start dump-target busy
-	t "a thread that runs" status 1 pvmread dump "$target" -o "$core"
+	t "a thread that runs" status 0 pvmread dump "$target" -o "$core"
 	[ ! -e "/proc/$target/syscall" ] ||
 		t "  is told of" says "$err" '1 of 2 threads are running: without registers'
 	t "  gdb opens the core" debug 'x/s known_text'
@@ -193,81 +197,94 @@ fi
 stop
 
 start dump-target hole
-t "a hole in a mapping" status 1 pvmread dump "$target" -o "$core"
-t "  is told of" says "$err" \
-	'skipped 0x20701000-0x20702000 \[anonymous\], 4096 bytes: '
-t "  is in one segment with what is around" elf \
-	'LOAD +0x[0-9a-f]+ 0x0*20700000 0x0+ 0x0*3000 0x0*3000 RW'
-where=$(awk '$1 == "LOAD" && $3 ~ /^0x0*20700000$/ { print $3 }' "$work/elf")
-t "  what is before it" memory_at "$where" 0 before
-t "  what is behind it" memory_at "$where" 8192 behind
-t "  zeros are in it" [ "$(dd if="$core" bs=1 count=4096 skip="$((offset + 4096))" \
-	2>/dev/null | tr -d '\0' | wc -c)" = 0 ]
+if [ -e "/proc/$target/smaps" ]; then
+	t "what a userfaultfd does not serve is not waited for" \
+		status 1 timeout -s KILL 60 pvmread dump "$target" -o "$core"
+	t "  is told of" says "$err" \
+		'skipped 0x20701000-0x20702000 \[anonymous\], 4096 bytes: .*userfaultfd'
+	t "  does not look like zeros" elf \
+		'LOAD +0x[0-9a-f]+ 0x0*20700000 0x0+ 0x0*1000 0x0*2000 RW'
+	t "  what is before it" memory_at 0x0000000020700000 0 before
+	t "  what is behind it" memory_at 0x0000000020702000 0 behind
+else
+	skip "what a userfaultfd does not serve" "this kernel has no smaps"
+fi
 stop
 
 # --- large ones ---
 
 start dump-target sparse
-t "4 GiB of which two pages are there" status 0 pvmread dump -R "$target" -o "$core"
+t "4 GiB of which two pages are there" status 0 pvmread dump "$target" -o "$core"
 t "  in a small file" [ "$(stat -c %s "$core")" -lt 16777216 ]
-t "  one of them" elf 'LOAD +0x[0-9a-f]+ 0x0*24d200000 0x0+ 0x0*1000 0x0*1000 RW'
+t "  one of them" elf 'LOAD +0x[0-9a-f]+ 0x0*24d200000 0x0+ 0x0*1000 0x0*b2dff000 RW'
 stop
+old_max=$(cat /proc/sys/vm/max_map_count)
+echo 100000 >/proc/sys/vm/max_map_count
 start dump-target many
-t "more segments than 65,535" status 0 pvmread dump -R "$target" -o "$core"
-t "  eu-readelf counts them" elf '0x0*41116e000 .* 0x0*1000 0x0*1000 RW'
+t "more segments than 65,535" status 0 pvmread dump "$target" -o "$core"
+t "  eu-readelf counts them" elf '0x0*41116f000 .* 0x0*1000 0x0*1000 RW'
 t "  all" [ "$(grep -c LOAD "$work/elf")" -gt 70000 ]
 stop
+echo "$old_max" >/proc/sys/vm/max_map_count
 
 # --- trouble ---
 
-start dump-target stuck
+start dump-target large
 mkdir "$work/dir" "$work/small"
-echo old >"$work/dir/core"
-for signal in TERM HUP INT; do
-	# Not in the background, where the shell has SIGINT ignored.
-	timeout -s $signal 1 pvmread dump "$target" -o "$work/dir/core" 2>"$err"
+# dump_and_stop - a dump into $work/dir/core that does not go on; its number is in $dump
+dump_and_stop() {
+	pvmread dump "$target" -o "$work/dir/core" 2>"$err" &
+	dump=$!
+	until [ -n "$(find "$work/dir" -name 'core.*')" ] || ! kill -0 $dump; do :; done
+	kill -STOP $dump
+}
+for signal in TERM HUP; do
+	echo old >"$work/dir/core"
+	dump_and_stop
+	kill -$signal $dump
+	kill -CONT $dump
+	wait $dump
 	got=$?
 	t "SIG$signal ends it" [ "$got" -gt 128 ]
 	t "  the old file is there" [ "$(head -c 4 "$work/dir/core")" = old ]
 	t "  alone" [ "$(find "$work/dir" -type f | wc -l)" = 1 ]
 done
 rm "$work/dir/core"
-pvmread dump "$target" -o "$work/dir/core" 2>"$err" &
-dump=$!
-until [ -n "$(ls "$work/dir")" ] || ! kill -0 $dump; do usleep 100000; done
-sleep 1
+dump_and_stop
 kill -KILL "$target"
 wait "$target" 2>/dev/null
+kill -CONT $dump
 wait $dump
 t "the process dies meanwhile" [ $? = 2 ]
-t "  said" says "$err" ' of process [0-9]+ \(dump-target\): (has exited|runs another)'
+t "  said" says "$err" ' process [0-9]+ \(dump-target\): .*(has exited|runs another)'
 t "  nothing is left" nothing_left "$work/dir"
 
-# Of what is gone nothing is resident: that must not pass for a core. The dump waits
-# for the reader of its many words when the process executes another program.
-start dump-target many
+# Of what is gone nothing is resident: that must not pass for a core.
+start dump-target large
 : >"$work/ready"
-{
-	got=0
-	pvmread dump -v -R "$target" -o "$work/dir/core" 2>&1 || got=$?
-	echo "$got" >"$work/status"
-} | {
-	until [ -n "$(ls "$work/dir")" ]; do
-		usleep 100000
-	done
-	sleep 1
-	kill -USR1 "$target"
-	until [ -s "$work/ready" ]; do
-		usleep 100000
-	done
-	cat >"$err"
-}
-t "the process executes another program meanwhile" [ "$(cat "$work/status")" = 2 ]
-t "  said" says "$err" 'process [0-9]+ \(dump-target\): .*runs another program'
+dump_and_stop
+kill -USR1 "$target"
+until [ -s "$work/ready" ]; do
+	usleep 100000
+done
+kill -CONT $dump
+wait $dump
+t "the process executes another program meanwhile" [ $? = 2 ]
+t "  said" says "$err" ' process [0-9]+ \(dump-target\): .*runs another program'
 t "  nothing is left" nothing_left "$work/dir"
 stop
 
-start dump-target
+# --- into a pipe ---
+
+start dump-target large
+t "a dump into a file" status 0 pvmread dump "$target" -o "$core"
+t "a dump into a pipe" sh -c "pvmread dump $target -o - 2>$err | cat >$work/piped"
+t "  it is as long" [ "$(stat -c %s "$work/piped")" = "$(stat -c %s "$core")" ]
+t "  it is the same" cmp -n 67108864 "$work/piped" "$core"
+t "a pipe that nobody reads any more" sh -c "pvmread dump $target -o - 2>$err | head -c 4 | grep -q ELF"
+stop
+
+start dump-target large
 mount -t tmpfs -o size=1m none "$work/small"
 t "a full disk" status 2 pvmread dump "$target" -o "$work/small/core"
 t "  said" says "$err" 'pvmread dump: write .*/core: No space left on device'
@@ -279,15 +296,14 @@ t "  said" says "$err" 'write .*/core: [0-9.]+M bytes with holes: File too large
 t "  before it reads" sh -c "! grep -q skipped $err"
 t "  nothing is left" nothing_left "$work/dir"
 echo old >"$work/dir/core"
-t "a file that is there" status 1 pvmread dump "$target" -o "$work/dir/core"
+t "a file that is there" status 0 pvmread dump "$target" -o "$work/dir/core"
 t "  is replaced" sh -c "head -c 4 $work/dir/core | grep -q ELF"
 rm "$work/dir/core"
 t "no directory" status 2 pvmread dump "$target" -o "$work/none/core"
 t "  said" says "$err" 'No such file or directory'
-t "a device" status 2 pvmread dump "$target" -o /dev/null
-t "  said" says "$err" '/dev/null: not a regular file'
+t "a device" status 0 pvmread dump "$target" -o /dev/null
 t "a directory" status 2 pvmread dump "$target" -o "$work/dir"
-t "  said" says "$err" 'not a regular file'
+t "  said" says "$err" 'Is a directory'
 t "no file" status 2 pvmread dump "$target"
 t "  said" says "$err" 'no file given: -o FILE'
 t "no process" status 2 pvmread dump -o "$work/dir/core"

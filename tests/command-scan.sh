@@ -128,18 +128,6 @@ kill -KILL "$target"
 wait "$target" 2>/dev/null
 t "a process that was killed" fails 'no such process' "$target" x
 
-start stuck
-pvmread scan "$target" -e 'never[0-9]' >"$out" 2>"$err" &
-scan=$!
-until grep -qs '^range:' /proc/$scan/fdinfo/* || ! kill -0 $scan; do usleep 50000; done
-sleep 1
-kill -KILL "$target"
-wait "$target" 2>/dev/null
-target=
-wait $scan
-t "the process dies meanwhile" [ $? = 2 ]
-t "  said" says "$err" ' of process [0-9]+ \(dump-target\): (has exited|runs another)'
-
 # Of what has ended nothing is resident. The scan waits for its reader meanwhile.
 start
 {
@@ -170,11 +158,22 @@ t "4 GiB with little in them" finds 1 -R 'last touched'
 kill -KILL "$target"
 wait "$target" 2>/dev/null
 
-start stuck
-pvmread scan "$target" -e 'never[0-9]' >"$out" 2>"$err" &
+start hole
+t "what a userfaultfd does not serve is not waited for" \
+	status 1 timeout -s KILL 60 pvmread scan "$target" -e 'never[0-9]'
+t "  what is around it is searched" finds 1 before -r 0x20700000-0x20703000
+kill -KILL "$target"
+wait "$target" 2>/dev/null
+
+# It waits for its reader.
+start
+mkfifo "$work/fifo"
+pvmread scan "$target" -e 'K' >"$work/fifo" 2>"$err" &
 scan=$!
+exec 8<"$work/fifo"
 sleep 1
 kill -TERM $scan
 wait $scan
 t "a signal ends it as a signal does" [ $? = 143 ]
+exec 8<&-
 end

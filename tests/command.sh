@@ -272,9 +272,6 @@ t "interrupted while it waits for a page" status 143 \
 	timeout -k 5 1 pvmread read "$pid" "$(at stuck)" 8K
 t "watch: interrupted while it waits for a page" status 143 \
 	timeout -k 5 1 pvmread watch "$pid" "$(at stuck)" 8K
-t "dump: interrupted while it waits for a page" status 143 \
-	timeout -k 5 2 pvmread dump -o "$work/int/core" "$pid"
-t "dump: interrupted: nothing is left" is_empty "$work/int"
 for signal in TERM:143 HUP:129; do
 	t "interrupted by SIG${signal%:*}" status "${signal#*:}" interrupt "${signal%:*}"
 	t "interrupted: nothing is left" is_empty "$work/int"

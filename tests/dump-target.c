@@ -3,15 +3,14 @@
  * A process whose calls, strings and mappings are known, for the tests of
  * "pvmread scan" and "pvmread dump".
  *
- *   dump-target [away] [busy] [hole] [many] [sparse] [stray] [stuck]
+ *   dump-target [away] [busy] [hole] [large] [many] [sparse] [stray]
  *
  * The main thread waits three calls deep, with "busy" it works instead; a second
  * one waits, too. "away" has its command line in a page that nobody has touched;
- * "hole" maps three pages, the second of which is not readable;
- * "many" more pages that do not lie together than a 16-bit number counts; "sparse"
- * 4 GiB and touches two pages of them; "stray" bytes that are no UTF-8; "stuck" a
- * page that is waited for as long as the process lives. Prints "ready" when all is
- * in place. At SIGUSR1 it executes itself, without arguments.
+ * "hole" maps three pages, the second of which waits for a userfaultfd that nobody
+ * serves; "large" touches 64 MiB; "many" has more mappings than a 16-bit number counts;
+ * "sparse" maps 4 GiB and touches two pages of them; "stray" has bytes that are no UTF-8.
+ * Prints "ready" when all is in place. At SIGUSR1 it executes itself, without arguments.
  */
 #include <err.h>
 #include <linux/userfaultfd.h>
@@ -33,8 +32,9 @@
 #define BASE	0x20000000UL
 #define AWAY	0x30000000UL
 #define SPARSE	0x200000000UL
+#define LARGE	0x300000000UL
 #define MANY	0x400000000UL
-#define PAGES	35000UL
+#define PAGES	70000UL
 
 char known_text[] = "a known text";
 volatile unsigned int depth;
@@ -71,6 +71,8 @@ static void put_patterns(void)
 {
 	char *bytes = map(BASE, 4 * MIB + 4 * KIB, MAP_ANONYMOUS, -1);
 	int i;
+
+	memset(bytes, 0, 4 * MIB + 4 * KIB);
 
 	for (i = -20; i < 20; i++)
 		put(BASE + 2 * MIB + i * 7, "offemf");
@@ -119,13 +121,10 @@ static void map_sparse(void)
 	put(SPARSE + 4096 * MIB - 4 * KIB, "mbtu!upvdife");
 }
 
-/*
- * Three pages of one mapping, the second of which nobody serves: whoever touches it
- * waits, or with UFFD_FEATURE_SIGBUS is refused.
- */
-static void map_unserved(unsigned long long features)
+/* Three pages of one mapping, the second of which nobody serves: whoever touches it waits. */
+static void map_unserved(void)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register range = {
 		.range = { BASE + 7 * MIB, 12 * KIB },
 		.mode = UFFDIO_REGISTER_MODE_MISSING,
@@ -149,16 +148,21 @@ static void map_stray(void)
 	put(BASE + 10 * MIB - 3, "xijtqfs");
 }
 
-/* The page of zeros, again and again: it costs no memory. */
+static void map_large(void)
+{
+	memset(map(LARGE, 64 * MIB, MAP_ANONYMOUS, -1), 'l', 64 * MIB);
+}
+
+/* Each second page has other permissions. */
 static void map_many(void)
 {
-	char *bytes = map(MANY, 2 * PAGES * 4 * KIB, MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	char *bytes = map(MANY, PAGES * 4 * KIB, MAP_ANONYMOUS | MAP_NORESERVE, -1);
 	unsigned long i;
 
-	madvise(bytes, 2 * PAGES * 4 * KIB, MADV_NOHUGEPAGE);
-	for (i = 0; i < PAGES; i++)
-		depth += *(volatile char *)(bytes + 2 * i * 4 * KIB);
-	put(MANY + 2 * (PAGES - 1) * 4 * KIB, "uif!mbtu!pg!nboz");
+	for (i = 0; i < PAGES; i += 2)
+		if (mprotect(bytes + i * 4 * KIB, 4 * KIB, PROT_READ))
+			err(1, "mprotect; is vm.max_map_count over %lu?", PAGES);
+	put(MANY + (PAGES - 1) * 4 * KIB, "uif!mbtu!pg!nboz");
 }
 
 static void on_usr1(int number)
@@ -251,15 +255,15 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "many"))
 			map_many();
 		else if (!strcmp(argv[i], "hole"))
-			map_unserved(UFFD_FEATURE_SIGBUS);
+			map_unserved();
+		else if (!strcmp(argv[i], "large"))
+			map_large();
 		else if (!strcmp(argv[i], "stray"))
 			map_stray();
-		else if (!strcmp(argv[i], "stuck"))
-			map_unserved(0);
 		else if (!strcmp(argv[i], "busy"))
 			busy = 1;
 		else
-			errx(2, "%s: not one of away, busy, hole, many, sparse, stray, stuck",
+			errx(2, "%s: not one of away, busy, hole, large, many, sparse, stray",
 			     argv[i]);
 	}
 	signal(SIGUSR1, on_usr1);

@@ -1,0 +1,209 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash source-path=SCRIPTDIR
+#
+# Runs inside a guest that has loaded the module: what the pvmread command does with
+# memory of all kinds, and with processes that are not simple. It must not make the
+# target larger, and must not wait for what is not there. Needs memory-target and
+# eu-readelf.
+. "${0%/*}/tap.sh"
+PATH=/bin:/usr/bin
+export PATH
+tests=${0%/*}
+work=$tap/work
+core=$work/core
+mkdir "$work"
+chmod 755 "$tap"
+target=
+trap '[ -z "$target" ] || kill -KILL $target; echo 0 >/proc/sys/vm/nr_hugepages' EXIT
+
+# start KIND [BYTES] - its number is in $target, the address in $at; false if it cannot be
+start() {
+	"$tests/memory-target" "$@" >"$work/ready" 2>"$work/why" &
+	target=$!
+	until grep -q ready "$work/ready"; do
+		kill -0 "$target" 2>/dev/null || { wait "$target"; [ $? = 77 ] || cat "$work/why"; target=; return 1; }
+		usleep 20000
+	done
+	at=$(awk '$1 == "at" { print $2 }' "$work/ready")
+}
+
+stop() {
+	kill -KILL "$target"
+	wait "$target" 2>/dev/null
+	target=
+	rm -f "$core"
+}
+
+# size - of the target, of the files that it maps, and what is left of the huge pages
+size() {
+	awk '/^(VmRSS|VmPTE|VmSwap):/' "/proc/$target/status"
+	stat -L -c '%s bytes in %b blocks' "/proc/$target/map_files/"*
+	awk '/^HugePages_(Free|Rsvd):/' /proc/meminfo
+}
+
+# leaves_alone COMMAND... - the command ends within two seconds, and the target is as large
+leaves_alone() {
+	size >"$work/before"
+	got=0
+	timeout -s KILL "$limit" "$@" >"$out" 2>"$err" || got=$?
+	size >"$work/after"
+	[ "$got" -lt 2 ] || { echo "exit status $got"; return 1; }
+	cmp -s "$work/before" "$work/after" || { cat "$work/before" "$work/after"; return 1; }
+}
+
+# both NAME - scan and dump leave the target alone
+both() {
+	t "$1: scan" leaves_alone pvmread scan "$target" 'never[0-9]to be found'
+	t "$1: dump" leaves_alone pvmread dump "$target" -o "$core"
+	t "$1: maps" leaves_alone pvmread maps "$target"
+}
+
+finds() {
+	status 0 pvmread scan --count "$target" "$1" && says "$out" "^$2\$"
+}
+
+elf() {
+	eu-readelf -h -l -n "$core" >"$work/elf" 2>"$work/elf.err" || return
+	[ ! -s "$work/elf.err" ] || { head "$work/elf.err"; return 1; }
+	says "$work/elf" "$1"
+}
+
+limit=2
+# Without hardware the rest takes longer, too.
+! grep -q QEMU /sys/class/dmi/id/sys_vendor 2>/dev/null || limit=4
+
+# --- memory that is not there ---
+
+# large WHAT KIND BYTES [TEXT] - which is found in it
+large() {
+	if ! start "$2" "$3"; then
+		skip "$1" "no room for it in this kernel"
+		return
+	fi
+	both "$1"
+	[ -z "$4" ] || t "  what is there is found" finds "$4" 1
+	stop
+}
+
+large "64 GiB of which two pages are there" private 68719476736 'at the end'
+large "16 TiB that are reserved" reserved 17592186044416
+large "16 TiB of which two pages are there" private 17592186044416 'at the end'
+large "700 MiB of shared memory of which one page is there" shared 734003200 'shared by all'
+large "1 TiB of a file of one page" tail 1099511627776 'a short file'
+large "16 GiB of a file of one page" tail 17179869184 'a short file'
+large "64 MiB that were only read" zeros 67108864
+echo 20 >/proc/sys/vm/nr_hugepages 2>/dev/null
+large "ten huge pages of which one is there" hugetlb 20971520 'a huge page'
+start written 1048576
+both "a file in memory that no page table has"
+t "  what is in it is found" finds 'written and unmapped' 1
+t "  -R: only what is resident" status 1 pvmread scan -R "$target" 'written and unmapped'
+t "  it is dumped" status 0 pvmread dump "$target" -o "$core"
+t "  all of it" grep -q 'written and unmapped' "$core"
+stop
+
+# --- memory that is not for everybody ---
+
+if start guard; then
+	t "a guard page is no failure: dump" status 0 pvmread dump "$target" -o "$core"
+	t "  nothing is said of it" [ ! -s "$err" ] || grep -q registers "$err"
+	t "  -v says what it is" status 0 pvmread dump -v "$target" -o "$core"
+	t "  " says "$err" 'a guard page'
+	t "a guard page is no failure: scan" status 0 pvmread scan -c 0 "$target" gggg
+	stop
+else
+	skip "guard pages" "not in this kernel: MADV_GUARD_INSTALL"
+fi
+
+start secret
+if [ -e "/proc/$target/smaps" ]; then
+	t "MADV_DONTDUMP: dump" status 0 pvmread dump -v "$target" -o "$core"
+	t "  it is not in the core" sh -c "! grep -q 'kept out of cores' $core"
+	t "  -v says so" says "$err" 'bytes are marked with MADV_DONTDUMP'
+	t "--all: dump" status 0 pvmread dump --all "$target" -o "$core"
+	t "  it is in the core" grep -q 'kept out of cores' "$core"
+	t "  and that is said" says "$err" 'asked to keep out of cores'
+else
+	skip "MADV_DONTDUMP" "this kernel has no smaps"
+fi
+stop
+start shared
+t "the process's filter: shared memory" status 0 pvmread dump "$target" -o "$core"
+t "  is in the core" grep -q 'shared by all' "$core"
+if [ -e "/proc/$target/coredump_filter" ]; then
+	echo 0x31 >"/proc/$target/coredump_filter"
+	t "the process's filter without it" status 0 pvmread dump "$target" -o "$core"
+	t "  it is not in the core" sh -c "! grep -q 'shared by all' $core"
+else
+	skip "the process's filter without it" "this kernel has no core dumps"
+fi
+t "--filter without it" status 0 pvmread dump --filter 0x31 "$target" -o "$core"
+t "  it is not in the core" sh -c "! grep -q 'shared by all' $core"
+t "--filter goes before it" status 0 pvmread dump --filter 0x33 "$target" -o "$core"
+t "  it is in the core" grep -q 'shared by all' "$core"
+for wrong in x 0x 0x1000 ' '; do
+	t "--filter \"$wrong\"" status 2 pvmread dump --filter "$wrong" "$target" -o "$core"
+done
+t "--filter and --all" status 2 pvmread dump --filter 1 --all "$target" -o "$core"
+stop
+
+# --- threads ---
+
+start leaderless
+t "the main thread has ended: maps" status 0 pvmread maps "$target"
+t "  all of them" says "$out" 'memory-target$'
+t "the main thread has ended: read" status 0 pvmread read -x "$target" "$at" 16
+t "  the bytes" says "$out" 'at the beginning'
+t "the main thread has ended: scan" finds 'at the end' 1
+t "the main thread has ended: dump" status 0 pvmread dump "$target" -o "$core"
+t "  one thread" elf 'PRSTATUS'
+tid=
+for task in "/proc/$target/task/"*; do
+	[ "${task##*/}" = "$target" ] || tid=${task##*/}
+done
+t "  the one that lives" says "$work/elf" "pid: $tid"
+t "by the number of a thread: read" status 0 pvmread read -x "$tid" "$at" 16
+t "  the bytes" says "$out" 'at the beginning'
+t "by the number of a thread: maps" status 0 pvmread maps "$tid"
+t "by the number of a thread: dump" status 0 pvmread dump "$tid" -o "$core"
+stop
+start private
+for task in "/proc/$target/task/"*; do
+	[ "${task##*/}" = "$target" ] || tid=${task##*/}
+done
+t "a thread of a process whose main one lives" status 0 pvmread read -x "$tid" "$at" 16
+t "  the bytes" says "$out" 'at the beginning'
+stop
+t "a thread that has ended" status 2 pvmread read "$tid" "$at" 16
+t "  said" says "$err" 'no such process'
+
+# --- /proc ---
+
+start private
+foreign() {
+	unshare -pf "$@"
+}
+if foreign true 2>/dev/null; then
+	t "/proc of another namespace: maps" status 2 foreign pvmread maps 1
+	t "  says so" says "$err" '/proc is of another PID namespace'
+	t "/proc of another namespace: scan" status 2 foreign pvmread scan 1 x
+	t "/proc of another namespace: dump" status 2 foreign pvmread dump 1 -o "$core"
+	t "  no core" [ ! -e "$core" ]
+	t "/proc of another namespace: a name" status 2 foreign pvmread read 1 '[heap]' 4
+	t "/proc of another namespace: an address is enough" status 1 foreign pvmread read 1 4096 4
+	t "  whose it is is not guessed" says "$err" 'of process 1, '
+else
+	skip "/proc of another namespace" "no unshare(1) here"
+fi
+if unshare -m true 2>/dev/null; then
+	hidden="umount -l /proc && exec pvmread"
+	t "no /proc: read" status 0 unshare -m sh -c "$hidden read -x $target $at 16"
+	t "  the bytes" says "$out" 'at the beginning'
+	t "no /proc: maps" status 2 unshare -m sh -c "$hidden maps $target"
+	t "  says so" says "$err" '/proc is not mounted'
+else
+	skip "no /proc" "no unshare(1) here"
+fi
+stop
+end
