@@ -348,6 +348,9 @@ void on_signal(void (*hook)(void));
 int output_open(const char *path);
 void output_commit(void);
 
+/* output_abandon() - remove what is not committed; any thread may call it */
+void output_abandon(void);
+
 /* finish_output() - flush stdout; fail() if it could not be written */
 void finish_output(void);
 
