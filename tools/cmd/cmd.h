@@ -338,7 +338,10 @@ void on_signal(void (*hook)(void));
  * output_open() - open what -o names, or fail()
  * @path: a regular file, or none yet: the bytes go to a file beside it, mode
  *	0600, which output_commit() gives the name. Anything else (/dev/null, a
- *	FIFO) is written directly
+ *	FIFO) is written directly. "-" is standard output
+ *
+ * What the kernel would not open for the shell's > is refused, also if another user
+ * changes what @path names meanwhile. Waits for a FIFO's reader.
  *
  * Call catch_signals() first. One at a time; what is not committed is removed
  * when the command ends.
@@ -346,6 +349,8 @@ void on_signal(void (*hook)(void));
  * Return: a file descriptor, which output_commit() closes.
  */
 int output_open(const char *path);
+
+/* output_commit() - complete the file, or fail(). Standard output is closed, too */
 void output_commit(void);
 
 /* output_abandon() - remove what is not committed; any thread may call it */
