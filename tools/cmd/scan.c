@@ -15,11 +15,11 @@
 #include <string.h>
 #include <sys/param.h>
 
-#include <json.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #include "cmd.h"
+#include "locate.h"
 #include "walk.h"
 
 /* The longest match that is found whole wherever it lies. */
@@ -62,8 +62,7 @@ struct arguments {
  * @length: bytes in it
  * @next: where in it the search goes on
  * @found: matches so far
- * @map: the mapping that the last match was in
- * @base: what an offset in it counts from
+ * @location: where the last match was
  */
 struct scan {
 	const struct arguments *args;
@@ -78,8 +77,7 @@ struct scan {
 	size_t length;
 	size_t next;
 	uint64_t found;
-	const struct mapping *map;
-	uint64_t base;
+	struct location location;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -232,59 +230,21 @@ static void release(struct scan *scan)
 
 /* --- a match --- */
 
-/* base_of() - the address that "NAME+OFFSET" counts from, as parse_address() has it */
-static uint64_t base_of(const struct maps *maps, const struct mapping *map)
+static void print_json(const struct scan *scan, uint64_t addr, const unsigned char *bytes,
+		       size_t length)
 {
-	const struct mapping *first = map;
-
-	if (!map->inode) {
-		/* [heap] may be in pieces, as where a part of it has other permissions. */
-		while (*map->name && first > maps->maps && first[-1].end == first->start &&
-		       !strcmp(first[-1].name, map->name))
-			first--;
-		return first->start;
-	}
-	for (first = maps->maps; first < map; first++)
-		if (first->inode == map->inode && first->dev_major == map->dev_major &&
-		    first->dev_minor == map->dev_minor)
-			break;
-	return first->start;
-}
-
-/* enter_mapping() - the one of @addr; most matches are where the last one was */
-static void enter_mapping(struct scan *scan, uint64_t addr)
-{
-	if (scan->map && addr >= scan->map->start && addr < scan->map->end)
-		return;
-	scan->map = maps_find(scan->maps, addr);
-	scan->base = base_of(scan->maps, scan->map);
-}
-
-static struct json_object *checked(struct json_object *object)
-{
-	if (!object)
-		fail(ENOMEM, "--json");
-	return object;
-}
-
-static void print_json(uint64_t addr, const unsigned char *bytes, size_t length,
-		       const struct mapping *map, uint64_t offset)
-{
-	struct json_object *object = checked(json_object_new_object());
-	char hex[2 * SHOWN_MAX + 1], *name = utf8(map->name);
+	struct json_object *object = json_checked(json_object_new_object());
+	char hex[2 * SHOWN_MAX + 1];
 	size_t i;
 
 	for (i = 0; i < MIN(length, SHOWN_MAX); i++)
 		sprintf(hex + 2 * i, "%02x", bytes[i]);
-	json_object_object_add(object, "address", checked(json_object_new_uint64(addr)));
-	json_object_object_add(object, "length", checked(json_object_new_uint64(length)));
-	json_object_object_add(object, "name", checked(json_object_new_string(name)));
-	free(name);
-	json_object_object_add(object, "offset", checked(json_object_new_uint64(offset)));
-	json_object_object_add(object, "bytes", checked(json_object_new_string_len(hex, 2 * i)));
-	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
-					    JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(object);
+	json_object_object_add(object, "address", json_checked(json_object_new_uint64(addr)));
+	json_object_object_add(object, "length", json_checked(json_object_new_uint64(length)));
+	location_json(&scan->location, addr, object);
+	json_object_object_add(object, "bytes",
+			       json_checked(json_object_new_string_len(hex, 2 * i)));
+	json_print_line(object);
 }
 
 /* report() - the match from @start to @end of the window */
@@ -297,14 +257,13 @@ static void report(struct scan *scan, size_t start, size_t end)
 	scan->found++;
 	if (args->count)
 		return;
-	enter_mapping(scan, addr);
+	locate(&scan->location, addr);
 	progress_clear();
 	if (args->json) {
-		print_json(addr, scan->buf + start, end - start, scan->map, addr - scan->base);
+		print_json(scan, addr, scan->buf + start, end - start);
 	} else {
-		printf("0x%" PRIx64 " %s+0x%" PRIx64 " %zu bytes\n", addr,
-		       *scan->map->name ? printable(scan->map->name) : "[anonymous]",
-		       addr - scan->base, end - start);
+		location_print(&scan->location, addr);
+		printf(" %zu bytes\n", end - start);
 		from = start - MIN(start, args->context);
 		to = MIN(MIN(end, start + SHOWN_MAX) + args->context, scan->length);
 		hexdump(stdout, scan->addr + from, scan->buf + from, to - from, NULL);
@@ -538,6 +497,7 @@ int cmd_scan(int argc, char **argv)
 	target_open(&target, args.pid, args.flags);
 	maps_load(&maps, &target, MAPS_PLAIN);
 	scan.maps = &maps;
+	location_start(&scan.location, &maps);
 	catch_signals();
 	scan_all(&scan, &target);
 	if (interrupted)
@@ -547,6 +507,7 @@ int cmd_scan(int argc, char **argv)
 		printf("%" PRIu64 "\n", scan.found);
 	finish_output();
 	release(&scan);
+	location_end(&scan.location);
 	maps_free(&maps);
 	return scan.found ? EXIT_DONE : EXIT_PART;
 }

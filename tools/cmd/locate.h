@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where an address is, as NAME+OFFSET.
+ */
+#ifndef LOCATE_H
+#define LOCATE_H
+
+#include <json.h>
+
+#include "cmd.h"
+
+/**
+ * struct location - the mapping of the last address that was located
+ * @maps: the target's mappings
+ * @map: the mapping, or NULL if the address is in none
+ * @base: the address that offsets in it count from
+ * @text: its name as a terminal shows it, or NULL at first
+ */
+struct location {
+	const struct maps *maps;
+	const struct mapping *map;
+	uint64_t base;
+	char *text;
+};
+
+/* location_start() - get ready to locate addresses in @maps */
+void location_start(struct location *location, const struct maps *maps);
+void location_end(struct location *location);
+
+/**
+ * locate() - find the mapping of @addr and what an offset in it counts from
+ *
+ * What is printed as NAME+OFFSET then is an address that parse_address() takes.
+ */
+void locate(struct location *location, uint64_t addr);
+
+/* location_print() - print "0x1000 NAME+0x0" on stdout; @addr is the one located */
+void location_print(const struct location *location, uint64_t addr);
+
+/* location_json() - add "name" and "offset" to @object; @addr is the one located */
+void location_json(const struct location *location, uint64_t addr, struct json_object *object);
+
+/* json_checked() - @object, which json-c has just made; fail() if it could not */
+struct json_object *json_checked(struct json_object *object);
+
+/* json_print_line() - print @object as a line on stdout and release it */
+void json_print_line(struct json_object *object);
+
+#endif /* LOCATE_H */
