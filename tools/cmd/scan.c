@@ -35,12 +35,15 @@
 enum {
 	OPT_COUNT = 256,
 	OPT_UTF,
+	OPT_HEAP,
+	OPT_ANONYMOUS,
 };
 
 struct arguments {
 	const char *pid;
 	const char *pattern;
 	const char *range;
+	const char *file;
 	uint64_t context;
 	uint64_t max;
 	unsigned int flags;
@@ -51,6 +54,8 @@ struct arguments {
 	bool count;
 	bool json;
 	bool writable;
+	bool heap;
+	bool anonymous;
 	bool verbose;
 };
 
@@ -116,8 +121,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'r':
 		args->range = arg;
 		return 0;
+	case 'f':
+		args->file = arg;
+		return 0;
 	case 'w':
 		args->writable = true;
+		return 0;
+	case OPT_HEAP:
+		args->heap = true;
+		return 0;
+	case OPT_ANONYMOUS:
+		args->anonymous = true;
 		return 0;
 	case 'j':
 		args->json = true;
@@ -138,6 +152,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "it takes PID and PATTERN");
 		else if (!*args->pattern)
 			argp_error(state, "the pattern is empty");
+		if (args->heap + args->anonymous + !!args->file > 1)
+			argp_error(state, "--heap, --anonymous and --file exclude each other");
 		if (args->hex && args->regex)
 			argp_error(state, "--hex and --regex exclude each other");
 		if (args->hex && (args->ignore_case || args->utf))
@@ -428,6 +444,34 @@ static void scan_range(struct scan *scan, struct walk *walk, const struct mappin
 	}
 }
 
+static bool is_of_file(const struct mapping *map, const char *file)
+{
+	return map->inode && name_matches(map->name, file);
+}
+
+/* check_file() - fail() if no mapping is of the file that --file names */
+static void check_file(const struct maps *maps, const char *file)
+{
+	size_t i;
+
+	for (i = 0; i < maps->count; i++)
+		if (is_of_file(&maps->maps[i], file))
+			return;
+	fail(0, "--file \"%s\": no mapped file has the name", file);
+}
+
+/* is_wanted() - whether @map is searched */
+static bool is_wanted(const struct arguments *args, const struct mapping *map)
+{
+	if (map->perms[0] != 'r' || (args->writable && map->perms[1] != 'w'))
+		return false;
+	if (args->heap)
+		return !strcmp(map->name, "[heap]");
+	if (args->anonymous)
+		return mapping_is_anonymous(map);
+	return !args->file || is_of_file(map, args->file);
+}
+
 /* scan_all() - every mapping that is asked for, in the order of the addresses */
 static void scan_all(struct scan *scan, const struct target *target)
 {
@@ -439,13 +483,14 @@ static void scan_all(struct scan *scan, const struct target *target)
 
 	if (scan->args->range)
 		parse_range(scan->args->range, maps, &from, &to);
+	if (scan->args->file)
+		check_file(maps, scan->args->file);
 	walk_start(&walk, target, scan->args->flags);
 	for (pass = 0; pass < 2; pass++) {
 		for (map = maps->maps; map < maps->maps + maps->count; map++) {
 			start = MAX(from, map->start);
 			end = MIN(to, map->end);
-			if (start >= end || map->perms[0] != 'r' ||
-			    (scan->args->writable && map->perms[1] != 'w'))
+			if (start >= end || !is_wanted(scan->args, map))
 				continue;
 			if (pass)
 				scan_range(scan, &walk, map, start, end, &done);
@@ -470,6 +515,9 @@ int cmd_scan(int argc, char **argv)
 		{ "max", 'm', "N", 0, "Stop after N matches", 0 },
 		{ "count", OPT_COUNT, NULL, 0, "Print the number of matches only", 0 },
 		{ "range", 'r', "START-END", 0, "Only there; as ADDR in \"pvmread read\"", 0 },
+		{ "file", 'f', "NAME", 0, "Only mappings of the file NAME, as in an ADDR", 0 },
+		{ "heap", OPT_HEAP, NULL, 0, "Only [heap]", 0 },
+		{ "anonymous", OPT_ANONYMOUS, NULL, 0, "Only private memory of no file", 0 },
 		{ "writable", 'w', NULL, 0, "Only writable mappings", 0 },
 		{ "json", 'j', NULL, 0, "Print a JSON object a line for each match", 0 },
 		{ "verbose", 'v', NULL, 0, "Say what was skipped", 0 },
