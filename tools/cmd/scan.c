@@ -5,7 +5,8 @@
  * All that is readable and lies together, whatever mappings it is made of, is
  * one subject to the expression. It passes through a window; what a match may
  * still need stays in the window when it moves on: the bytes behind a partial
- * match, and those that a lookbehind or the context shows.
+ * match, and those that a lookbehind or the context shows. Values of a type take
+ * the same way: the bytes that may begin a value stay.
  */
 #include <argp.h>
 #include <ctype.h>
@@ -18,8 +19,10 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "candidates.h"
 #include "cmd.h"
 #include "locate.h"
+#include "typed.h"
 #include "walk.h"
 
 /* The longest match that is found whole wherever it lies. */
@@ -37,6 +40,8 @@ enum {
 	OPT_UTF,
 	OPT_HEAP,
 	OPT_ANONYMOUS,
+	OPT_ALIGN,
+	OPT_TOLERANCE,
 };
 
 struct arguments {
@@ -44,6 +49,10 @@ struct arguments {
 	const char *pattern;
 	const char *range;
 	const char *file;
+	const struct type *type;
+	const char *save;
+	double tolerance;
+	uint64_t align;
 	uint64_t context;
 	uint64_t max;
 	unsigned int flags;
@@ -53,6 +62,7 @@ struct arguments {
 	bool utf;
 	bool count;
 	bool json;
+	bool has_context;
 	bool writable;
 	bool heap;
 	bool anonymous;
@@ -68,6 +78,8 @@ struct arguments {
  * @next: where in it the search goes on
  * @found: matches so far
  * @location: where the last match was
+ * @predicate: what is asked of a value, with --type
+ * @writer: where values are saved, or NULL
  */
 struct scan {
 	const struct arguments *args;
@@ -83,7 +95,32 @@ struct scan {
 	size_t next;
 	uint64_t found;
 	struct location location;
+	struct predicate predicate;
+	struct candidates_writer *writer;
 };
+
+/* check_usage() - which options go together */
+static void check_usage(const struct arguments *args, struct argp_state *state)
+{
+	if (!args->pattern)
+		argp_error(state, "it takes PID and PATTERN");
+	else if (!*args->pattern)
+		argp_error(state, "the pattern is empty");
+	if (args->heap + args->anonymous + !!args->file > 1)
+		argp_error(state, "--heap, --anonymous and --file exclude each other");
+	if (!args->type) {
+		if (args->align || args->save || args->tolerance >= 0)
+			argp_error(state, "--align, --save and --tolerance go with --type");
+		if (args->hex && args->regex)
+			argp_error(state, "--hex and --regex exclude each other");
+		if (args->hex && (args->ignore_case || args->utf))
+			argp_error(state, "--hex goes with neither --ignore-case nor --utf");
+		return;
+	}
+	if (args->hex || args->regex || args->ignore_case || args->utf || args->has_context)
+		argp_error(state, "--type goes with none of --hex, --regex, --ignore-case, --utf "
+			   "and --context");
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -106,6 +143,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		args->utf = true;
 		return 0;
 	case 'c':
+		args->has_context = true;
 		args->context = parse_size(arg, "--context");
 		if (args->context > CONTEXT_MAX)
 			argp_error(state, "--context %s is over %d", arg, CONTEXT_MAX);
@@ -120,6 +158,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'r':
 		args->range = arg;
+		return 0;
+	case 't':
+		args->type = type_parse(arg);
+		return 0;
+	case OPT_ALIGN:
+		args->align = parse_size(arg, "--align");
+		if (!args->align || args->align > ALIGN_MAX || args->align & (args->align - 1))
+			argp_error(state, "--align %s: not a power of two up to %d", arg,
+				   ALIGN_MAX);
+		return 0;
+	case OPT_TOLERANCE:
+		args->tolerance = tolerance_parse(arg);
+		return 0;
+	case 's':
+		args->save = arg;
 		return 0;
 	case 'f':
 		args->file = arg;
@@ -148,16 +201,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			args->pid = arg;
 		return 0;
 	case ARGP_KEY_END:
-		if (!args->pattern)
-			argp_error(state, "it takes PID and PATTERN");
-		else if (!*args->pattern)
-			argp_error(state, "the pattern is empty");
-		if (args->heap + args->anonymous + !!args->file > 1)
-			argp_error(state, "--heap, --anonymous and --file exclude each other");
-		if (args->hex && args->regex)
-			argp_error(state, "--hex and --regex exclude each other");
-		if (args->hex && (args->ignore_case || args->utf))
-			argp_error(state, "--hex goes with neither --ignore-case nor --utf");
+		check_usage(args, state);
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -235,12 +279,24 @@ static void compile(struct scan *scan)
 	}
 }
 
+/* compile_typed() - the same for --type */
+static void compile_typed(struct scan *scan, struct arguments *args)
+{
+	predicate_parse(&scan->predicate, args->type, args->pattern, args->tolerance);
+	if (!args->align)
+		args->align = args->type->size;
+	scan->buf = malloc(scan->predicate.size + args->align + WALK_CHUNK);
+	if (!scan->buf)
+		fail(ENOMEM, "scan");
+}
+
 static void release(struct scan *scan)
 {
 	pcre2_match_data_free(scan->match);
 	pcre2_match_context_free(scan->context);
 	pcre2_jit_stack_free(scan->stack);
 	pcre2_code_free(scan->code);
+	predicate_free(&scan->predicate);
 	free(scan->buf);
 }
 
@@ -289,7 +345,38 @@ static void report(struct scan *scan, size_t start, size_t end)
 		fail(errno, "standard output");
 }
 
+/* report_value() - the value at @at of the window; false if the search ends */
+static bool report_value(void *context, size_t at)
+{
+	struct scan *scan = context;
+	const struct arguments *args = scan->args;
+
+	scan->found++;
+	if (scan->writer)
+		candidates_add(scan->writer, scan->addr + at, scan->buf + at);
+	if (!args->count) {
+		locate(&scan->location, scan->addr + at);
+		progress_clear();
+		print_candidate(&scan->location, args->type, scan->addr + at, scan->buf + at,
+				scan->predicate.size, args->json);
+	}
+	return scan->found < args->max && !interrupted;
+}
+
 /* --- the search --- */
+
+/* search_typed() - the same for values, of which one may begin near the window's end */
+static void search_typed(struct scan *scan)
+{
+	const size_t align = scan->args->align, size = scan->predicate.size;
+	const size_t first = scan->next + (-(scan->addr + scan->next) & (align - 1));
+
+	if (scan->length < first + size || scan->found >= scan->args->max)
+		return;
+	predicate_search(&scan->predicate, scan->buf, scan->length, first, align, report_value,
+			 scan);
+	scan->next = scan->length - size + 1;
+}
 
 /* whole_characters() - the length of the window without a UTF-8 character cut short */
 static size_t whole_characters(const struct scan *scan)
@@ -340,6 +427,10 @@ static void search(struct scan *scan, bool more)
 	size_t begin;
 	int rc;
 
+	if (scan->args->type) {
+		search_typed(scan);
+		return;
+	}
 	while (scan->next < length && scan->found < scan->args->max && !interrupted) {
 		rc = find(scan, length, more ? PCRE2_PARTIAL_HARD : 0);
 		if (rc == PCRE2_ERROR_NOMATCH) {
@@ -389,7 +480,7 @@ static void begin(struct scan *scan, uint64_t addr)
 	scan->next = 0;
 }
 
-/* scan_zeros() - so many zeros are searched at either end of memory that nobody has touched */
+/* scan_zeros() - search the first WALK_CHUNK zeros of untouched memory, and the last MATCH_MAX */
 static void scan_zeros(struct scan *scan, const struct piece *piece)
 {
 	const uint64_t end = piece->addr + piece->length;
@@ -403,11 +494,11 @@ static void scan_zeros(struct scan *scan, const struct piece *piece)
 		return;
 	/* The zeros between are left out: terabytes may be reserved. */
 	search(scan, false);
-	length = MIN(piece->length, scan->back);
+	length = MIN(piece->length - length, scan->back + MATCH_MAX);
 	begin(scan, end - length);
 	memset(scan->buf, 0, length);
 	scan->length = length;
-	scan->next = length;
+	scan->next = MIN(length, scan->back);
 }
 
 /**
@@ -430,7 +521,9 @@ static void scan_range(struct scan *scan, struct walk *walk, const struct mappin
 		if (!walk_next(walk, scan->buf + scan->length, &piece))
 			break;
 		if (piece.kind == PIECE_ZEROS) {
-			scan_zeros(scan, &piece);
+			/* As scanmem does, leave out what was never touched. */
+			if (!scan->args->type)
+				scan_zeros(scan, &piece);
 		} else if (piece.kind == PIECE_BYTES) {
 			scan->length += piece.length;
 			search(scan, true);
@@ -457,7 +550,7 @@ static void check_file(const struct maps *maps, const char *file)
 	for (i = 0; i < maps->count; i++)
 		if (is_of_file(&maps->maps[i], file))
 			return;
-	fail(0, "--file \"%s\": no mapped file has the name", file);
+	fail(0, "--file \"%s\": no mapped file has this name", file);
 }
 
 /* is_wanted() - whether @map is searched */
@@ -511,6 +604,12 @@ int cmd_scan(int argc, char **argv)
 		{ "regex", 'e', NULL, 0, "PATTERN is a Perl-compatible expression on bytes", 0 },
 		{ "ignore-case", 'i', NULL, 0, "Upper and lower case are the same", 0 },
 		{ "utf", OPT_UTF, NULL, 0, "PATTERN and memory are UTF-8", 0 },
+		{ "type", 't', "TYPE", 0, "PATTERN is of a number or text of this type, as i32: "
+		  "N, A..B, >N, <N, >=N, <=N", 0 },
+		{ "align", OPT_ALIGN, "BYTES", 0,
+		  "A value's address is a multiple of this (the type's size)", 0 },
+		{ "tolerance", OPT_TOLERANCE, "X", 0, "A float matches N if it is so near", 0 },
+		{ "save", 's', "FILE", 0, "Save what is found for \"pvmread rescan\"", 0 },
 		{ "context", 'c', "BYTES", 0, "Show so many bytes around a match (16)", 0 },
 		{ "max", 'm', "N", 0, "Stop after N matches", 0 },
 		{ "count", OPT_COUNT, NULL, 0, "Print the number of matches only", 0 },
@@ -528,29 +627,46 @@ int cmd_scan(int argc, char **argv)
 		.parser = parse,
 		.children = access_children,
 		.args_doc = "PID PATTERN",
-		.doc = "Search the readable memory of process PID for a string, for bytes, or for "
-		       "a regular expression.\v"
+		.doc = "Search the readable memory of process PID for a string, for bytes, for a "
+		       "regular expression, or for values of a type.\v"
 		       "Matches do not overlap, and one of no bytes does not count. Mappings that "
 		       "lie side by side are searched as one. A match of an expression that is "
 		       "longer than 64 KiB may be cut. What cannot be read is skipped.\n\n"
+		       "TYPE is i8, i16, i32, i64, u8, u16, u32, u64, f32, f64 or utf16. A "
+		       "negative number comes behind \"--\", or as =-5.\n\n"
 		       "Exit status: 0 if something was found, 1 if not, 2 for trouble.",
 	};
-	struct arguments args = { .context = CONTEXT_DEFAULT, .max = UINT64_MAX };
+	struct arguments args = {
+		.context = CONTEXT_DEFAULT,
+		.max = UINT64_MAX,
+		.tolerance = -1,
+	};
 	struct scan scan = { .args = &args };
+	struct identity identity;
 	struct target target;
 	struct maps maps;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
-	compile(&scan);
+	if (args.type)
+		compile_typed(&scan, &args);
+	else
+		compile(&scan);
 	target_open(&target, args.pid, args.flags);
 	maps_load(&maps, &target, MAPS_PLAIN);
 	scan.maps = &maps;
 	location_start(&scan.location, &maps);
 	catch_signals();
+	if (args.save) {
+		identity_get(&identity, &target);
+		scan.writer = candidates_create(args.save, args.type, scan.predicate.size,
+						args.align, &identity);
+	}
 	scan_all(&scan, &target);
 	if (interrupted)
 		die_of_signal();
 	progress_clear();
+	if (scan.writer)
+		candidates_commit(scan.writer);
 	if (args.count)
 		printf("%" PRIu64 "\n", scan.found);
 	finish_output();
