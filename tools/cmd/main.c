@@ -21,6 +21,7 @@ static const struct command {
 	{ "read", cmd_read, "read memory, as a hexdump or raw" },
 	{ "write", cmd_write, "write memory" },
 	{ "scan", cmd_scan, "search memory for bytes, a string or an expression" },
+	{ "rescan", cmd_rescan, "look again at the values that scan found" },
 	{ "dump", cmd_dump, "write a core file that a debugger opens" },
 	{ "watch", cmd_watch, "show memory as it changes" },
 	{}
