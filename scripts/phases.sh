@@ -6,8 +6,8 @@
 # shellcheck disable=SC2034 # used where this is sourced
 
 phases_uml=(readme abi target batch cache wait parity lifetime library preload command-scan
-	command-dump command-memory command-output command security fail race fuzz readonly
-	permission)
+	command-typed command-dump command-memory command-output command security fail race fuzz
+	readonly permission)
 phases_stock=(readme abi abi32 target batch cache wait parity parity32 lifetime library
 	library32 preload command-dump command-memory command-output path trace security security32
 	race readonly permission)

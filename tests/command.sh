@@ -536,6 +536,8 @@ if [ -e "$completion" ] && command -v bash >/dev/null; then
 	t "completion: a name" want 0 "$out" '^.\[heap.\]$' complete read "$pid" '[h'
 	t "completion: a name that is a command" want 0 "$out" '^.\$.\(touch. pwned.\)$' \
 		complete read "$pid" ''
+	t "completion: a type" want 0 "$out" '^u32$' complete scan -t u
+	t "completion: a test" want 0 "$out" '^increased$' complete rescan file i
 	t "completion: it is not run" [ ! -e pwned ]
 else
 	skip "completion" "no bash here"
