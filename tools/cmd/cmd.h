@@ -33,6 +33,7 @@ int cmd_read(int argc, char **argv);
 int cmd_write(int argc, char **argv);
 int cmd_scan(int argc, char **argv);
 int cmd_rescan(int argc, char **argv);
+int cmd_strings(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 

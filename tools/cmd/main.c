@@ -22,6 +22,7 @@ static const struct command {
 	{ "write", cmd_write, "write memory" },
 	{ "scan", cmd_scan, "search memory for bytes, a string or an expression" },
 	{ "rescan", cmd_rescan, "look again at the values that scan found" },
+	{ "strings", cmd_strings, "print the text in memory" },
 	{ "dump", cmd_dump, "write a core file that a debugger opens" },
 	{ "watch", cmd_watch, "show memory as it changes" },
 	{}
@@ -55,7 +56,7 @@ static char *list_commands(int key, const char *text, void *input)
 		return (char *)text;
 	fputs("Commands:\n", out);
 	for (command = commands; command->name; command++)
-		fprintf(out, "  %-6s %s\n", command->name, command->what);
+		fprintf(out, "  %-7s %s\n", command->name, command->what);
 	fprintf(out, "\n%s", text);
 	return fclose(out) ? (char *)text : list;
 }
