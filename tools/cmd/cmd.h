@@ -35,6 +35,7 @@ int cmd_scan(int argc, char **argv);
 int cmd_rescan(int argc, char **argv);
 int cmd_strings(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 
 /* --- errors --- */
@@ -72,8 +73,8 @@ enum proc {
 /**
  * struct target - the process that a command works on
  * @pid: its number
- * @tid: the thread whose files in /proc are read: the main one, unless that has ended or
- *	the user named another
+ * @tid: the thread whose files in /proc are read: the main one, unless that has ended
+ * @proc_dir: /proc/@tid, or -1
  * @pidfd: what names it, whatever its number is given to later
  * @fd: target file
  * @flags: what it was attached with
@@ -83,6 +84,7 @@ enum proc {
 struct target {
 	pid_t pid;
 	pid_t tid;
+	int proc_dir;
 	int pidfd;
 	int fd;
 	unsigned int flags;
@@ -152,7 +154,7 @@ const char *target_reason(const struct target *target, uint64_t addr, int error,
 /* --- its files in /proc --- */
 
 /**
- * proc_in_time() - call run(argument), unless --nowait and it waits for a lock
+ * proc_in_time() - call run(argument); with --nowait, give up if it makes no progress
  * @progress: changes while @run gets on
  *
  * Return: true if it has returned; false if it still runs, in another thread, and uses
@@ -163,6 +165,9 @@ bool proc_in_time(const struct target *target, void (*run)(void *argument), void
 
 /* proc_open() - open /proc/PID/@name, or -1 with errno */
 int proc_open(const struct target *target, const char *name, int flags);
+
+/* proc_pread() - pread() from a file of the target's /proc/PID; EAGAIN: --nowait */
+ssize_t proc_pread(const struct target *target, int fd, void *buf, size_t size, off_t offset);
 
 /**
  * proc_read() - the start of /proc/PID/@name, with a NUL behind it
@@ -239,6 +244,12 @@ void maps_free(struct maps *maps);
 /* maps_find() - the mapping that @addr lies in, or NULL */
 const struct mapping *maps_find(const struct maps *maps, uint64_t addr);
 
+/* mapping_has_file() - whether it is a mapping of a file, of a device, too */
+bool mapping_has_file(const struct mapping *map);
+
+/* mapping_text() - its name for a terminal, in one of two static buffers */
+const char *mapping_text(const struct mapping *map);
+
 /* mapping_is_anonymous() - private memory without a file: untouched pages are zeros */
 bool mapping_is_anonymous(const struct mapping *map);
 
@@ -257,9 +268,9 @@ uint64_t parse_size(const char *text, const char *what);
  * parse_address() - a number, [heap], [stack], libfoo.so; each with +OFFSET
  *
  * The mappings of @target are read only if @text is not a number. A library's address is
- * that of its lowest mapping. Its name is its path, or the end of it from a '/' on; for
- * want of a file that is called so, without " (deleted)", or libfoo.so for libfoo.so.6.
- * fail() if there is none, or if two different files fit alike.
+ * that of its lowest mapping. Its name is its path, or the end of it from a '/' on. If no
+ * file matches, a deleted file matches without " (deleted)", then libfoo.so matches
+ * libfoo.so.6. fail() if there is none, or if two different files match equally well.
  */
 uint64_t parse_address(const char *text, const struct target *target);
 

@@ -20,8 +20,7 @@ void location_end(struct location *location)
 	location->text = NULL;
 }
 
-/* base_of() - the address that "NAME+OFFSET" counts from, as parse_address() has it */
-static uint64_t base_of(const struct maps *maps, const struct mapping *map)
+uint64_t maps_base(const struct maps *maps, const struct mapping *map)
 {
 	const struct mapping *first = map;
 
@@ -49,7 +48,7 @@ void locate(struct location *location, uint64_t addr)
 	free(location->text);
 	map = maps_find(location->maps, addr);
 	location->map = map;
-	location->base = map ? base_of(location->maps, map) : 0;
+	location->base = map ? maps_base(location->maps, map) : 0;
 	location->text = strdup(!map ? "[unknown]" : *map->name ? map->name : "[anonymous]");
 	if (!location->text)
 		fail(ENOMEM, "0x%" PRIx64, addr);

@@ -23,6 +23,9 @@ struct location {
 	char *text;
 };
 
+/* maps_base() - the address that "NAME+OFFSET" counts from, as parse_address() has it */
+uint64_t maps_base(const struct maps *maps, const struct mapping *map);
+
 /* location_start() - get ready to locate addresses in @maps */
 void location_start(struct location *location, const struct maps *maps);
 void location_end(struct location *location);

@@ -24,6 +24,7 @@ static const struct command {
 	{ "rescan", cmd_rescan, "look again at the values that scan found" },
 	{ "strings", cmd_strings, "print the text in memory" },
 	{ "dump", cmd_dump, "write a core file that a debugger opens" },
+	{ "diff", cmd_diff, "compare processes and core files" },
 	{ "watch", cmd_watch, "show memory as it changes" },
 	{}
 };

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Reads the memory that is in an ELF core file.
+ */
+#ifndef COREFILE_H
+#define COREFILE_H
+
+#include "cmd.h"
+#include "walk.h"
+
+/**
+ * struct core_segment - a PT_LOAD
+ * @start: the first address
+ * @end: the one behind the last
+ * @offset: where its bytes are in the file
+ * @file_size: how many of them are there; the rest is not in the file
+ * @flags: %PF_R, %PF_W, %PF_X
+ */
+struct core_segment {
+	uint64_t start;
+	uint64_t end;
+	uint64_t offset;
+	uint64_t file_size;
+	uint32_t flags;
+};
+
+/**
+ * struct core - an open core file
+ * @path: its name
+ * @elf_class: %ELFCLASS32 or %ELFCLASS64
+ * @machine: %EM_X86_64 and the like
+ * @segments: by address; none overlaps another one
+ * @count: the number of them
+ * @maps: a mapping for each segment, with the name that the file has for it
+ */
+struct core {
+	const char *path;
+	int fd;
+	int elf_class;
+	int machine;
+	struct core_segment *segments;
+	size_t count;
+	struct maps maps;
+};
+
+/**
+ * core_open() - read what segments there are, or fail()
+ *
+ * Nothing that is in the file is trusted: fail()s where a segment is not in it as a
+ * whole, or where two are at the same address.
+ */
+void core_open(struct core *core, const char *path);
+void core_close(struct core *core);
+
+/**
+ * core_read() - the next piece of a segment, or fail()
+ * @segment: number of the segment
+ * @addr: from here, which is in it
+ * @end: to here, which is in it or where it ends
+ * @buf: where to, %WALK_CHUNK bytes
+ * @piece: filled; holes of the file are %PIECE_ZEROS, what is not in it %PIECE_ABSENT
+ */
+void core_read(const struct core *core, size_t segment, uint64_t addr, uint64_t end, void *buf,
+	       struct piece *piece);
+
+#endif /* COREFILE_H */

@@ -1,0 +1,692 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * pvmread diff: what differs between a process and a core file, or between two core
+ * files.
+ *
+ * Both sides are sequences of pieces, ordered by address, which are merged: what is on
+ * one side only is told, and what is on both is compared.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+
+#include <json.h>
+
+#include "cmd.h"
+#include "locate.h"
+#include "corefile.h"
+#include "walk.h"
+
+#define GAP_DEFAULT	16
+/* So many bytes of a range are shown at most. */
+#define SHOWN_MAX	4096
+/* The bytes of a line of a hexdump. */
+#define LINE		16
+
+enum {
+	OLD,
+	NEW,
+};
+
+struct arguments {
+	const char *sides[2];
+	const char *range;
+	uint64_t gap;
+	unsigned int flags;
+	bool bytes;
+	bool json;
+	bool writable;
+	bool verbose;
+};
+
+/**
+ * struct side - what is compared: a process, or a core file
+ * @name: for messages
+ * @is_process: it is @target, not @core
+ * @maps: of either
+ * @next: the number of the mapping that is read next
+ * @map: the one that is read
+ * @at: core file: the address that is read next
+ * @end: where to end in @map
+ * @piece: what was read and not compared yet; of length 0 and at UINT64_MAX at the end
+ * @buf: what was read
+ * @bytes: where in @buf the bytes of @piece are
+ * @missing: bytes that could not be compared, as they are not on this side
+ */
+struct side {
+	const char *name;
+	bool is_process;
+	struct target target;
+	struct walk walk;
+	struct core core;
+	struct maps maps;
+	size_t next;
+	const struct mapping *map;
+	uint64_t at;
+	uint64_t end;
+	struct piece piece;
+	unsigned char *buf;
+	const unsigned char *bytes;
+	uint64_t missing;
+};
+
+/**
+ * struct range - what is told next, and may go on
+ * @only: the side that has it, if only one has; or NULL
+ * @maps: the mappings of which @map is one
+ * @map: where it is; NULL: there is no range
+ * @changed: the number of bytes that differ
+ * @held_start: the address from which on its bytes are held
+ * @held: how many
+ */
+struct range {
+	const struct side *only;
+	const struct maps *maps;
+	const struct mapping *map;
+	uint64_t start;
+	uint64_t end;
+	uint64_t changed;
+	uint64_t held_start;
+	size_t held;
+};
+
+/**
+ * struct diff - the comparison
+ * @from: the first address that is compared
+ * @to: the one behind the last
+ * @range: the range that is told next
+ * @shown: the bytes of it that are held, of both sides
+ * @addr: the address of the bytes that are compared
+ * @length: their number
+ * @bytes: the bytes of both sides
+ * @zeros: a chunk of them
+ * @compared: bytes so far
+ * @done: bytes on either side that were looked at
+ * @differs: a difference was found
+ */
+struct diff {
+	const struct arguments *args;
+	struct side sides[2];
+	uint64_t from;
+	uint64_t to;
+	struct range range;
+	unsigned char *shown[2];
+	uint64_t addr;
+	uint64_t length;
+	const unsigned char *bytes[2];
+	unsigned char *zeros;
+	uint64_t compared;
+	uint64_t done;
+	bool differs;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *args = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &args->flags;
+		return 0;
+	case 'b':
+		args->bytes = true;
+		return 0;
+	case 'g':
+		args->gap = parse_size(arg, "--gap");
+		if (!args->gap)
+			argp_error(state, "--gap 0: it is at least 1");
+		return 0;
+	case 'r':
+		args->range = arg;
+		return 0;
+	case 'w':
+		args->writable = true;
+		return 0;
+	case 'j':
+		args->json = true;
+		return 0;
+	case 'v':
+		args->verbose = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num >= 2)
+			argp_error(state, "\"%s\" is one argument too many", arg);
+		args->sides[state->arg_num] = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (!args->sides[NEW])
+			argp_error(state, "two arguments are needed, each a PID or a FILE");
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+/* --- a side --- */
+
+/* is_pid() - a number, not the name of a file; that can be given as ./NUMBER */
+static bool is_pid(const char *text)
+{
+	return *text && !text[strspn(text, "0123456789")];
+}
+
+static void side_open(struct side *side, const char *what, unsigned int flags)
+{
+	side->is_process = is_pid(what);
+	if (side->is_process) {
+		target_open(&side->target, what, flags);
+		side->name = side->target.name;
+		maps_load(&side->maps, &side->target, MAPS_QUICK);
+	} else {
+		core_open(&side->core, what);
+		side->name = what;
+		side->maps = side->core.maps;
+	}
+	side->buf = malloc(WALK_CHUNK);
+	if (!side->buf)
+		fail(ENOMEM, "%s", side->name);
+}
+
+static void side_close(struct side *side)
+{
+	if (side->is_process)
+		maps_free(&side->maps);
+	else
+		core_close(&side->core);
+	free(side->buf);
+}
+
+/* is_writable() - whether there is writable memory in a part of @map */
+static bool is_writable(const struct maps *maps, const struct mapping *map)
+{
+	size_t first = 0, last = maps->count, middle;
+
+	/* The first one that ends behind where it starts */
+	while (first < last) {
+		middle = first + (last - first) / 2;
+		if (maps->maps[middle].end <= map->start)
+			first = middle + 1;
+		else
+			last = middle;
+	}
+	for (; first < maps->count && maps->maps[first].start < map->end; first++)
+		if (maps->maps[first].perms[1] == 'w')
+			return true;
+	return false;
+}
+
+/* is_wanted() - whether something of @map is to be compared */
+static bool is_wanted(const struct diff *diff, const struct mapping *map)
+{
+	/* [vsyscall] is in no process's half of the addresses. */
+	if (map->end > INT64_MAX || map->end <= diff->from || map->start >= diff->to)
+		return false;
+	return !diff->args->writable || map->perms[1] == 'w' ||
+	       is_writable(&diff->sides[OLD].maps, map) ||
+	       is_writable(&diff->sides[NEW].maps, map);
+}
+
+/* side_total() - how many bytes side_next() tells of */
+static uint64_t side_total(const struct diff *diff, const struct side *side)
+{
+	const struct mapping *map;
+	uint64_t total = 0;
+
+	for (map = side->maps.maps; map < side->maps.maps + side->maps.count; map++)
+		if (is_wanted(diff, map))
+			total += MIN(map->end, diff->to) - MAX(map->start, diff->from);
+	return total;
+}
+
+/* is_readable() - by the process, and not only by the kernel for it, as [vvar] */
+static bool is_readable(const struct mapping *map)
+{
+	return map->perms[0] == 'r' && strncmp(map->name, "[vv", 3);
+}
+
+/* enter_next_mapping() - false if there is none */
+static bool enter_next_mapping(const struct diff *diff, struct side *side)
+{
+	for (; side->next < side->maps.count; side->next++) {
+		side->map = &side->maps.maps[side->next];
+		if (!is_wanted(diff, side->map))
+			continue;
+		side->next++;
+		side->at = MAX(side->map->start, diff->from);
+		side->end = MIN(side->map->end, diff->to);
+		if (side->is_process && is_readable(side->map))
+			walk_range(&side->walk, side->map, side->at, side->end);
+		return true;
+	}
+	return false;
+}
+
+/* read_on() - the next piece of the mapping; false if there is none */
+static bool read_on(struct side *side)
+{
+	if (!side->map || side->at >= side->end)
+		return false;
+	if (!side->is_process) {
+		core_read(&side->core, side->next - 1, side->at, side->end, side->buf,
+			  &side->piece);
+	} else if (!is_readable(side->map)) {
+		side->piece = (struct piece){
+			.kind = PIECE_ABSENT,
+			.addr = side->at,
+			.length = side->end - side->at,
+			.why = "not readable",
+		};
+	} else if (!walk_next(&side->walk, side->buf, &side->piece)) {
+		return false;
+	}
+	side->at = side->piece.addr + side->piece.length;
+	side->bytes = side->buf;
+	return true;
+}
+
+/* side_next() - the next piece, in the order of the addresses */
+static void side_next(const struct diff *diff, struct side *side)
+{
+	while (!read_on(side)) {
+		if (enter_next_mapping(diff, side))
+			continue;
+		side->piece = (struct piece){ .addr = UINT64_MAX };
+		return;
+	}
+}
+
+/* side_skip() - done with the first bytes of the piece */
+static void side_skip(struct diff *diff, struct side *side, uint64_t length)
+{
+	diff->done += length;
+	side->piece.addr += length;
+	side->piece.length -= length;
+	side->bytes += length;
+	if (!side->piece.length)
+		side_next(diff, side);
+}
+
+/* --- what is told --- */
+
+static void add_number(struct json_object *object, const char *key, uint64_t value)
+{
+	json_object_object_add(object, key, json_checked(json_object_new_uint64(value)));
+}
+
+static void add_text(struct json_object *object, const char *key, const char *value)
+{
+	char *text = utf8(value);
+
+	json_object_object_add(object, key, json_checked(json_object_new_string(text)));
+	free(text);
+}
+
+static void add_hex(struct json_object *object, const char *key, const unsigned char *bytes,
+		    size_t length)
+{
+	char hex[2 * SHOWN_MAX + 1] = "";
+	size_t i;
+
+	for (i = 0; i < length; i++)
+		sprintf(hex + 2 * i, "%02x", bytes[i]);
+	add_text(object, key, hex);
+}
+
+static void print_json(const struct diff *diff)
+{
+	struct json_object *object = json_checked(json_object_new_object());
+	const struct range *range = &diff->range;
+
+	add_text(object, "what", range->only ? "only" : "changed");
+	if (range->only)
+		add_text(object, "in", range->only->name);
+	add_number(object, "start", range->start);
+	add_number(object, "end", range->end);
+	add_number(object, "bytes", range->changed);
+	add_text(object, "name", range->map->name);
+	add_number(object, "offset", range->start - maps_base(range->maps, range->map));
+	if (range->held) {
+		add_number(object, "shown", range->held_start);
+		add_hex(object, "old", diff->shown[OLD], range->held);
+		add_hex(object, "new", diff->shown[NEW], range->held);
+	}
+	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+					    JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(object);
+}
+
+/* print_bytes() - a hexdump in which the lines that differ are there twice, as in diff -u */
+static void print_bytes(const struct diff *diff)
+{
+	const unsigned char *old, *new;
+	size_t at, length;
+	uint64_t addr;
+
+	for (at = 0; at < diff->range.held; at += length) {
+		addr = diff->range.held_start + at;
+		length = MIN(LINE - addr % LINE, diff->range.held - at);
+		old = diff->shown[OLD] + at;
+		new = diff->shown[NEW] + at;
+		if (!memcmp(old, new, length)) {
+			putchar(' ');
+			hexdump(stdout, addr, old, length, NULL);
+			continue;
+		}
+		putchar('-');
+		hexdump(stdout, addr, old, length, new);
+		putchar('+');
+		hexdump(stdout, addr, new, length, old);
+	}
+}
+
+static void print_text(const struct diff *diff)
+{
+	const struct range *range = &diff->range;
+
+	printf("0x%" PRIx64 "-0x%" PRIx64 " %s+0x%" PRIx64 " %" PRIu64 " bytes %s%s\n",
+	       range->start, range->end, mapping_text(range->map),
+	       range->start - maps_base(range->maps, range->map), range->changed,
+	       range->only ? "only in " : "changed", range->only ? range->only->name : "");
+	print_bytes(diff);
+}
+
+/* hold() - keep the bytes of the range that are there, up to @end */
+static void hold(struct diff *diff, uint64_t end)
+{
+	struct range *range = &diff->range;
+	const uint64_t at = range->held_start + range->held;
+	size_t length;
+
+	if (!diff->args->bytes || at < diff->addr || at >= diff->addr + diff->length)
+		return;
+	length = MIN(MIN(end, diff->addr + diff->length) - MIN(at, end), SHOWN_MAX - range->held);
+	memcpy(diff->shown[OLD] + range->held, diff->bytes[OLD] + (at - diff->addr), length);
+	memcpy(diff->shown[NEW] + range->held, diff->bytes[NEW] + (at - diff->addr), length);
+	range->held += length;
+}
+
+/* end_range() - tell of it, if there is one */
+static void end_range(struct diff *diff)
+{
+	struct range *range = &diff->range;
+	uint64_t shown_end;
+
+	if (!range->map)
+		return;
+	if (!range->only) {
+		/* Whole lines, where there are such. */
+		shown_end = roundup(range->end, LINE);
+		hold(diff, shown_end);
+		range->held = MIN(range->held, shown_end - range->held_start);
+	}
+	diff->differs = true;
+	progress_clear();
+	if (diff->args->json)
+		print_json(diff);
+	else
+		print_text(diff);
+	if (ferror(stdout))
+		fail(errno, "standard output");
+	*range = (struct range){};
+}
+
+/* begin_range() - in the mapping of @side */
+static void begin_range(struct diff *diff, const struct side *side, uint64_t start)
+{
+	end_range(diff);
+	diff->range = (struct range){ .maps = &side->maps, .map = side->map, .start = start };
+}
+
+/* only() - the first bytes of the piece are on one side only */
+static void only(struct diff *diff, struct side *side, uint64_t length)
+{
+	struct range *range = &diff->range;
+
+	/* Of [vvar] and what is not readable, one core file tells, another does not. */
+	if (side->piece.kind == PIECE_ABSENT && (side->is_process || !*side->map->name))
+		return;
+	if (range->only != side || range->map != side->map || range->end != side->piece.addr) {
+		begin_range(diff, side, side->piece.addr);
+		range->only = side;
+	}
+	range->end = side->piece.addr + length;
+	range->changed += length;
+}
+
+/* name_from() - the side that has the better name for the bytes that are compared */
+static const struct side *name_from(const struct diff *diff)
+{
+	const struct side *old = &diff->sides[OLD], *new = &diff->sides[NEW];
+
+	if (old->is_process || new->is_process)
+		return old->is_process ? old : new;
+	return *new->map->name && !*old->map->name ? new : old;
+}
+
+/* changed() - the byte at @addr differs */
+static void changed(struct diff *diff, uint64_t addr)
+{
+	const struct side *side = name_from(diff);
+	struct range *range = &diff->range;
+
+	if (range->only || range->map != side->map || addr - range->end >= diff->args->gap) {
+		begin_range(diff, side, addr);
+		range->held_start = MAX(diff->addr, addr - addr % LINE);
+	}
+	range->end = addr + 1;
+	range->changed++;
+}
+
+/*
+ * is_shared_memory() - memory that processes share, and that is no file that others open
+ */
+static bool is_shared_memory(const struct mapping *map)
+{
+	static const char end[] = " (deleted)";
+	const size_t length = strlen(map->name);
+
+	return map->perms[3] == 's' && length >= strlen(end) &&
+	       !strcmp(map->name + length - strlen(end), end);
+}
+
+/**
+ * kind_of() - the kind of the next bytes of @side
+ * @other: what they are compared with
+ *
+ * What a core file does not have of memory that is of no file was never touched, if
+ * nobody asked to leave it out: "pvmread dump" leaves out zeros that take no room, and a
+ * debugger takes for zeros what it finds nowhere.
+ */
+static enum piece_kind kind_of(const struct side *side, const struct side *other)
+{
+	const struct mapping *map = side->map;
+
+	if (side->piece.kind != PIECE_ABSENT || side->is_process || map->perms[0] != 'r')
+		return side->piece.kind;
+	if (!other->is_process)
+		return *map->name || map->perms[1] != 'w' ? PIECE_ABSENT : PIECE_ZEROS;
+	if (other->map->flags & (MAPPING_DONTDUMP | MAPPING_IO))
+		return PIECE_ABSENT;
+	return (!*map->name && mapping_is_anonymous(other->map)) || is_shared_memory(other->map) ?
+		PIECE_ZEROS : PIECE_ABSENT;
+}
+
+/* compare() - the next bytes of both sides */
+static void compare(struct diff *diff, const enum piece_kind *kinds, uint64_t length)
+{
+	enum { BLOCK = 256 };
+	const struct side *sides = diff->sides;
+	size_t i, at, end;
+
+	diff->addr = sides[OLD].piece.addr;
+	diff->length = length;
+	for (i = OLD; i <= NEW; i++)
+		diff->bytes[i] = kinds[i] == PIECE_ZEROS ? diff->zeros : sides[i].bytes;
+	for (at = 0; at < length; at = end) {
+		end = MIN(at + BLOCK, length);
+		if (!memcmp(diff->bytes[OLD] + at, diff->bytes[NEW] + at, end - at))
+			continue;
+		for (i = at; i < end; i++)
+			if (diff->bytes[OLD][i] != diff->bytes[NEW][i])
+				changed(diff, diff->addr + i);
+	}
+	if (diff->range.map && !diff->range.only)
+		hold(diff, UINT64_MAX);
+	diff->length = 0;
+}
+
+/* not_compared() - as @side does not have the bytes, and the other one has @other */
+static void not_compared(struct diff *diff, struct side *side, enum piece_kind other,
+			 uint64_t length)
+{
+	/* The process itself cannot read a guard page, which is a hole in a core file. */
+	if (side->is_process && !side->piece.error && other == PIECE_ZEROS)
+		return;
+	side->missing += length;
+	if (!diff->args->verbose)
+		return;
+	end_range(diff);
+	warn_about(0, "not compared 0x%" PRIx64 "-0x%" PRIx64 ", %" PRIu64 " bytes: %s: %s",
+		   side->piece.addr, side->piece.addr + length, length, side->name,
+		   side->piece.why);
+}
+
+/* both() - the next bytes are of memory that both sides have */
+static void both(struct diff *diff, uint64_t length)
+{
+	struct side *old = &diff->sides[OLD], *new = &diff->sides[NEW];
+	const enum piece_kind kinds[] = { kind_of(old, new), kind_of(new, old) };
+
+	if (kinds[OLD] == PIECE_ABSENT && kinds[NEW] == PIECE_ABSENT)
+		return;
+	if (kinds[OLD] == PIECE_ABSENT) {
+		not_compared(diff, old, kinds[NEW], length);
+	} else if (kinds[NEW] == PIECE_ABSENT) {
+		not_compared(diff, new, kinds[OLD], length);
+	} else {
+		diff->compared += length;
+		if (kinds[OLD] == PIECE_BYTES || kinds[NEW] == PIECE_BYTES)
+			compare(diff, kinds, length);
+	}
+}
+
+/* merge() - all of both sides, in the order of the addresses */
+static void merge(struct diff *diff)
+{
+	struct side *old = &diff->sides[OLD], *new = &diff->sides[NEW];
+	uint64_t length;
+
+	side_next(diff, old);
+	side_next(diff, new);
+	while ((old->piece.length || new->piece.length) && !interrupted) {
+		if (old->piece.addr < new->piece.addr) {
+			length = MIN(old->piece.length, new->piece.addr - old->piece.addr);
+			only(diff, old, length);
+			side_skip(diff, old, length);
+		} else if (new->piece.addr < old->piece.addr) {
+			length = MIN(new->piece.length, old->piece.addr - new->piece.addr);
+			only(diff, new, length);
+			side_skip(diff, new, length);
+		} else {
+			length = MIN(old->piece.length, new->piece.length);
+			both(diff, length);
+			side_skip(diff, old, length);
+			side_skip(diff, new, length);
+		}
+		progress_update(diff->done);
+	}
+	end_range(diff);
+}
+
+/* --- the command --- */
+
+/* check_sides() - that it makes sense to compare the two */
+static void check_sides(const struct diff *diff)
+{
+	const struct side *old = &diff->sides[OLD], *new = &diff->sides[NEW];
+
+	if (diff->args->flags && !old->is_process && !new->is_process)
+		fail(0, "--resident and --nowait are for processes, not for core files");
+	if (!old->is_process && !new->is_process &&
+	    (old->core.elf_class != new->core.elf_class || old->core.machine != new->core.machine))
+		fail(0, "%s and %s are of two different kinds of machine", old->name, new->name);
+}
+
+static void run(struct diff *diff)
+{
+	const unsigned int flags = diff->args->flags;
+	struct side *side, *sides = diff->sides;
+
+	if (diff->args->range)
+		parse_range(diff->args->range, &sides[sides[NEW].is_process ? NEW : OLD].maps,
+			    &diff->from, &diff->to);
+	diff->zeros = calloc(1, WALK_CHUNK);
+	diff->shown[OLD] = malloc(SHOWN_MAX);
+	diff->shown[NEW] = malloc(SHOWN_MAX);
+	if (!diff->zeros || !diff->shown[OLD] || !diff->shown[NEW])
+		fail(ENOMEM, "diff");
+	for (side = sides; side <= sides + NEW; side++)
+		if (side->is_process)
+			walk_start(&side->walk, &side->target, flags);
+	progress_start("diff", side_total(diff, &sides[OLD]) + side_total(diff, &sides[NEW]));
+	merge(diff);
+	if (interrupted)
+		die_of_signal();
+	for (side = sides; side <= sides + NEW; side++)
+		if (side->is_process)
+			walk_end(&side->walk);
+	finish_output();
+	free(diff->zeros);
+	free(diff->shown[OLD]);
+	free(diff->shown[NEW]);
+}
+
+int cmd_diff(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "bytes", 'b', NULL, 0, "Show the bytes, at most 4096 of each range", 0 },
+		{ "gap", 'g', "BYTES", 0,
+		  "Differences less than BYTES apart are one range (16)", 0 },
+		{ "range", 'r', "START-END", 0, "Only there; as ADDR in \"pvmread read\"", 0 },
+		{ "writable", 'w', NULL, 0, "Only what is writable on either side", 0 },
+		{ "json", 'j', NULL, 0, "Print a JSON object a line for each range", 0 },
+		{ "verbose", 'v', NULL, 0, "Say what was not compared", 0 },
+		{}
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.children = access_children,
+		.args_doc = "PID|FILE PID|FILE",
+		.doc = "Tell where the memory of a process and a core file, or two core files, or "
+		       "two processes differ.\v"
+		       "A number is a process; a core file with such a name can be given as "
+		       "./NUMBER. With --bytes, lines of the first one begin with \"-\", lines of "
+		       "the second one with \"+\". What one of the two does not have is not compared, "
+		       "and its size is told.\n\n"
+		       "Exit status: 0 if nothing differs, 1 if something does, 2 for trouble.",
+	};
+	struct arguments args = { .gap = GAP_DEFAULT };
+	struct diff diff = { .args = &args, .to = UINT64_MAX };
+	struct side *side;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	for (side = diff.sides; side <= diff.sides + NEW; side++)
+		side_open(side, args.sides[side - diff.sides], args.flags);
+	check_sides(&diff);
+	catch_signals();
+	run(&diff);
+	if (!diff.compared && !diff.differs)
+		fail(0, "%s and %s have nothing that can be compared", diff.sides[OLD].name,
+		     diff.sides[NEW].name);
+	for (side = diff.sides; side <= diff.sides + NEW; side++) {
+		if (side->missing)
+			warn_about(0, "%" PRIu64 " bytes were not compared: %s %s", side->missing,
+				   side->name, side->is_process ? "did not give them" :
+								  "does not have them");
+		side_close(side);
+	}
+	return diff.differs ? EXIT_PART : EXIT_DONE;
+}
