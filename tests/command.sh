@@ -89,7 +89,7 @@ t "the target starts" start target "$here/command-target" 1000 "$work"/a/* "$wor
 
 # --- the frame ---
 
-commands='maps read write scan dump watch'
+commands='maps read write scan strings dump diff watch'
 t "no command: usage, status 2" want 2 "$err" '^Usage: pvmread' pvmread
 t "--help" status 0 pvmread --help
 for name in $commands; do
@@ -104,7 +104,8 @@ for name in $commands; do
 		case $name in
 		scan)	set -- x ;;
 		dump)	set -- -o "$work/core" ;;
-		maps)	set -- ;;
+		maps | strings) set -- ;;
+		diff)	set -- "$work/core" ;;
 		write)	set -- --hex 00 0x1000 ;;
 		*)	set -- 0x1000 16 ;;
 		esac
