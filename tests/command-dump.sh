@@ -162,6 +162,11 @@ t "  others" memory_at "$where" 2097152 needle
 if command -v gdb >/dev/null; then
 	t "gdb: a variable" debug 'x/s known_text' 'info sharedlibrary' 'info threads' 'info files'
 	t "  its text" shows '^0x[0-9a-f]+ <known_text>:.*"a known text"'
+	# shellcheck disable=SC2016 # a register of gdb
+	t "  the base of the thread-local variables" debug 'print *(long *)$fs_base == $fs_base' \
+		'print $fs_base != 0' 'thread 2' 'print *(long *)$fs_base == $fs_base'
+	t "  points to itself" [ "$(grep -cE '^[$][0-9]+ = 1$' "$work/gdb")" = 3 ]
+	debug 'x/s known_text' 'info sharedlibrary' 'info threads' 'info files'
 	t "  the libraries" shows '0x[0-9a-f]+ +0x[0-9a-f]+ +(Yes|Yes \(\*\)) +.*libc\.so\.6'
 	t "  the threads" shows '^\* 1 '
 	t "  both" shows '^  2 '

@@ -18,11 +18,18 @@ target=
 trap '[ -z "$target" ] || kill -KILL $target; echo 0 >/proc/sys/vm/nr_hugepages' EXIT
 
 # start KIND [BYTES] - its number is in $target, the address in $at; false if it cannot be
+program=$tests/memory-target
 start() {
-	"$tests/memory-target" "$@" >"$work/ready" 2>"$work/why" &
+	: >"$work/ready"
+	"$program" "$@" >"$work/ready" 2>"$work/why" &
 	target=$!
 	until grep -q ready "$work/ready"; do
-		kill -0 "$target" 2>/dev/null || { wait "$target"; [ $? = 77 ] || cat "$work/why"; target=; return 1; }
+		if ! kill -0 "$target" 2>/dev/null; then
+			wait "$target"
+			[ $? = 77 ] || cat "$work/why"
+			target=
+			return 1
+		fi
 		usleep 20000
 	done
 	at=$(awk '$1 == "at" { print $2 }' "$work/ready")
@@ -109,7 +116,7 @@ if start guard; then
 	t "a guard page is no failure: dump" status 0 pvmread dump "$target" -o "$core"
 	t "  nothing is said of it" [ ! -s "$err" ] || grep -q registers "$err"
 	t "  -v says what it is" status 0 pvmread dump -v "$target" -o "$core"
-	t "  " says "$err" 'a guard page'
+	t "  names the guard page" says "$err" 'a guard page'
 	t "a guard page is no failure: scan" status 0 pvmread scan -c 0 "$target" gggg
 	stop
 else
@@ -120,7 +127,7 @@ start secret
 if [ -e "/proc/$target/smaps" ]; then
 	t "MADV_DONTDUMP: dump" status 0 pvmread dump -v "$target" -o "$core"
 	t "  it is not in the core" sh -c "! grep -q 'kept out of cores' $core"
-	t "  -v says so" says "$err" 'bytes are marked with MADV_DONTDUMP'
+	t "  -v says so" says "$err" 'bytes with MADV_DONTDUMP'
 	t "--all: dump" status 0 pvmread dump --all "$target" -o "$core"
 	t "  it is in the core" grep -q 'kept out of cores' "$core"
 	t "  and that is said" says "$err" 'asked to keep out of cores'
@@ -133,14 +140,14 @@ t "the process's filter: shared memory" status 0 pvmread dump "$target" -o "$cor
 t "  is in the core" grep -q 'shared by all' "$core"
 if [ -e "/proc/$target/coredump_filter" ]; then
 	echo 0x31 >"/proc/$target/coredump_filter"
-	t "the process's filter without it" status 0 pvmread dump "$target" -o "$core"
+	t "coredump_filter without shared memory" status 0 pvmread dump "$target" -o "$core"
 	t "  it is not in the core" sh -c "! grep -q 'shared by all' $core"
 else
-	skip "the process's filter without it" "this kernel has no core dumps"
+	skip "coredump_filter without shared memory" "this kernel has no core dumps"
 fi
 t "--filter without it" status 0 pvmread dump --filter 0x31 "$target" -o "$core"
 t "  it is not in the core" sh -c "! grep -q 'shared by all' $core"
-t "--filter goes before it" status 0 pvmread dump --filter 0x33 "$target" -o "$core"
+t "--filter overrides coredump_filter" status 0 pvmread dump --filter 0x33 "$target" -o "$core"
 t "  it is in the core" grep -q 'shared by all' "$core"
 for wrong in x 0x 0x1000 ' '; do
 	t "--filter \"$wrong\"" status 2 pvmread dump --filter "$wrong" "$target" -o "$core"
@@ -178,6 +185,32 @@ stop
 t "a thread that has ended" status 2 pvmread read "$tid" "$at" 16
 t "  said" says "$err" 'no such process'
 
+# --- a 32-bit program ---
+
+program=$tests/memory-target32
+if start private 2>/dev/null; then
+	t "a 32-bit program: dump" status 0 pvmread dump "$target" -o "$core"
+	t "  its class" elf 'Class: +ELF32'
+	t "  its machine" says "$work/elf" 'Machine: +Intel 80386'
+	t "  two threads" [ "$(grep -c PRSTATUS "$work/elf")" = 2 ]
+	t "  the process" says "$work/elf" 'fname: memory-target32'
+	t "  the entry" says "$work/elf" 'ENTRY: +0x'
+	t "  the program" says "$work/elf" '/tests/memory-target32$'
+	t "  its memory" grep -q 'at the beginning' "$core"
+	[ ! -e "/proc/$target/syscall" ] ||
+		t "  where it waits" says "$work/elf" 'eip: +(0x0*)?[1-9a-f]'
+	if command -v gdb >/dev/null; then
+		t "  gdb opens it" gdb -nx -batch "$program" "$core" -ex "x/s $at" -ex 'info threads'
+		gdb -nx -batch "$program" "$core" -ex "x/s $at" -ex 'info threads' >"$out" 2>"$err"
+		t "  and reads its memory" says "$out" '"at the beginning"'
+		t "  and shows both threads" says "$out" '^  2 '
+	fi
+	stop
+else
+	skip "a 32-bit program" "this kernel does not run it"
+fi
+program=$tests/memory-target
+
 # --- /proc ---
 
 start private
@@ -192,7 +225,7 @@ if foreign true 2>/dev/null; then
 	t "  no core" [ ! -e "$core" ]
 	t "/proc of another namespace: a name" status 2 foreign pvmread read 1 '[heap]' 4
 	t "/proc of another namespace: an address is enough" status 1 foreign pvmread read 1 4096 4
-	t "  whose it is is not guessed" says "$err" 'of process 1, '
+	t "  the message names no program" says "$err" 'of process 1, '
 else
 	skip "/proc of another namespace" "no unshare(1) here"
 fi

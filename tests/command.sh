@@ -80,26 +80,31 @@ rmmod pvmread 2>/dev/null
 t "insmod" insmod "$module"
 
 mkdir -p "$work/a" "$work/b"
-for file in a/libtwice.so.1 b/libtwice.so.1 a/libonce.so.2 a/lib++.so a/both.so a/both.so.1; do
+for file in a/libtwice.so.1 b/libtwice.so.1 a/libonce.so.2 a/lib++.so a/both.so a/both.so.1 \
+	a/gone.so a/replaced.so b/replaced.so a/foo-bar 'a/two words: one' "a/two
+lines"; do
 	echo "$file" >"$work/$file"
 done
 # A name that would talk to a terminal, is not UTF-8, and in part is.
 echo evil >"$work/a/$(printf 'evil\033[31m\377\302\233\303\251')"
-t "the target starts" start target "$here/command-target" 1000 "$work"/a/* "$work/b/libtwice.so.1"
+t "the target starts" start target "$here/command-target" 1000 "$work"/a/* "$work"/b/*
+rm "$work/a/gone.so" "$work/a/replaced.so"
 
 # --- the frame ---
 
 commands='maps read write scan strings dump diff watch'
 t "no command: usage, status 2" want 2 "$err" '^Usage: pvmread' pvmread
 t "--help" status 0 pvmread --help
-for name in $commands; do
+for name in $commands rescan; do
 	t "--help lists $name" says "$out" "^  $name "
 done
-for name in $commands; do
+for name in $commands rescan; do
 	t "$name --help" want 0 "$out" "^Usage: pvmread $name " pvmread "$name" --help
 	t "help $name" want 0 "$out" "^Usage: pvmread $name " pvmread help "$name"
 	t "$name without arguments is status 2" want 2 "$err" "^pvmread $name: " pvmread "$name"
 	t "$name: an unknown option is status 2" status 2 pvmread "$name" --wrong
+	# It takes a file.
+	[ "$name" != rescan ] || continue
 	for wrong in x 0 -1 12x 99999999999 ''; do
 		case $name in
 		scan)	set -- x ;;
@@ -185,6 +190,21 @@ t "read by a path" want 0 "$out" '^b/lib' pvmread read "$pid" "$work/b/libtwice.
 t "read by the end of a path" want 0 "$out" '^b/lib' pvmread read "$pid" b/libtwice.so 5
 t "the whole name goes before its beginning" want 0 "$out" '^a/both.so$' \
 	pvmread read "$pid" both.so 10
+t "read by the name of a file that has been removed" want 0 "$out" '^a/gone' \
+	pvmread read "$pid" gone.so 6
+t "  as the kernel calls it" want 0 "$out" '^a/gone' pvmread read "$pid" 'gone.so (deleted)' 6
+t "a file that is there goes before one that was replaced" want 0 "$out" '^b/replaced' \
+	pvmread read "$pid" replaced.so 10
+t "  which can be named, too" want 0 "$out" '^a/replaced' \
+	pvmread read "$pid" "$work/a/replaced.so (deleted)" 10
+t "read by a name with blanks and a colon" want 0 "$out" '^a/two words' \
+	pvmread read "$pid" 'two words: one' 11
+t "read by a name with a newline" want 0 "$out" '^a/two' pvmread read "$pid" 'two
+lines' 5
+t "an address as maps prints it" status 0 pvmread read "$pid" \
+	"$(pvmread maps "$pid" | awk '/foo-bar$/ { print $1 }')" 4
+t "a range of a name with a dash" want 0 "$out" '^1$' \
+	pvmread scan --count -r foo-bar-foo-bar+0x10 "$pid" a/foo-bar
 t "number+number" want 0 "$out" '^was here' pvmread read "$pid" "$(at text)+0x8" 8
 t "a name of two files" want 2 "$err" '"libtwice.so" is more than one.*whole path' \
 	pvmread read "$pid" libtwice.so 4

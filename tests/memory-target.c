@@ -22,7 +22,6 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
-#define HUGE	(2UL << 20)
 
 __thread char thread_text[] = "of one thread";
 
@@ -62,31 +61,31 @@ static char *build(const char *kind, size_t length)
 
 	if (!strcmp(kind, "private")) {
 		at = private(length);
-		strcpy(at, "at the beginning");
-		strcpy(at + length - page, "at the end");
+		memcpy(at, "at the beginning", sizeof("at the beginning"));
+		memcpy(at + length - page, "at the end", sizeof("at the end"));
 	} else if (!strcmp(kind, "reserved")) {
 		at = map(length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 	} else if (!strcmp(kind, "shared")) {
 		at = map(length, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1);
-		strcpy(at + page, "shared by all");
+		memcpy(at + page, "shared by all", sizeof("shared by all"));
 	} else if (!strcmp(kind, "written")) {
 		/* In the page cache, and in nobody's page table. */
 		at = file(length, length, MAP_SHARED);
-		strcpy(at + 3 * page, "written and unmapped");
+		memcpy(at + 3 * page, "written and unmapped", sizeof("written and unmapped"));
 		if (madvise(at, length, MADV_DONTNEED))
 			err(1, "madvise");
 	} else if (!strcmp(kind, "tail")) {
 		at = file(page, length, MAP_SHARED);
-		strcpy(at, "a short file");
+		memcpy(at, "a short file", sizeof("a short file"));
 	} else if (!strcmp(kind, "hugetlb")) {
 		at = map(length, PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, -1);
-		strcpy(at, "a huge page");
+		memcpy(at, "a huge page", sizeof("a huge page"));
 	} else if (!strcmp(kind, "secret")) {
 		at = private(length);
 		memset(at, 'x', length);
-		strcpy(at, "kept out of cores");
+		memcpy(at, "kept out of cores", sizeof("kept out of cores"));
 		if (madvise(at, length, MADV_DONTDUMP))
 			err(1, "madvise");
 	} else if (!strcmp(kind, "guard")) {

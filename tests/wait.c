@@ -1335,6 +1335,73 @@ TEST_F(target, lock_on_the_targets_mappings_is_not_waited_for)
 	expect_nothing_held(_metadata);
 }
 
+#define COMMAND "/usr/bin/pvmread"
+
+/* Return: the exit status of the command, or -1 if it has not ended. */
+static int run_command(const char *const *args, const char *pid)
+{
+	const char *argv[8] = { COMMAND, args[0], "--nowait", pid };
+	int status, null;
+	pid_t child;
+	size_t i;
+
+	for (i = 1; args[i]; i++)
+		argv[i + 3] = args[i];
+	child = fork();
+	if (!child) {
+		die_with_parent();
+		null = open("/dev/null", O_WRONLY);
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		execv(COMMAND, (char *const *)argv);
+		_exit(127);
+	}
+	if (child < 0 || reap_in(child, PATIENCE_MS, &status) < 0) {
+		kill(child, SIGKILL);
+		return -1;
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST_F(target, commands_nowait_does_not_wait_for_the_lock_on_the_targets_mappings)
+{
+	static const struct {
+		const char *args[4];
+		int status;
+	} runs[] = {
+		/* The module says that it would have to wait. */
+		{ { "read", "0x68000000", "16" }, 1 },
+		{ { "watch", "0x68000000", "16" }, 1 },
+		/* These need the mappings. */
+		{ { "read", "[heap]", "16" }, 2 },
+		{ { "maps" }, 2 },
+		{ { "scan", "x" }, 2 },
+		{ { "strings" }, 2 },
+		{ { "dump", "-o/tmp/pvmread-core" }, 2 },
+	};
+	char pid[16];
+	size_t i;
+
+	if (!have_fuse())
+		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
+	if (access(COMMAND, X_OK))
+		SKIP(return, "no " COMMAND " here");
+	assert_started(_metadata, start_file_system());
+	fs_fd = open_fs_file(0);
+	set(&board->fs_direct, 1);
+	direct_fd = open_fs_file(0);
+	ASSERT_LE(0, fs_fd);
+	ASSERT_LE(0, direct_fd);
+	assert_started(_metadata, start_target(build_pages_and_file));
+	have_lock_held(_metadata);
+	snprintf(pid, sizeof(pid), "%d", target.pid);
+	for (i = 0; i < ARRAY_SIZE(runs); i++) {
+		EXPECT_EQ(runs[i].status, run_command(runs[i].args, pid)) {
+			TH_LOG("%s %s", runs[i].args[0], runs[i].args[1] ?: "");
+		}
+	}
+}
+
 /* Every mmap() and munmap() takes the lock for writing. @arg is how much to map. */
 static void *hammer(void *arg)
 {
