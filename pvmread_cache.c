@@ -76,8 +76,8 @@ struct pvmread_cache_entry {
  * @mask: number of entries in @table, less one
  * @table: the index of a page's entry is the page number modulo the number of entries
  * @low: every entry has this address or a higher one
- * @high: every entry has this address or a lower one. If there is no entry, it is less than
- *	@low
+ * @high: every entry has this address or a lower one. Less than @low at first and after an
+ *	invalidation of all from @low to @high
  * @mm: the target's memory. The notifier keeps the struct alive (mm_count)
  * @hits: number of look-ups for a read or a segment that found the first page here
  * @misses: number of those that did not
@@ -319,7 +319,7 @@ static int pvmread_cache_lock_vmas(struct mm_struct *mm)
  * takes the locks of the mapped files and of anonymous memory.
  *
  * Return: the cache, or an ERR_PTR: -ENOMEM; -EINTR if a fatal signal ended the wait for
- * mmap_lock or for a VMA lock (before Linux 7.0, from 6.15 on, no signal ends the latter);
+ * mmap_lock or for a VMA lock (on Linux 6.15 to 6.19 no signal ends the latter);
  * -ERESTARTSYS if any signal ended the registration of the first notifier.
  */
 struct pvmread_cache *pvmread_cache_create(struct mm_struct *mm, unsigned long start,
@@ -367,8 +367,8 @@ free:
 EXPORT_SYMBOL_TO_SUITE(pvmread_cache_create);
 
 /**
- * pvmread_cache_destroy() - have a worker free a cache
- * @cache: the cache, which nobody uses any more
+ * pvmread_cache_destroy() - free a cache from a worker
+ * @cache: the cache, unused from now on
  */
 void pvmread_cache_destroy(struct pvmread_cache *cache)
 {
@@ -459,7 +459,7 @@ size_t pvmread_cache_read(struct pvmread_cache *cache, unsigned long addr, size_
 	void __user *buf = NULL;
 	atomic64_t *hits;
 
-	/* A plain buffer takes less than _copy_to_iter() for each page. */
+	/* For a plain buffer, raw_copy_to_user() is cheaper than _copy_to_iter(). */
 	if (iter_is_ubuf(to) && access_ok(to->ubuf + to->iov_offset, len))
 		buf = to->ubuf + to->iov_offset;
 	if (pvmread_cache_lock(cache))

@@ -218,7 +218,7 @@ struct file *pvmread_target_file(const struct pvmread_attach *attach,
 	target->nowait = attach->flags & PVMREAD_NOWAIT;
 	target->resident = attach->flags & PVMREAD_RESIDENT;
 
-	/* Other files would never fill it. */
+	/* A nowait or resident file would never fill its cache. */
 	if (PVMREAD_HAVE_CACHE && attach->flags & PVMREAD_CACHE &&
 	    !target->nowait && !target->resident) {
 		target->cache = pvmread_cache_create(mm, target->start, target->last);

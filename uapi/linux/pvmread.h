@@ -108,18 +108,18 @@
  *
  *  - ATTACH takes the target's mmap_lock for writing, and the lock of each of its mappings.
  *    So it waits for the target's page faults to end. The first MMU notifier in a process
- *    also makes the kernel take the locks of what the mappings belong to
+ *    also makes the kernel lock every mapped file and anon_vma
  *  - Until the file is closed, each change of a translation in the attached range (munmap,
  *    mprotect, madvise, a break of copy-on-write sharing, migration, reclaim ...) costs
  *    the target about 100 instructions for each such file, and the first file up to 250
- *    more. To map a new page costs nothing more
+ *    more. Mapping a new page costs nothing extra
  *  - A change waits for reads that are copying. Each copies at most 64 KiB
  *  - After a change in the attached range the cache gets no new entries until a kernel
  *    worker has found no invalidation running in the target. Its other entries stay valid
- *  - A read from the cache does not set the page's accessed bit. Reclaim may therefore take
- *    the page for unused
+ *  - A read from the cache does not set the page's accessed bit. So reclaim may treat the
+ *    page as unused
  *
- * The flag pays when the same pages are read more often than their translations change.
+ * The flag pays off if the same pages are read more often than their translations change.
  */
 
 /* 0xd5 is free in Documentation/userspace-api/ioctl/ioctl-number.rst, 6.12 to 7.3. */
@@ -144,8 +144,7 @@
  * @PVMREAD_FEATURE_NOWAIT: PVMREAD_NOWAIT works
  * @PVMREAD_FEATURE_RESIDENT: PVMREAD_RESIDENT works
  * @PVMREAD_FEATURE_CACHE: PVMREAD_CACHE works. It needs a 64-bit kernel with MMU notifiers.
- *	It does not exist on s390, nor in a paravirtualized Xen guest, nor where CPU caches
- *	have aliases
+ *	It is not available on s390, in paravirtualized Xen guests, or with aliasing CPU caches
  */
 enum pvmread_feature {
 	PVMREAD_FEATURE_READV		= 1 << 0,
@@ -329,10 +328,10 @@ struct pvmread_rw {
  *  - EINVAL: @length is 0 and @start is not, or @start + @length overflows an address
  *  - EBADF: the device is not open for reading, or with PVMREAD_WRITE for writing
  *  - EROFS: PVMREAD_WRITE, and the module was loaded with readonly=1
- *  - EOPNOTSUPP: PVMREAD_CACHE, and there is no PVMREAD_FEATURE_CACHE
+ *  - EOPNOTSUPP: PVMREAD_CACHE is not supported: see PVMREAD_FEATURE_CACHE
  *  - EOPNOTSUPP, EBADF, ESRCH, EPERM, EINTR: the target, as for READV
  *  - EINTR: PVMREAD_CACHE, and the caller was killed while it waited for mmap_lock or for a
- *    page fault of the target
+ *    page fault of the target (Linux 6.15 to 6.19: for mmap_lock only)
  *  - EINTR: PVMREAD_CACHE, and a signal without SA_RESTART arrived while the kernel took the
  *    locks of the target's mappings
  *  - ENOMEM, EMFILE, ENFILE: no memory for another file, or too many of them
