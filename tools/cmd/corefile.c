@@ -17,7 +17,9 @@
 
 #include "corefile.h"
 
-/* Of more notes than that the names of the mappings are not worth the memory. */
+/* More than any vm.max_map_count that somebody would set. */
+#define HEADERS_MAX	(16 << 20)
+/* Larger notes are ignored: mapping names are not worth the memory. */
 #define NOTES_MAX	(256 << 20)
 
 /**
@@ -70,6 +72,9 @@ static size_t check_header(struct core *core, Elf *elf, uint64_t file_size)
 	if (count != (ehdr.e_phnum == PN_XNUM && shdr.sh_info ? shdr.sh_info : ehdr.e_phnum) ||
 	    ehdr.e_phoff > file_size || count > (file_size - ehdr.e_phoff) / size)
 		fail(0, "%s: truncated: it ends in its program headers", core->path);
+	/* libelf would read them all into memory. */
+	if (count > HEADERS_MAX)
+		fail(0, "%s: damaged: it has %zu program headers", core->path, count);
 	return count;
 }
 
@@ -354,7 +359,7 @@ static uint64_t hole_length(const struct core *core, uint64_t offset)
 
 	if (data < 0 && errno == ENXIO)
 		return UINT64_MAX;
-	return data < 0 ? 0 : data - offset;
+	return data <= (off_t)offset ? 0 : data - offset;
 }
 
 void core_read(const struct core *core, size_t segment, uint64_t addr, uint64_t end, void *buf,

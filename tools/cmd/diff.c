@@ -178,7 +178,7 @@ static void side_open(struct side *side, const char *what, unsigned int flags)
 	if (side->is_process) {
 		target_open(&side->target, what, flags);
 		side->name = side->target.name;
-		maps_load(&side->maps, &side->target, MAPS_QUICK);
+		maps_load(&side->maps, &side->target, MAPS_FULL);
 	} else {
 		core_open(&side->core, what);
 		side->name = what;

@@ -30,6 +30,8 @@
 
 /* More than is needed of any file of /proc. */
 #define PROC_MAX	65536
+/* So many milliseconds are spent on threads that run. */
+#define NAPS_MAX	1000
 /* What user space has in its segment registers, always. */
 #define USER_CS		0x33
 #define USER_CS32	0x23
@@ -146,15 +148,18 @@ bool is_elf32(const struct target *target)
 /* read_syscall() - where the thread waits; "" if it is gone or the kernel does not tell */
 static void read_syscall(const struct target *target, struct thread *thread)
 {
+	static unsigned int naps;
 	char path[64], *line;
 	size_t length;
 	int attempt;
 
 	snprintf(path, sizeof(path), "task/%d/syscall", thread->tid);
-	/* One that works in short bursts may be met at rest. */
-	for (attempt = 0; attempt < 10; attempt++) {
-		if (attempt)
+	/* One that works in short bursts may be met at rest, if there are not too many. */
+	for (attempt = 0; !attempt || (attempt < 10 && naps < NAPS_MAX); attempt++) {
+		if (attempt) {
 			usleep(1000);
+			naps++;
+		}
 		line = read_proc(target, path, &length);
 		snprintf(thread->syscall, sizeof(thread->syscall), "%s", line ?: "");
 		free(line);
