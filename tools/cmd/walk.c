@@ -270,6 +270,18 @@ static bool is_same_file(const struct mapping *map, const struct stat *st)
 	       minor(st->st_dev) == map->dev_minor;
 }
 
+/* is_link_to() - whether the link @name in /proc/PID leads to @path */
+static bool is_link_to(const struct walk *walk, const char *name, const char *path)
+{
+	char target[PATH_MAX];
+	ssize_t length = readlinkat(walk->target->proc_dir, name, target, sizeof(target) - 1);
+
+	if (length < 0)
+		return false;
+	target[length] = '\0';
+	return !strcmp(target, path);
+}
+
 /**
  * find_file() - a descriptor that only names the file
  *
@@ -286,8 +298,9 @@ static int find_file(const struct walk *walk)
 
 	snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, map->start, map->end);
 	fd = proc_open(walk->target, name, O_PATH);
-	/* Another file may be mapped there now. */
-	if (fd >= 0 && (fstat(fd, &st) || st.st_ino != map->inode)) {
+	/* Another file may be mapped there now. Not all file systems tell stat() that inode. */
+	if (fd >= 0 && (fstat(fd, &st) ||
+			(st.st_ino != map->inode && !is_link_to(walk, name, map->name)))) {
 		close(fd);
 		return -1;
 	}
