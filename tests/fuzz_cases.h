@@ -154,3 +154,10 @@
 	" target wwwwwwwwwwww;"
 	" write slot=0x3 lcount=0x7 rwf=0x8 ring=0x1 pos=kernel-0x1 l=o+0x0:0x2493;"
 	" read slot=0x3 lcount=0x7 rwf=0x8 ring=0x1 pos=t+0x0 l=o+0x0:0x2493;",
+	/* User mode Linux: the caller's PROT_NONE page, present in one twin only */
+	"own qwwwwwwwwwww;"
+	" target wwwwwwwwwwww;"
+	" attach flags=0x8;"
+	" batch l=o+0 r=t+0:0x1;"
+	" protect side=0 kind=0;"
+	" batch flags=0x18 l=o+0 r=t+0:0x1;",

@@ -379,6 +379,12 @@ static bool side_change(struct side *s, const struct op *op)
 				return false;
 			break;
 		case OP_PROTECT:
+			/*
+			 * User mode Linux lets the kernel read a PROT_NONE page of the
+			 * caller if it is present. So it is present in both twins.
+			 */
+			if (!prot[op->f[F_KIND] & 3])
+				madvise(at, n * PAGE, MADV_POPULATE_READ);
 			for (i = 0; i < n; i++)
 				if (!strchr(".eh", s->now[page + i]) &&
 				    mprotect(at + i * PAGE, PAGE, prot[op->f[F_KIND] & 3]))
