@@ -28,6 +28,7 @@
 #include <linux/fault-inject-usercopy.h>
 #include <linux/fs.h>
 #include <linux/instrumented.h>
+#include <linux/kcsan-checks.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
@@ -425,8 +426,20 @@ static __always_inline size_t pvmread_cache_copy(void __user *buf, const void *m
 {
 	if (should_fail_usercopy())
 		return 0;
+	/* The target may write to its memory meanwhile. */
+	kcsan_disable_current();
 	instrument_copy_to_user(buf, mem, len);
-	return len - raw_copy_to_user(buf, mem, len);
+	len -= raw_copy_to_user(buf, mem, len);
+	kcsan_enable_current();
+	return len;
+}
+
+/* Copy into the kernel. */
+static __always_inline void pvmread_cache_get(void *buf, const void *mem, size_t len)
+{
+	kcsan_disable_current();
+	memcpy(buf, mem, len);
+	kcsan_enable_current();
 }
 
 /* iov_iter_advance() of a plain buffer, inline. */
@@ -576,7 +589,7 @@ size_t pvmread_cache_peek(struct pvmread_cache *cache, unsigned long addr, size_
 	if (pvmread_cache_lock(cache)) {
 		mem = pvmread_cache_find(cache, addr);
 		if (mem)
-			memcpy(buf, mem, len);
+			pvmread_cache_get(buf, mem, len);
 	}
 	pvmread_cache_unlock(cache);
 	return mem ? len : 0;
@@ -629,7 +642,7 @@ pvmread_cache_read_string(const struct pvmread_target *target,
 					 missed);
 	if (!mem)
 		return 0;
-	memcpy(buf, mem, len);
+	pvmread_cache_get(buf, mem, len);
 	nul = memchr(buf, '\0', len);
 	if (!nul || !pvmread_copy_small(to, buf, nul - buf + 1))
 		return 0;
