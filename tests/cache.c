@@ -641,7 +641,8 @@ static bool is_right(const struct look *found, uint64_t before, uint64_t floor,
 	for (i = 0; i < PAGES; i++) {
 		uint64_t value = found->values[i];
 
-		if (kind == HOLDS_ROUND ? value != round :
+		/* @round may be a later one: it was read after @after. */
+		if (kind == HOLDS_ROUND ? value != floor :
 		    kind == IS_ZERO ? value != 0 :
 		    value && (value < floor || value > round))
 			return false;
