@@ -109,6 +109,12 @@ static void run_look(void *argument)
 	look->error = look->found < 0 ? errno : 0;
 }
 
+static void __attribute__((noreturn)) fail_locked(const struct walk *walk)
+{
+	fail(0, "%s: its address space is locked, and --nowait does not wait",
+	     walk->target->name);
+}
+
 /**
  * look_again() - ask for the runs of pages from @walk->at on
  * @pages: stop when so many are found
@@ -138,8 +144,7 @@ static bool look_again(struct walk *walk, uint64_t pages)
 		.return_mask = mask | ZERO_PAGE,
 	};
 	if (!proc_in_time(walk->target, run_look, look, &look->progress))
-		fail(0, "%s: its address space is locked, and --nowait does not wait",
-		     walk->target->name);
+		fail_locked(walk);
 	if (look->error == EINVAL && !no_guards) {
 		free(look);
 		no_guards = true;
@@ -243,13 +248,15 @@ static enum entry find_entry(const struct walk *walk, uint64_t *end)
 	const uint64_t page = page_size(), number = walk->at / page;
 	uint64_t entries[ENTRIES];
 	enum entry entry;
-	ssize_t got = -1;
+	ssize_t got = 0;
 	size_t i = 1;
 
 	if (walk->pagemap >= 0)
 		got = proc_pread(walk->target, walk->pagemap, entries,
 				 MIN((*end - 1) / page - number + 1, ENTRIES) * sizeof(*entries),
 				 number * sizeof(*entries));
+	if (got < 0 && errno == EAGAIN)
+		fail_locked(walk);
 	if (got < (ssize_t)sizeof(*entries)) {
 		*end = MIN(*end, (number + 1) * page);
 		return ENTRY_HIDDEN;
@@ -494,8 +501,8 @@ static void read_gap(struct walk *walk, uint64_t end, void *buf, struct piece *p
 static uint64_t unreadable(const struct walk *walk, uint64_t end)
 {
 	struct pvmread_segment segs[ENTRIES] = {};
-	const uint64_t page = page_size();
-	uint64_t at = walk->at - walk->at % page;
+	const uint64_t page = page_size(), first = walk->at - walk->at % page;
+	uint64_t at = first;
 	size_t count, i;
 	char byte;
 
@@ -509,7 +516,8 @@ static uint64_t unreadable(const struct walk *walk, uint64_t end)
 			return MIN(end, at + page);
 		for (i = 0; i < count; i++)
 			if (segs[i].done)
-				return MIN(end, at + MAX(i, 1) * page);
+				/* The first page is what could not be read just now. */
+				return MIN(end, MAX(at + i * page, first + page));
 		at += count * page;
 	} while (at < end && !interrupted);
 	return MIN(at, end);
@@ -622,7 +630,10 @@ bool walk_next(struct walk *walk, void *buf, struct piece *piece)
 			break;
 		if (walk->pagemap < 0) {
 			end = unreadable(walk, end);
-			if (walk->swapped && walk->map->perms[3] == 'p')
+			if (error != EIO)
+				absent(walk, piece, end, error, error == EAGAIN ?
+				       "would have to be waited for" : pvmread_strerror(error));
+			else if (walk->swapped && walk->map->perms[3] == 'p')
 				absent(walk, piece, end, error, "not resident");
 			else
 				read_gap(walk, end, buf, piece);
