@@ -955,7 +955,7 @@ static bool read_for_references(int fd, const char *path, const void *addr, size
 }
 
 /*
- * The only owner of a page keeps it when it writes, unless somebody has a reference to it.
+ * A write by the only owner of a page reuses the page, unless another task has a reference.
  * Return: how many of the pages were kept.
  */
 static unsigned int count_kept(int fd, const char *path, unsigned int pages)

@@ -3,7 +3,7 @@
 # shellcheck shell=dash source-path=SCRIPTDIR
 #
 # Runs inside a guest that has loaded the module: "pvmread diff". Needs layout-target
-# in /tests. Cores of gdb and of the kernel are compared where they can be had.
+# in /tests. Compares cores of gdb and of the kernel where these are available.
 . "${0%/*}/layout.sh"
 command="diff"
 old=$work/old
@@ -114,7 +114,7 @@ if command -v gdb >/dev/null; then
 		-p "$target" -ex "generate-core-file $work/gdb" >"$work/log" 2>&1
 	t "a core of gdb" differs '' -r 0x110000000-0x120000000 "$work/gdb" "$target"
 	t "  and one of our own" differs '' -r 0x110000000-0x120000000 "$work/gdb" "$new"
-	# Its stack has changed since, when it was let go.
+	# The process has run since, so its stack has changed.
 	t "  program text is not in it" sh -c \
 		"pvmread diff $work/gdb $target >$out 2>$err; [ \$? -le 1 ]"
 	t "  and is told of" says "$err" 'bytes were not compared: .*/gdb does not have them'

@@ -133,7 +133,7 @@ t "  a pair across a chunk" has 'par🔑' -e l -r 0x140000202-0x140100300
 t "  at the end of a mapping" finds 'end' -n 3 -e l -r 0x1401fff00-0x140200000
 t "  big-endian" has 'bigЖ' -e b
 t "  is not ASCII" finds '' -e l -r 0x140000400-0x140000480
-t "  nor is it in the other byte order" finds '' -e b -r 0x140000400-0x140000480
+t "  not in the other byte order" finds '' -e b -r 0x140000400-0x140000480
 t "UTF-32" finds 'wüi🔑' -e L -r 0x140000000-0x140000400
 t "  big-endian" finds 'BIG🔑' -e B -r 0x140000000-0x140000400
 

@@ -286,7 +286,7 @@ tell step
 t "  has changed" counts 1 rescan "$file" changed --save "$work/none"
 t "  but not with a tolerance" counts 0 rescan "$file" changed --tolerance 1.01 \
 	--save "$work/none"
-t "  nor has it increased then" counts 0 rescan "$file" increased --tolerance 1.01 \
+t "  not increased by more than the tolerance" counts 0 rescan "$file" increased --tolerance 1.01 \
 	--save "$work/none"
 t "a tolerance of integers" refuses 'f32 and f64' pvmread rescan "$work/i8" changed --tolerance 1
 t "BY without a change" refuses 'increased and decreased only' pvmread rescan "$work/i8" 5 1

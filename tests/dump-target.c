@@ -121,7 +121,7 @@ static void map_sparse(void)
 	put(SPARSE + 4096 * MIB - 4 * KIB, "mbtu!upvdife");
 }
 
-/* Three pages of one mapping, the second of which nobody serves: whoever touches it waits. */
+/* Map three pages. Nobody serves the userfaultfd of the second, so a touch waits. */
 static void map_unserved(void)
 {
 	struct uffdio_api api = { .api = UFFD_API };

@@ -31,7 +31,7 @@ static error_t parse_access(int key, char *arg, struct argp_state *state)
 static const struct argp access_argp = {
 	.options = (const struct argp_option[]){
 		{ "resident", 'R', NULL, 0, "Only what is in the process's memory already", 0 },
-		{ "nowait", 'N', NULL, 0, "Only what can be had without waiting", 0 },
+		{ "nowait", 'N', NULL, 0, "Only what is available without waiting", 0 },
 		{}
 	},
 	.parser = parse_access,

@@ -17,7 +17,7 @@
 
 #include "corefile.h"
 
-/* More than any vm.max_map_count that somebody would set. */
+/* More than any sensible vm.max_map_count. */
 #define HEADERS_MAX	(16 << 20)
 /* Larger notes are ignored: mapping names are not worth the memory. */
 #define NOTES_MAX	(256 << 20)

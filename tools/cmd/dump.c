@@ -256,8 +256,8 @@ static void skip(struct dump *dump, const struct mapping *map, const struct piec
  * add_mapping() - its segments: each is data, followed by what is not in the file
  * @length: as much of it is dumped
  *
- * What cannot be had must not look like zeros, as a debugger takes it from the
- * program's file instead.
+ * Unreadable memory must not look like zeros: a debugger reads it from the program's file
+ * instead.
  */
 static void add_mapping(struct dump *dump, struct walk *walk, const struct mapping *map,
 			uint64_t length)

@@ -288,7 +288,7 @@ static const char *why_not(const struct mapping *map, unsigned int flags)
 		return write ? "mapped, but not to be written" : "mapped, but not to be read";
 	if (flags & PVMREAD_RESIDENT)
 		return "not resident; try without --resident";
-	return "mapped, but cannot be had: past the end of its file, a device or a secret";
+	return "mapped, but not accessible: past the end of its file, a device or secretmem";
 }
 
 const char *target_reason(const struct target *target, uint64_t addr, int error,

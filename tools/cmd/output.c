@@ -120,7 +120,7 @@ static int enter(struct place *place, const char *path)
 	return error;
 }
 
-/* is_standard() - whether we have it open, so that whoever opened it was checked */
+/* is_standard() - whether it is one of our open files: permissions were checked at open */
 static bool is_standard(const struct statx *st)
 {
 	struct statx standard;

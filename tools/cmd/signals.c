@@ -37,7 +37,7 @@ void die_of_signal(void)
 	progress_clear();
 	if (end_hook)
 		end_hook();
-	/* Whoever has it locked waits for a reader that may never come. */
+	/* The thread that holds the lock may wait for its reader forever. */
 	else if (!ftrylockfile(stdout))
 		fflush(stdout);
 	raise(number);
