@@ -108,6 +108,14 @@ static void write_round_at(unsigned char *at)
 		__atomic_store_n(word(at, i), board->round, __ATOMIC_RELAXED);
 }
 
+/* The tester sees the number of the round in all pages. */
+static void hold_round(void)
+{
+	write_round_at(WINDOW);
+	set(&board->floor, board->round);
+	stage(HOLDS_ROUND);
+}
+
 static void do_munmap(void)
 {
 	must(!munmap(WINDOW, PAGES * PAGE));
@@ -207,8 +215,7 @@ static void do_collapse(void)
 {
 	if (madvise(WINDOW, HUGE, 25 /* MADV_COLLAPSE */) && errno != EAGAIN)
 		broken("MADV_COLLAPSE");
-	write_round_at(WINDOW);
-	stage(HOLDS_ROUND);
+	hold_round();
 	/* This page is behind the window, but in the same huge one. */
 	must(!madvise(WINDOW + HUGE - PAGE, PAGE, MADV_DONTNEED));
 	must(!madvise(WINDOW, PAGES * PAGE, MADV_DONTNEED));
@@ -218,8 +225,7 @@ static void do_collapse(void)
 static void do_compact(void)
 {
 	do_dontneed();
-	write_round_at(WINDOW);
-	stage(HOLDS_ROUND);
+	hold_round();
 	set(&board->round, board->round + 1);
 	must(!write_file("/proc/sys/vm/compact_memory", "1"));
 }
@@ -516,9 +522,7 @@ static __attribute__((noreturn)) void be_target(void (*prepare)(void), void (*ma
 	die_with_parent();
 	prepare();
 	for (;;) {
-		write_round_at(WINDOW);
-		set(&board->floor, board->round);
-		stage(HOLDS_ROUND);
+		hold_round();
 		if (get(&board->stop))
 			_exit(0);
 		set(&board->round, board->round + 1);
