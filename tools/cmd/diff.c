@@ -13,11 +13,10 @@
 #include <string.h>
 #include <sys/param.h>
 
-#include <json.h>
-
 #include "cmd.h"
-#include "locate.h"
 #include "corefile.h"
+#include "json_print.h"
+#include "locate.h"
 #include "walk.h"
 
 #define GAP_DEFAULT	16
@@ -310,51 +309,25 @@ static void side_skip(struct diff *diff, struct side *side, uint64_t length)
 
 /* --- what is told --- */
 
-static void add_number(struct json_object *object, const char *key, uint64_t value)
-{
-	json_object_object_add(object, key, json_checked(json_object_new_uint64(value)));
-}
-
-static void add_text(struct json_object *object, const char *key, const char *value)
-{
-	char *text = utf8(value);
-
-	json_object_object_add(object, key, json_checked(json_object_new_string(text)));
-	free(text);
-}
-
-static void add_hex(struct json_object *object, const char *key, const unsigned char *bytes,
-		    size_t length)
-{
-	char hex[2 * SHOWN_MAX + 1] = "";
-	size_t i;
-
-	for (i = 0; i < length; i++)
-		sprintf(hex + 2 * i, "%02x", bytes[i]);
-	add_text(object, key, hex);
-}
-
 static void print_json(const struct diff *diff)
 {
 	struct json_object *object = json_checked(json_object_new_object());
 	const struct range *range = &diff->range;
 
-	add_text(object, "what", range->only ? "only" : "changed");
+	json_add_text(object, "what", range->only ? "only" : "changed");
 	if (range->only)
-		add_text(object, "in", range->only->name);
-	add_number(object, "start", range->start);
-	add_number(object, "end", range->end);
-	add_number(object, "bytes", range->changed);
-	add_text(object, "name", range->map->name);
-	add_number(object, "offset", range->start - maps_base(range->maps, range->map));
+		json_add_text(object, "in", range->only->name);
+	json_add_number(object, "start", range->start);
+	json_add_number(object, "end", range->end);
+	json_add_number(object, "bytes", range->changed);
+	json_add_text(object, "name", range->map->name);
+	json_add_number(object, "offset", range->start - maps_base(range->maps, range->map));
 	if (range->held) {
-		add_number(object, "shown", range->held_start);
-		add_hex(object, "old", diff->shown[OLD], range->held);
-		add_hex(object, "new", diff->shown[NEW], range->held);
+		json_add_number(object, "shown", range->held_start);
+		json_add_bytes(object, "old", diff->shown[OLD], range->held);
+		json_add_bytes(object, "new", diff->shown[NEW], range->held);
 	}
-	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
-					    JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(object);
+	json_print_line(object);
 }
 
 /* print_bytes() - a hexdump in which the lines that differ are there twice, as in diff -u */

@@ -60,26 +60,8 @@ void location_print(const struct location *location, uint64_t addr)
 	printf("0x%" PRIx64 " %s+0x%" PRIx64, addr, location->text, addr - location->base);
 }
 
-struct json_object *json_checked(struct json_object *object)
-{
-	if (!object)
-		fail(ENOMEM, "--json");
-	return object;
-}
-
 void location_json(const struct location *location, uint64_t addr, struct json_object *object)
 {
-	char *name = utf8(location->map ? location->map->name : "");
-
-	json_object_object_add(object, "name", json_checked(json_object_new_string(name)));
-	free(name);
-	json_object_object_add(object, "offset",
-			       json_checked(json_object_new_uint64(addr - location->base)));
-}
-
-void json_print_line(struct json_object *object)
-{
-	puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
-					    JSON_C_TO_STRING_NOSLASHESCAPE));
-	json_object_put(object);
+	json_add_text(object, "name", location->map ? location->map->name : "");
+	json_add_number(object, "offset", addr - location->base);
 }

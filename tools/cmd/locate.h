@@ -5,9 +5,8 @@
 #ifndef LOCATE_H
 #define LOCATE_H
 
-#include <json.h>
-
 #include "cmd.h"
+#include "json_print.h"
 
 /**
  * struct location - the mapping of the last address that was located
@@ -42,11 +41,5 @@ void location_print(const struct location *location, uint64_t addr);
 
 /* location_json() - add "name" and "offset" to @object; @addr is the one located */
 void location_json(const struct location *location, uint64_t addr, struct json_object *object);
-
-/* json_checked() - @object, which json-c has just made; fail() if it could not */
-struct json_object *json_checked(struct json_object *object);
-
-/* json_print_line() - print @object as a line on stdout and release it */
-void json_print_line(struct json_object *object);
 
 #endif /* LOCATE_H */

@@ -7,9 +7,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include <json.h>
-
 #include "cmd.h"
+#include "json_print.h"
 
 enum {
 	OPT_RSS = 256,
@@ -83,50 +82,30 @@ static void print_text(const struct maps *maps)
 	putchar('\n');
 }
 
-static struct json_object *checked(struct json_object *object)
-{
-	if (!object)
-		fail(ENOMEM, "--json");
-	return object;
-}
-
-static void add_number(struct json_object *object, const char *key, uint64_t value)
-{
-	json_object_object_add(object, key, checked(json_object_new_uint64(value)));
-}
-
-static void add_text(struct json_object *object, const char *key, const char *value)
-{
-	char *text = utf8(value);
-
-	json_object_object_add(object, key, checked(json_object_new_string(text)));
-	free(text);
-}
-
 static struct json_object *json_mapping(const struct mapping *map)
 {
-	struct json_object *object = checked(json_object_new_object());
+	struct json_object *object = json_checked(json_object_new_object());
 
-	add_number(object, "start", map->start);
-	add_number(object, "end", map->end);
+	json_add_number(object, "start", map->start);
+	json_add_number(object, "end", map->end);
 	if (map->rss != UINT64_MAX)
-		add_number(object, "rss", map->rss);
-	add_text(object, "perms", map->perms);
-	add_number(object, "offset", map->offset);
-	add_number(object, "major", map->dev_major);
-	add_number(object, "minor", map->dev_minor);
-	add_number(object, "inode", map->inode);
-	add_text(object, "name", map->name);
+		json_add_number(object, "rss", map->rss);
+	json_add_text(object, "perms", map->perms);
+	json_add_number(object, "offset", map->offset);
+	json_add_number(object, "major", map->dev_major);
+	json_add_number(object, "minor", map->dev_minor);
+	json_add_number(object, "inode", map->inode);
+	json_add_text(object, "name", map->name);
 	return object;
 }
 
 static void print_json(const struct target *target, const struct maps *maps)
 {
-	struct json_object *top = checked(json_object_new_object());
-	struct json_object *list = checked(json_object_new_array());
+	struct json_object *top = json_checked(json_object_new_object());
+	struct json_object *list = json_checked(json_object_new_array());
 	const struct mapping *map;
 
-	add_number(top, "pid", target->pid);
+	json_add_number(top, "pid", target->pid);
 	json_object_object_add(top, "mappings", list);
 	for (map = maps->maps; map < maps->maps + maps->count; map++)
 		json_object_array_add(list, json_mapping(map));

@@ -306,16 +306,11 @@ static void print_json(const struct scan *scan, uint64_t addr, const unsigned ch
 		       size_t length)
 {
 	struct json_object *object = json_checked(json_object_new_object());
-	char hex[2 * SHOWN_MAX + 1];
-	size_t i;
 
-	for (i = 0; i < MIN(length, SHOWN_MAX); i++)
-		sprintf(hex + 2 * i, "%02x", bytes[i]);
-	json_object_object_add(object, "address", json_checked(json_object_new_uint64(addr)));
-	json_object_object_add(object, "length", json_checked(json_object_new_uint64(length)));
+	json_add_number(object, "address", addr);
+	json_add_number(object, "length", length);
 	location_json(&scan->location, addr, object);
-	json_object_object_add(object, "bytes",
-			       json_checked(json_object_new_string_len(hex, 2 * i)));
+	json_add_bytes(object, "bytes", bytes, MIN(length, SHOWN_MAX));
 	json_print_line(object);
 }
 

@@ -15,8 +15,6 @@
 #include <sys/param.h>
 #include <unistd.h>
 
-#include <json.h>
-
 #include "cmd.h"
 #include "locate.h"
 #include "walk.h"
@@ -305,17 +303,10 @@ static size_t encode(uint32_t c, char *to)
 
 /* --- a string --- */
 
-static struct json_object *checked(struct json_object *object)
-{
-	if (!object)
-		fail(ENOMEM, "--json");
-	return object;
-}
-
 /* print_quoted() - @text as a part of a string in JSON */
 static void print_quoted(const char *text, size_t length)
 {
-	struct json_object *object = checked(json_object_new_string_len(text, length));
+	struct json_object *object = json_checked(json_object_new_string_len(text, length));
 	const char *quoted = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
 							    JSON_C_TO_STRING_NOSLASHESCAPE);
 

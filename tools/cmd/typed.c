@@ -219,11 +219,9 @@ void print_candidate(const struct location *location, const struct type *type, u
 
 	if (json) {
 		object = json_checked(json_object_new_object());
-		json_object_object_add(object, "address",
-				       json_checked(json_object_new_uint64(addr)));
+		json_add_number(object, "address", addr);
 		location_json(location, addr, object);
-		json_object_object_add(object, "type",
-				       json_checked(json_object_new_string(type->name)));
+		json_add_text(object, "type", type->name);
 		json_object_object_add(object, "value", value_json(type, bytes, size));
 		json_print_line(object);
 	} else {
