@@ -39,6 +39,44 @@ static const struct argp access_argp = {
 
 const struct argp_child access_children[] = { { &access_argp, 0, NULL, 0 }, {} };
 
+static error_t parse_search(int key, char *arg, struct argp_state *state)
+{
+	struct search_options *search = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &search->flags;
+		return 0;
+	case 'r':
+		search->range = arg;
+		return 0;
+	case 'w':
+		search->writable = true;
+		return 0;
+	case 'j':
+		search->json = true;
+		return 0;
+	case 'v':
+		search->verbose = true;
+		return 0;
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+static const struct argp search_argp = {
+	.options = (const struct argp_option[]){
+		{ "range", 'r', "START-END", 0, "Only there; as ADDR in \"pvmread read\"", 0 },
+		{ "writable", 'w', NULL, 0, "Only writable mappings", 0 },
+		{ "json", 'j', NULL, 0, "Print a JSON object a line for each result", 0 },
+		{ "verbose", 'v', NULL, 0, "Say what was skipped", 0 },
+		{}
+	},
+	.parser = parse_search,
+	.children = access_children,
+};
+
+const struct argp_child search_children[] = { { &search_argp, 0, NULL, 0 }, {} };
+
 /* parse_number() - decimal or 0x; false if @text is something else */
 static bool parse_number(const char *text, uint64_t *value, const char **end)
 {

@@ -261,6 +261,25 @@ bool mapping_is_anonymous(const struct mapping *map);
  */
 extern const struct argp_child access_children[];
 
+/**
+ * struct search_options - the options of the subcommands that go through memory
+ * @flags: of --resident and --nowait: PVMREAD_RESIDENT, PVMREAD_NOWAIT
+ * @range: of --range, for parse_range(), or NULL
+ * @writable: only what is writable
+ * @json: print JSON
+ * @verbose: say what was skipped
+ */
+struct search_options {
+	unsigned int flags;
+	const char *range;
+	bool writable;
+	bool json;
+	bool verbose;
+};
+
+/* search_children - these options; their input is a struct search_options */
+extern const struct argp_child search_children[];
+
 /* parse_size() - "4096", "0x1000", "4K", "1M", "2G"; fail() names @what */
 uint64_t parse_size(const char *text, const char *what);
 

@@ -31,14 +31,10 @@ enum {
 };
 
 struct arguments {
+	struct search_options search;
 	const char *sides[2];
-	const char *range;
 	uint64_t gap;
-	unsigned int flags;
 	bool bytes;
-	bool json;
-	bool writable;
-	bool verbose;
 };
 
 /**
@@ -128,7 +124,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &args->flags;
+		state->child_inputs[0] = &args->search;
 		return 0;
 	case 'b':
 		args->bytes = true;
@@ -137,18 +133,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		args->gap = parse_size(arg, "--gap");
 		if (!args->gap)
 			argp_error(state, "--gap 0: it is at least 1");
-		return 0;
-	case 'r':
-		args->range = arg;
-		return 0;
-	case 'w':
-		args->writable = true;
-		return 0;
-	case 'j':
-		args->json = true;
-		return 0;
-	case 'v':
-		args->verbose = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num >= 2)
@@ -222,7 +206,7 @@ static bool is_wanted(const struct diff *diff, const struct mapping *map)
 	/* [vsyscall] is in no process's half of the addresses. */
 	if (map->end > INT64_MAX || map->end <= diff->from || map->start >= diff->to)
 		return false;
-	return !diff->args->writable || map->perms[1] == 'w' ||
+	return !diff->args->search.writable || map->perms[1] == 'w' ||
 	       is_writable(&diff->sides[OLD].maps, map) ||
 	       is_writable(&diff->sides[NEW].maps, map);
 }
@@ -396,7 +380,7 @@ static void end_range(struct diff *diff)
 	}
 	diff->differs = true;
 	progress_clear();
-	if (diff->args->json)
+	if (diff->args->search.json)
 		print_json(diff);
 	else
 		print_text(diff);
@@ -518,7 +502,7 @@ static void not_compared(struct diff *diff, struct side *side, enum piece_kind o
 	if (side->is_process && !side->piece.error && other == PIECE_ZEROS)
 		return;
 	side->missing += length;
-	if (!diff->args->verbose)
+	if (!diff->args->search.verbose)
 		return;
 	end_range(diff);
 	warn_about(0, "not compared 0x%" PRIx64 "-0x%" PRIx64 ", %" PRIu64 " bytes: %s: %s",
@@ -580,7 +564,7 @@ static void check_sides(const struct diff *diff)
 {
 	const struct side *old = &diff->sides[OLD], *new = &diff->sides[NEW];
 
-	if (diff->args->flags && !old->is_process && !new->is_process)
+	if (diff->args->search.flags && !old->is_process && !new->is_process)
 		fail(0, "--resident and --nowait are for processes, not for core files");
 	if (!old->is_process && !new->is_process &&
 	    (old->core.elf_class != new->core.elf_class || old->core.machine != new->core.machine))
@@ -589,11 +573,11 @@ static void check_sides(const struct diff *diff)
 
 static void run(struct diff *diff)
 {
-	const unsigned int flags = diff->args->flags;
+	const unsigned int flags = diff->args->search.flags;
 	struct side *side, *sides = diff->sides;
 
-	if (diff->args->range)
-		parse_range(diff->args->range, &sides[sides[NEW].is_process ? NEW : OLD].maps,
+	if (diff->args->search.range)
+		parse_range(diff->args->search.range, &sides[sides[NEW].is_process ? NEW : OLD].maps,
 			    &diff->from, &diff->to);
 	diff->zeros = calloc(1, WALK_CHUNK);
 	diff->shown[OLD] = malloc(SHOWN_MAX);
@@ -622,16 +606,12 @@ int cmd_diff(int argc, char **argv)
 		{ "bytes", 'b', NULL, 0, "Show the bytes, at most 4096 of each range", 0 },
 		{ "gap", 'g', "BYTES", 0,
 		  "Differences less than BYTES apart are one range (16)", 0 },
-		{ "range", 'r', "START-END", 0, "Only there; as ADDR in \"pvmread read\"", 0 },
-		{ "writable", 'w', NULL, 0, "Only what is writable on either side", 0 },
-		{ "json", 'j', NULL, 0, "Print a JSON object a line for each range", 0 },
-		{ "verbose", 'v', NULL, 0, "Say what was not compared", 0 },
 		{}
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.children = access_children,
+		.children = search_children,
 		.args_doc = "PID|FILE PID|FILE",
 		.doc = "Tell where the memory of a process and a core file, or two core files, or "
 		       "two processes differ.\v"
@@ -647,7 +627,7 @@ int cmd_diff(int argc, char **argv)
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	for (side = diff.sides; side <= diff.sides + NEW; side++)
-		side_open(side, args.sides[side - diff.sides], args.flags);
+		side_open(side, args.sides[side - diff.sides], args.search.flags);
 	check_sides(&diff);
 	catch_signals();
 	run(&diff);

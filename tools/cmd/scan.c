@@ -45,9 +45,9 @@ enum {
 };
 
 struct arguments {
+	struct search_options search;
 	const char *pid;
 	const char *pattern;
-	const char *range;
 	const char *file;
 	const struct type *type;
 	const char *save;
@@ -55,18 +55,14 @@ struct arguments {
 	uint64_t align;
 	uint64_t context;
 	uint64_t max;
-	unsigned int flags;
 	bool hex;
 	bool regex;
 	bool ignore_case;
 	bool utf;
 	bool count;
-	bool json;
 	bool has_context;
-	bool writable;
 	bool heap;
 	bool anonymous;
-	bool verbose;
 };
 
 /**
@@ -128,7 +124,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &args->flags;
+		state->child_inputs[0] = &args->search;
 		return 0;
 	case 'x':
 		args->hex = true;
@@ -156,9 +152,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_COUNT:
 		args->count = true;
 		return 0;
-	case 'r':
-		args->range = arg;
-		return 0;
 	case 't':
 		args->type = type_parse(arg);
 		return 0;
@@ -177,20 +170,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'f':
 		args->file = arg;
 		return 0;
-	case 'w':
-		args->writable = true;
-		return 0;
 	case OPT_HEAP:
 		args->heap = true;
 		return 0;
 	case OPT_ANONYMOUS:
 		args->anonymous = true;
-		return 0;
-	case 'j':
-		args->json = true;
-		return 0;
-	case 'v':
-		args->verbose = true;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num >= 2)
@@ -326,7 +310,7 @@ static void report(struct scan *scan, size_t start, size_t end)
 		return;
 	locate(&scan->location, addr);
 	progress_clear();
-	if (args->json) {
+	if (args->search.json) {
 		print_json(scan, addr, scan->buf + start, end - start);
 	} else {
 		location_print(&scan->location, addr);
@@ -353,7 +337,7 @@ static bool report_value(void *context, size_t at)
 		locate(&scan->location, scan->addr + at);
 		progress_clear();
 		print_candidate(&scan->location, args->type, scan->addr + at, scan->buf + at,
-				scan->predicate.size, args->json);
+				scan->predicate.size, args->search.json);
 	}
 	return scan->found < args->max && !interrupted;
 }
@@ -523,7 +507,7 @@ static void scan_range(struct scan *scan, struct walk *walk, const struct mappin
 			scan->length += piece.length;
 			search(scan, true);
 			move_on(scan);
-		} else if (scan->args->verbose) {
+		} else if (scan->args->search.verbose) {
 			warn_about(0, "skipped 0x%" PRIx64 "-0x%" PRIx64 ": %s", piece.addr,
 				   piece.addr + piece.length, piece.why);
 		}
@@ -551,7 +535,7 @@ static void check_file(const struct maps *maps, const char *file)
 /* is_wanted() - whether @map is searched */
 static bool is_wanted(const struct arguments *args, const struct mapping *map)
 {
-	if (map->perms[0] != 'r' || (args->writable && map->perms[1] != 'w'))
+	if (map->perms[0] != 'r' || (args->search.writable && map->perms[1] != 'w'))
 		return false;
 	if (args->heap)
 		return !strcmp(map->name, "[heap]");
@@ -569,11 +553,11 @@ static void scan_all(struct scan *scan, const struct target *target)
 	struct walk walk;
 	int pass;
 
-	if (scan->args->range)
-		parse_range(scan->args->range, maps, &from, &to);
+	if (scan->args->search.range)
+		parse_range(scan->args->search.range, maps, &from, &to);
 	if (scan->args->file)
 		check_file(maps, scan->args->file);
-	walk_start(&walk, target, scan->args->flags);
+	walk_start(&walk, target, scan->args->search.flags);
 	for (pass = 0; pass < 2; pass++) {
 		for (map = maps->maps; map < maps->maps + maps->count; map++) {
 			start = MAX(from, map->start);
@@ -608,19 +592,15 @@ int cmd_scan(int argc, char **argv)
 		{ "context", 'c', "BYTES", 0, "Show so many bytes around a match (16)", 0 },
 		{ "max", 'm', "N", 0, "Stop after N matches", 0 },
 		{ "count", OPT_COUNT, NULL, 0, "Print the number of matches only", 0 },
-		{ "range", 'r', "START-END", 0, "Only there; as ADDR in \"pvmread read\"", 0 },
 		{ "file", 'f', "NAME", 0, "Only mappings of the file NAME, as in an ADDR", 0 },
 		{ "heap", OPT_HEAP, NULL, 0, "Only [heap]", 0 },
 		{ "anonymous", OPT_ANONYMOUS, NULL, 0, "Only private memory of no file", 0 },
-		{ "writable", 'w', NULL, 0, "Only writable mappings", 0 },
-		{ "json", 'j', NULL, 0, "Print a JSON object a line for each match", 0 },
-		{ "verbose", 'v', NULL, 0, "Say what was skipped", 0 },
 		{}
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.children = access_children,
+		.children = search_children,
 		.args_doc = "PID PATTERN",
 		.doc = "Search the readable memory of process PID for a string, for bytes, for a "
 		       "regular expression, or for values of a type.\v"
@@ -646,7 +626,7 @@ int cmd_scan(int argc, char **argv)
 		compile_typed(&scan, &args);
 	else
 		compile(&scan);
-	target_open(&target, args.pid, args.flags);
+	target_open(&target, args.pid, args.search.flags);
 	maps_load(&maps, &target, MAPS_PLAIN);
 	scan.maps = &maps;
 	location_start(&scan.location, &maps);

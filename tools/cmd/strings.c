@@ -29,15 +29,11 @@
 #define MARGIN		64
 
 struct arguments {
+	struct search_options search;
 	const char *pid;
-	const char *range;
 	uint64_t bytes;
-	unsigned int flags;
 	char encoding;
 	char radix;
-	bool json;
-	bool writable;
-	bool verbose;
 };
 
 /**
@@ -97,7 +93,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ARGP_KEY_INIT:
-		state->child_inputs[0] = &args->flags;
+		state->child_inputs[0] = &args->search;
 		return 0;
 	case 'n':
 		args->bytes = parse_size(arg, "--bytes");
@@ -114,18 +110,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "--radix \"%s\": it is o, d or x", arg);
 		args->radix = *arg;
 		return 0;
-	case 'r':
-		args->range = arg;
-		return 0;
-	case 'w':
-		args->writable = true;
-		return 0;
-	case 'j':
-		args->json = true;
-		return 0;
-	case 'v':
-		args->verbose = true;
-		return 0;
 	case ARGP_KEY_ARG:
 		if (args->pid)
 			argp_error(state, "\"%s\" is one argument too many", arg);
@@ -134,7 +118,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!args->pid)
 			argp_error(state, "no PID given");
-		if (args->json && args->radix)
+		if (args->search.json && args->radix)
 			argp_error(state, "--json and --radix exclude each other");
 		return 0;
 	}
@@ -325,7 +309,7 @@ static void print_start(struct strings *strings, const struct run *run)
 		printf("%7" PRIo64 " ", run->start);
 	else if (strings->args->radix == 'd')
 		printf("%7" PRIu64 " ", run->start);
-	if (!strings->args->json)
+	if (!strings->args->search.json)
 		return;
 	locate(&strings->location, run->start);
 	name = utf8(strings->location.map ? strings->location.map->name : "");
@@ -341,7 +325,7 @@ static void print_held(const struct strings *strings, struct run *run)
 {
 	char *rest = run->held, *part;
 
-	if (strings->args->json) {
+	if (strings->args->search.json) {
 		print_quoted(run->held, run->held_length);
 	} else if (strings->mask) {
 		run->held[run->held_length] = '\0';
@@ -387,7 +371,7 @@ static void end_run(struct strings *strings, struct run *run)
 		if (!run->flows)
 			print_start(strings, run);
 		print_held(strings, run);
-		if (strings->args->json)
+		if (strings->args->search.json)
 			printf("\",\"length\":%" PRIu64 "}", run->next - run->start);
 		putchar('\n');
 		strings->found++;
@@ -615,7 +599,7 @@ static void search_range(struct strings *strings, struct walk *walk, uint64_t *d
 				end_here(strings);
 			strings->addr = piece.addr - strings->tail;
 			search_on(strings, piece.length, false);
-		} else if (piece.kind == PIECE_ABSENT && strings->args->verbose) {
+		} else if (piece.kind == PIECE_ABSENT && strings->args->search.verbose) {
 			warn_about(0, "skipped 0x%" PRIx64 "-0x%" PRIx64 ": %s", piece.addr,
 				   piece.addr + piece.length, piece.why);
 		}
@@ -633,15 +617,15 @@ static void search_all(struct strings *strings, const struct target *target)
 	struct walk walk;
 	int pass;
 
-	if (strings->args->range)
-		parse_range(strings->args->range, maps, &from, &to);
-	walk_start(&walk, target, strings->args->flags);
+	if (strings->args->search.range)
+		parse_range(strings->args->search.range, maps, &from, &to);
+	walk_start(&walk, target, strings->args->search.flags);
 	for (pass = 0; pass < 2; pass++) {
 		for (map = maps->maps; map < maps->maps + maps->count && !interrupted; map++) {
 			start = MAX(from, map->start);
 			end = MIN(to, map->end);
 			if (start >= end || map->perms[0] != 'r' ||
-			    (strings->args->writable && map->perms[1] != 'w'))
+			    (strings->args->search.writable && map->perms[1] != 'w'))
 				continue;
 			total += end - start;
 			if (!pass)
@@ -680,16 +664,12 @@ int cmd_strings(int argc, char **argv)
 		  "little- or big-endian, L or B: UTF-32", 0 },
 		{ "radix", 't', "R", 0, "Print each string's address: o: octal, d: decimal, "
 		  "x: hexadecimal", 0 },
-		{ "range", 'r', "START-END", 0, "Only there; as ADDR in \"pvmread read\"", 0 },
-		{ "writable", 'w', NULL, 0, "Only writable mappings", 0 },
-		{ "json", 'j', NULL, 0, "Print a JSON object a line for each string", 0 },
-		{ "verbose", 'v', NULL, 0, "Say what was skipped", 0 },
 		{}
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.children = access_children,
+		.children = search_children,
 		.args_doc = "PID",
 		.doc = "Print the strings in the readable memory of process PID, as strings(1) "
 		       "does for a file.\v"
@@ -704,7 +684,7 @@ int cmd_strings(int argc, char **argv)
 	struct maps maps;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
-	target_open(&target, args.pid, args.flags);
+	target_open(&target, args.pid, args.search.flags);
 	maps_load(&maps, &target, MAPS_PLAIN);
 	strings.maps = &maps;
 	location_start(&strings.location, &maps);
