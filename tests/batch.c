@@ -96,7 +96,9 @@ struct side {
 	int shared;
 };
 
-enum which { PLAIN, READ_ONLY, RANGED, FILE_NOWAIT, FILE_RESIDENT, FILES };
+enum which {
+	PLAIN, READ_ONLY, RANGED, FILE_NOWAIT, FILE_RESIDENT, CACHED, RANGED_CACHED, FILES
+};
 
 /**
  * struct world - a target and the arena
@@ -104,7 +106,8 @@ enum which { PLAIN, READ_ONLY, RANGED, FILE_NOWAIT, FILE_RESIDENT, FILES };
  * @target: the process
  * @pagemap: its /proc/PID/pagemap
  * @file: target files, attached in all the ways there are
- * @start: what the file RANGED reaches
+ * @cache: PVMREAD_CACHE if the kernel has it, else 0
+ * @start: what the files RANGED and RANGED_CACHED reach
  * @end: the address behind that
  * @local: the arena
  * @remote: the target's memory
@@ -119,6 +122,7 @@ struct world {
 	pid_t target;
 	int pagemap;
 	int file[FILES];
+	uint32_t cache;
 	uint64_t start;
 	uint64_t end;
 	struct side local;
@@ -205,13 +209,18 @@ static bool is_kind(char page, const char *kinds)
 static void fill_page(unsigned char *page, struct rng *rng)
 {
 	uint64_t *word = (uint64_t *)page;
-	uint64_t style = below(rng, 4);
+	uint64_t style = below(rng, 5);
 	size_t i;
 
 	for (i = 0; i < PAGE / sizeof(*word); i++)
 		word[i] = next(rng);
 	if (!style)
 		return;
+	if (style == 4) {
+		for (i = 0; i < PAGE; i++)
+			page[i] = page[i] < 16 ? 0 : page[i];
+		return;
+	}
 	for (i = 0; i < PAGE; i++)
 		page[i] += !page[i];
 	if (style == 1)
@@ -400,23 +409,30 @@ static unsigned char *image_at(const struct side *s, uint64_t addr)
 static bool attach_range(struct world *w, uint64_t start, uint64_t length)
 {
 	close(w->file[RANGED]);
+	close(w->file[RANGED_CACHED]);
 	w->start = start;
 	w->end = start + length;
 	w->file[RANGED] = attach(w->dev, w->target, PVMREAD_WRITE, start, length);
-	return w->file[RANGED] >= 0;
+	w->file[RANGED_CACHED] = attach(w->dev, w->target, PVMREAD_WRITE | w->cache, start,
+					length);
+	return w->file[RANGED] >= 0 && w->file[RANGED_CACHED] >= 0;
 }
 
 static bool attach_all(struct world *w)
 {
-	static const uint32_t flags[FILES] = {
+	const uint32_t cache = has_feature(w->dev, PVMREAD_FEATURE_CACHE) ? PVMREAD_CACHE : 0;
+	const uint32_t flags[FILES] = {
 		[PLAIN] = PVMREAD_WRITE,
 		[READ_ONLY] = 0,
 		[RANGED] = PVMREAD_WRITE,
 		[FILE_NOWAIT] = PVMREAD_WRITE | PVMREAD_NOWAIT,
 		[FILE_RESIDENT] = PVMREAD_WRITE | PVMREAD_RESIDENT,
+		[CACHED] = PVMREAD_WRITE | cache,
+		[RANGED_CACHED] = PVMREAD_WRITE | cache,
 	};
 	int i;
 
+	w->cache = cache;
 	for (i = 0; i < FILES; i++) {
 		w->file[i] = attach(w->dev, w->target, flags[i], 0, 0);
 		if (w->file[i] < 0)
@@ -549,6 +565,16 @@ static bool is_resident(const struct plan *p)
 	return (p->flags & PVMREAD_RESIDENT) || p->file == FILE_RESIDENT;
 }
 
+static bool is_ranged(const struct plan *p)
+{
+	return p->file == RANGED || p->file == RANGED_CACHED;
+}
+
+static bool is_cached(const struct world *w, const struct plan *p)
+{
+	return w->cache && (p->file == CACHED || p->file == RANGED_CACHED);
+}
+
 static struct verdict predict(const struct world *w, const struct plan *p,
 			      const struct pvmread_segment *seg)
 {
@@ -564,7 +590,7 @@ static struct verdict predict(const struct world *w, const struct plan *p,
 	if (len > MAX_RW_COUNT)
 		len = MAX_RW_COUNT;
 	ranged = len;
-	if (p->file == RANGED) {
+	if (is_ranged(p)) {
 		if (seg->remote < w->start || seg->remote >= w->end)
 			ranged = 0;
 		else if (ranged > w->end - seg->remote)
@@ -647,7 +673,8 @@ static int send_batch(int fd, uint32_t flags, const void *array, uint64_t count,
 static void say_plan(const struct plan *p, size_t from, size_t to)
 {
 	static const char * const name[FILES] = {
-		"plain", "read-only", "ranged", "attached NOWAIT", "attached RESIDENT"
+		"plain", "read-only", "ranged", "attached NOWAIT", "attached RESIDENT", "cached",
+		"ranged cached"
 	};
 
 	say("%s file,%s%s%s%s %zu segments, done and errors are those wanted:", name[p->file],
@@ -748,7 +775,7 @@ static bool same_oracle(const struct world *w, const struct plan *p)
 		if (done && !same_bytes("by process_vm_readv, the target", seg->remote, scratch,
 					image_at(&w->remote, seg->remote), done))
 			return false;
-		if (want[i].errors == 1U << EIO && p->file != RANGED && !is_resident(p) &&
+		if (want[i].errors == 1U << EIO && !is_ranged(p) && !is_resident(p) &&
 		    oracle(w, seg->remote + done, 1) != -1) {
 			say("process_vm_readv reads on behind segment %zu", i);
 			return false;
@@ -2332,7 +2359,8 @@ TEST_F(batch, process_reads_and_writes_itself)
 enum class {
 	WHOLE, PART_REMOTE, PART_LOCAL, FAULT_REMOTE, FAULT_LOCAL, BAD_FLAG, NOTHING_ASKED,
 	STRING_FOUND, STRING_WHOLE, STRING_CUT, WROTE, STOPPED, OVER_16_PAGES, NOT_RESIDENT,
-	RESIDENT_READ, RESIDENT_WROTE, NOWAIT_MOVED, PAST_RANGE, OVER_100, CLASSES
+	RESIDENT_READ, RESIDENT_WROTE, NOWAIT_MOVED, PAST_RANGE, OVER_100, CACHE_HIT,
+	CACHE_HIT_STRING, CLASSES
 };
 
 static const char * const class_name[CLASSES] = {
@@ -2355,6 +2383,8 @@ static const char * const class_name[CLASSES] = {
 	[NOWAIT_MOVED] = "segments moved with NOWAIT",
 	[PAST_RANGE] = "segments ended by the attached range",
 	[OVER_100] = "batches of more than 100 segments",
+	[CACHE_HIT] = "segments that the cache answered",
+	[CACHE_HIT_STRING] = "of these at least so many strings",
 };
 
 static void classify(unsigned long *met, const struct world *w, const struct plan *p)
@@ -2392,7 +2422,7 @@ static void classify(unsigned long *met, const struct world *w, const struct pla
 			met[RESIDENT_READ] += v->done && !(p->flags & PVMREAD_WRITE);
 			met[RESIDENT_WROTE] += v->done && (p->flags & PVMREAD_WRITE);
 		}
-		met[PAST_RANGE] += p->file == RANGED && v->errors == 1U << EIO &&
+		met[PAST_RANGE] += is_ranged(p) && v->errors == 1U << EIO &&
 				   seg->remote + v->done == w->end;
 	}
 }
@@ -2463,7 +2493,9 @@ static void make_batch(struct rng *rng, const struct world *w, struct plan *p, b
 {
 	enum { ANYWHERE, UP, DOWN, PAGE_AGAIN, NEIGHBOURS, STEPS, ORDERS };
 	uint64_t order = below(rng, ORDERS), dice = below(rng, 100);
-	bool clean = below(rng, 2), packed = below(rng, 2);
+	/* The cache answers only segments within a block of 4 KiB. */
+	bool small = one_in(rng, 4);
+	bool clean = small || below(rng, 2), packed = below(rng, 2);
 	size_t pages = clean ? GOOD_PAGES : SIDE_PAGES;
 	uint64_t strings = one_in(rng, 3) ? 2 : 0;
 	uint64_t at = below(rng, pages * PAGE), cursor = below(rng, pages * PAGE);
@@ -2473,7 +2505,9 @@ static void make_batch(struct rng *rng, const struct world *w, struct plan *p, b
 		   dice < 20 ? 100 + below(rng, 900) : 1 + below(rng, 40);
 	p->gap = one_in(rng, 4) ? below(rng, 50) : 0;
 	dice = below(rng, 10);
-	p->file = dice < 6 ? PLAIN : dice < 8 ? RANGED : dice < 9 ? FILE_NOWAIT : FILE_RESIDENT;
+	p->file = small ? CACHED + below(rng, 2) :
+		  dice < 3 ? PLAIN : dice < 5 ? RANGED : dice < 6 ? FILE_NOWAIT :
+		  dice < 7 ? FILE_RESIDENT : dice < 9 ? CACHED : RANGED_CACHED;
 	p->flags = 0;
 	if (one_in(rng, 4))
 		p->flags |= PVMREAD_STOP;
@@ -2487,7 +2521,7 @@ static void make_batch(struct rng *rng, const struct world *w, struct plan *p, b
 	for (i = 0; i < p->count; i++) {
 		struct pvmread_segment *seg = &p->seg[i];
 
-		*seg = piece(0, 0, pick_length(rng, clean), 0);
+		*seg = piece(0, 0, small ? 1 + below(rng, 100) : pick_length(rng, clean), 0);
 		switch (order) {
 		case ANYWHERE:
 			at = below(rng, pages * PAGE);
@@ -2540,6 +2574,32 @@ static uint64_t number_from(const char *name, uint64_t otherwise)
 	return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
+/*
+ * The first time, the cache may be filled; the second time it can answer. A batch that
+ * writes has other results the second time.
+ */
+static bool agree_twice(struct world *w, const struct plan *p, unsigned long *met)
+{
+	char path[64];
+	long hits;
+	size_t i;
+
+	if (!agree(w, p))
+		return false;
+	if (!is_cached(w, p) || (p->flags & PVMREAD_WRITE))
+		return true;
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", w->file[p->file]);
+	hits = -proc_number(path, "hits:");
+	if (!agree(w, p))
+		return false;
+	hits += proc_number(path, "hits:");
+	met[CACHE_HIT] += hits;
+	for (i = 0; i < w->completed; i++)
+		hits -= !p->seg[i].flags;
+	met[CACHE_HIT_STRING] += hits > 0 ? hits : 0;
+	return true;
+}
+
 /**
  * run_world() - the random cases that share a target
  * @seed: of the run
@@ -2571,7 +2631,7 @@ static bool run_world(uint32_t seed, uint64_t first, uint64_t end, bool show, un
 	for (n = first; good && n < end; n++) {
 		rng.state = mix(mix(~(uint64_t)seed) + n);
 		make_batch(&rng, &world, &plan, sure);
-		good = agree(&world, &plan);
+		good = agree_twice(&world, &plan, met);
 		if (good && one_in(&rng, 8))
 			good = same_oracle(&world, &plan);
 		if (good && show && n == end - 1)
@@ -2618,6 +2678,8 @@ TEST_F_TIMEOUT(batch, random_batches_answer_as_the_model, 7200)
 	say("%llu cases, SEED=%u. They had", (unsigned long long)cases, seed);
 	for (i = 0; i < CLASSES; i++)
 		say("%8lu  %s", met[i], class_name[i]);
+	if (!has_feature(world.dev, PVMREAD_FEATURE_CACHE))
+		met[CACHE_HIT] = met[CACHE_HIT_STRING] = 1;
 	for (i = 0; i < CLASSES && cases >= CASES_DEFAULT; i++)
 		EXPECT_NE(0UL, met[i]) {
 			TH_LOG("the generator never made %s", class_name[i]);
