@@ -2556,6 +2556,8 @@ static void make_batch(struct rng *rng, const struct world *w, struct plan *p, b
 		if (strings && below(rng, strings + 1) &&
 		    (!(p->flags & PVMREAD_WRITE) || one_in(rng, 30)))
 			seg->flags = PVMREAD_SEGMENT_STRING;
+		if (is_ranged(p) && one_in(rng, 8))
+			seg->remote = (below(rng, 2) ? w->start : w->end) - below(rng, 100);
 		if (clean)
 			continue;
 		if (one_in(rng, 25))
