@@ -2680,12 +2680,13 @@ TEST_F_TIMEOUT(batch, random_batches_answer_as_the_model, 7200)
 	say("%llu cases, SEED=%u. They had", (unsigned long long)cases, seed);
 	for (i = 0; i < CLASSES; i++)
 		say("%8lu  %s", met[i], class_name[i]);
-	if (!has_feature(world.dev, PVMREAD_FEATURE_CACHE))
-		met[CACHE_HIT] = met[CACHE_HIT_STRING] = 1;
-	for (i = 0; i < CLASSES && cases >= CASES_DEFAULT; i++)
+	for (i = 0; i < CLASSES && cases >= CASES_DEFAULT; i++) {
+		if (i >= CACHE_HIT && !has_feature(world.dev, PVMREAD_FEATURE_CACHE))
+			break;
 		EXPECT_NE(0UL, met[i]) {
 			TH_LOG("the generator never made %s", class_name[i]);
 		}
+	}
 }
 
 TEST_HARNESS_MAIN

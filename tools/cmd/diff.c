@@ -575,10 +575,10 @@ static void run(struct diff *diff)
 {
 	const unsigned int flags = diff->args->search.flags;
 	struct side *side, *sides = diff->sides;
+	const struct maps *maps = &sides[sides[NEW].is_process ? NEW : OLD].maps;
 
 	if (diff->args->search.range)
-		parse_range(diff->args->search.range, &sides[sides[NEW].is_process ? NEW : OLD].maps,
-			    &diff->from, &diff->to);
+		parse_range(diff->args->search.range, maps, &diff->from, &diff->to);
 	diff->zeros = calloc(1, WALK_CHUNK);
 	diff->shown[OLD] = malloc(SHOWN_MAX);
 	diff->shown[NEW] = malloc(SHOWN_MAX);
