@@ -2,9 +2,10 @@
 /*
  * demo: reads another process through /dev/pvmread and shows what it saw.
  *
- * Starts a program that keeps a session on its heap, a recipe in a linked list
- * and a note on its stack, and that shares none of it. Reads all three with
- * PVMREAD_IOC_READV, and once more with process_vm_readv(2) to compare.
+ * Starts a program that keeps a session on its heap, a recipe in a linked list and a note
+ * on its stack, and that shares none of it. Reads all three with PVMREAD_IOC_READV, and
+ * once more with process_vm_readv(2) to compare. Then reads a page that never arrives,
+ * for which process_vm_readv(2) waits forever and PVMREAD_RESIDENT does not wait.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -16,14 +17,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/pvmread.h>
+#include <linux/userfaultfd.h>
 
 #define MAX_STEPS	16
+/* How long process_vm_readv(2) gets before it counts as stuck. */
+#define PATIENCE_MS	2000
 
 /* What the target keeps on its heap. */
 struct session {
@@ -42,9 +49,31 @@ struct places {
 	struct session *session;
 	struct step *recipe;
 	char *note;
+	/* Two pages; the second never arrives. */
+	char *diary;
 };
 
+static size_t page_size;
 static size_t total;
+
+/**
+ * stall() - make the first access to a page wait until somebody fills it
+ * @page: a page that has not been touched
+ *
+ * Nobody does. The userfaultfd is closed when the process exits.
+ */
+static void stall(void *page)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)page, .len = page_size },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg))
+		err(1, "target: userfaultfd");
+}
 
 /**
  * be_target() - the other process: fills its memory, says where, and waits
@@ -83,6 +112,12 @@ static int be_target(void)
 		step->next = recipe;
 		recipe = step;
 	}
+	places.diary = mmap(NULL, 2 * page_size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (places.diary == MAP_FAILED)
+		err(1, "target: mmap");
+	stall(places.diary + page_size);
+	snprintf(places.diary, page_size, "Monday: planted the fern.");
 	places.session = session;
 	places.recipe = recipe;
 	places.note = note;
@@ -142,7 +177,46 @@ static void hexdump(const void *buf, size_t len, uintptr_t addr)
 }
 
 /**
- * look() - read a piece of the target through both doors, compare, show it
+ * readv_device() - one PVMREAD_IOC_READV of one piece of the target
+ * @fd: PVMREAD_DEVICE
+ * @pid: the target
+ * @addr: where, in the target
+ * @buf: filled with what was read
+ * @len: how much
+ * @flags: for struct pvmread_rw
+ * @rw: filled with the answer
+ *
+ * Ends the program if not even one byte was read.
+ */
+static void readv_device(int fd, pid_t pid, const void *addr, void *buf, size_t len,
+			 unsigned int flags, struct pvmread_rw *rw)
+{
+	struct iovec remote = { .iov_base = (void *)addr, .iov_len = len };
+	struct iovec local = { .iov_base = buf, .iov_len = len };
+
+	*rw = (struct pvmread_rw){
+		.size = sizeof(*rw),
+		.flags = flags,
+		.pid = pid,
+		.local = (uintptr_t)&local,
+		.local_count = 1,
+		.remote = (uintptr_t)&remote,
+		.remote_count = 1,
+	};
+	if (ioctl(fd, PVMREAD_IOC_READV, rw))
+		err(1, "PVMREAD_IOC_READV of %zu bytes at %p", len, addr);
+}
+
+static ssize_t readv_syscall(pid_t pid, const void *addr, void *buf, size_t len)
+{
+	struct iovec remote = { .iov_base = (void *)addr, .iov_len = len };
+	struct iovec local = { .iov_base = buf, .iov_len = len };
+
+	return process_vm_readv(pid, &local, 1, &remote, 1, 0);
+}
+
+/**
+ * look() - read a piece of the target in both ways and compare
  * @fd: PVMREAD_DEVICE
  * @pid: the target
  * @addr: where, in the target
@@ -153,82 +227,158 @@ static void hexdump(const void *buf, size_t len, uintptr_t addr)
  */
 static void look(int fd, pid_t pid, const void *addr, void *buf, size_t len)
 {
-	struct iovec remote = { .iov_base = (void *)addr, .iov_len = len };
-	struct iovec local = { .iov_base = buf, .iov_len = len };
-	struct pvmread_rw rw = {
-		.size = sizeof(rw),
-		.pid = pid,
-		.local = (uintptr_t)&local,
-		.local_count = 1,
-		.remote = (uintptr_t)&remote,
-		.remote_count = 1,
-	};
 	void *copy = calloc(1, len);
+	struct pvmread_rw rw;
 	ssize_t count;
 
 	if (!copy)
 		err(1, "calloc");
 	memset(buf, 0, len);
-	if (ioctl(fd, PVMREAD_IOC_READV, &rw))
-		err(1, "PVMREAD_IOC_READV of %zu bytes at %p", len, addr);
+	readv_device(fd, pid, addr, buf, len, 0, &rw);
 	if (rw.transferred != len)
 		errx(1, "only %llu of %zu bytes came, up to %#llx: %s",
 		     (unsigned long long)rw.transferred, len,
 		     (unsigned long long)rw.stop_addr, strerror(rw.error));
-	hexdump(buf, len, (uintptr_t)addr);
 
-	local.iov_base = copy;
-	count = process_vm_readv(pid, &local, 1, &remote, 1, 0);
+	count = readv_syscall(pid, addr, copy, len);
 	if (count < 0)
 		err(1, "process_vm_readv");
 	if ((size_t)count != len || memcmp(buf, copy, len))
 		errx(1, "process_vm_readv saw other bytes");
-	printf("    process_vm_readv: the same %zu bytes\n\n", len);
 	total += len;
 	free(copy);
 }
 
-int main(int argc, char **argv)
+/**
+ * show_reads() - the first part: what process_vm_readv(2) can read, too
+ * @fd: PVMREAD_DEVICE
+ * @pid: the target
+ * @places: where it keeps what
+ */
+static void show_reads(int fd, pid_t pid, const struct places *places)
 {
 	struct session session;
-	struct places places;
 	struct step *next;
 	struct step step;
 	char note[64];
-	int steps = 0;
+	int steps;
+
+	printf("1. Read its memory through /dev/pvmread\n\n");
+	look(fd, pid, places->session, &session, sizeof(session));
+	printf("  A struct on its heap:\n");
+	hexdump(&session, sizeof(session), (uintptr_t)places->session);
+
+	look(fd, pid, places->note, note, sizeof(note));
+	printf("  A string on its stack:\n");
+	printf("    %012lx: %.64s\n", (unsigned long)places->note, note);
+
+	printf("  A linked list on its heap, followed from pointer to pointer:\n");
+	next = places->recipe;
+	for (steps = 0; next && steps < MAX_STEPS; steps++) {
+		look(fd, pid, next, &step, sizeof(step));
+		printf("    %012lx: %.40s\n", (unsigned long)next, step.text);
+		next = step.next;
+	}
+	printf("  process_vm_readv(2) has read the same %zu bytes.\n\n", total);
+}
+
+static long elapsed_us(const struct timespec *since)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - since->tv_sec) * 1000000 + (now.tv_nsec - since->tv_nsec) / 1000;
+}
+
+/**
+ * get_stuck() - show that process_vm_readv(2) does not return
+ * @pid: the target
+ * @addr: what is to be read of it
+ * @buf: for what is read
+ * @len: how much
+ *
+ * Another process calls it, so that it can be killed. Ends the program if the call returns.
+ */
+static void get_stuck(pid_t pid, const void *addr, void *buf, size_t len)
+{
+	pid_t caller = fork();
+	int ms;
+
+	if (caller < 0)
+		err(1, "fork");
+	if (!caller) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(readv_syscall(pid, addr, buf, len) < 0);
+	}
+	for (ms = 0; ms < PATIENCE_MS; ms += 100) {
+		usleep(100 * 1000);
+		if (waitpid(caller, NULL, WNOHANG))
+			errx(1, "process_vm_readv should wait for the page, but returned");
+	}
+	kill(caller, SIGKILL);
+	waitpid(caller, NULL, 0);
+	printf("no answer in %d s; its caller had to be killed\n", PATIENCE_MS / 1000);
+}
+
+/**
+ * show_stall() - the second part: what process_vm_readv(2) cannot do
+ * @fd: PVMREAD_DEVICE
+ * @pid: the target
+ * @diary: two pages of it, the second of which never arrives
+ */
+static void show_stall(int fd, pid_t pid, const char *diary)
+{
+	char *buf = calloc(2, page_size);
+	struct timespec start;
+	struct pvmread_rw rw;
+	long us;
+
+	if (!buf)
+		err(1, "calloc");
+	printf("2. Read a page that never arrives\n\n"
+	       "  Process %d has two more pages, and has written to the first one. A page fault\n"
+	       "  in the second one never ends, because nothing serves its userfaultfd. It is the\n"
+	       "  same on a FUSE or network file system whose server hangs. Read both pages with\n\n",
+	       pid);
+
+	printf("    process_vm_readv(2)             ");
+	get_stuck(pid, diary, buf, 2 * page_size);
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	readv_device(fd, pid, diary, buf, 2 * page_size, PVMREAD_RESIDENT, &rw);
+	us = elapsed_us(&start);
+	if (rw.transferred != page_size || rw.stop_addr != (uintptr_t)diary + page_size ||
+	    rw.error != EIO)
+		errx(1, "PVMREAD_RESIDENT: %llu bytes, up to %#llx, %s; expected %zu, up to %p, %s",
+		     (unsigned long long)rw.transferred, (unsigned long long)rw.stop_addr,
+		     strerror(rw.error), page_size, diary + page_size, strerror(EIO));
+	printf("    /dev/pvmread, PVMREAD_RESIDENT  answer in %ld.%03ld ms:\n",
+	       us / 1000, us % 1000);
+	printf("        the first page, \"%.64s\"\n"
+	       "        and where it stopped: the page at %012llx is not in memory\n",
+	       buf, (unsigned long long)rw.stop_addr);
+	free(buf);
+}
+
+int main(int argc, char **argv)
+{
+	struct places places;
 	pid_t pid;
 	int fd;
 
+	page_size = sysconf(_SC_PAGESIZE);
 	if (argc > 1 && !strcmp(argv[1], "--target"))
 		return be_target();
 
+	/* Lines appear when they are printed, not when the program ends. */
+	setlinebuf(stdout);
 	fd = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		err(1, "%s", PVMREAD_DEVICE);
 	start_target(&pid, &places);
-	printf("Process %d runs a program of its own and shares nothing.\n\n",
-	       pid);
-
-	printf("Its heap, a session at %p:\n", (void *)places.session);
-	look(fd, pid, places.session, &session, sizeof(session));
-
-	printf("Its stack, a note at %p:\n", (void *)places.note);
-	look(fd, pid, places.note, note, sizeof(note));
-
-	printf("Its heap again, a list from %p on, followed by its pointers:\n",
-	       (void *)places.recipe);
-	for (next = places.recipe; next && steps < MAX_STEPS; next = step.next) {
-		look(fd, pid, next, &step, sizeof(step));
-		steps++;
-	}
-
-	printf("Read from process %d, %zu bytes in %d requests:\n", pid, total,
-	       steps + 2);
-	printf("    user    %.16s\n", session.user);
-	printf("    token   %.48s\n", session.token);
-	printf("    note    %.64s\n", note);
-	printf("    recipe  %d steps, the last: %.40s\n", steps, step.text);
-	printf("/dev/pvmread and process_vm_readv(2) agree on every byte.\n");
+	printf("Process %d is another program, which shares no memory with this one.\n\n", pid);
+	show_reads(fd, pid, &places);
+	show_stall(fd, pid, places.diary);
 
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
