@@ -99,6 +99,13 @@ version_between() {
 
 # --- Debian's kernel packages, without a change to the machine's apt ---
 
+# is_debian - true if apt is here and this is Debian, not a derivative with other kernels
+is_debian() {
+	command -v apt-get >/dev/null || return 1
+	# shellcheck source=/dev/null
+	(. /etc/os-release && [[ ${ID-} == debian ]])
+}
+
 # debian_codename - the code name in os-release, or "stable" if it has none
 debian_codename() {
 	# shellcheck source=/dev/null
