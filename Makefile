@@ -5,8 +5,11 @@
 #   KDIR=PATH     the kernel build tree that "modules" builds against
 #                 (default: the running kernel's, /lib/modules/.../build)
 #   W=1 C=2 V=1   as kbuild knows them
-#   KSRC=PATH     the kernel source tree that demo and check build and boot
-#   KERNEL=6.12   or 6.14, 7.3: which kernel to bring when KSRC is not set
+#   KSRC=PATH     the kernel source tree that check, kunit and demo build and boot
+#   KERNEL=6.12   or 6.14, 7.3: which kernel to download when KSRC is not set
+#   UML=1         demo: build and boot User mode Linux instead of Debian's
+#                 kernel; KSRC and KERNEL imply it
+#   FILTER=GLOB   kunit: which suites to run, or SUITE.TEST
 #   CASES=N       random parity cases per guest (default: 100000)
 #   SEED=N        what they start from, to repeat a failure
 #   RACE_SECONDS=N  how long each race lasts (default: 2)
@@ -17,7 +20,7 @@
 # Products go to build/; kernels to the cache, ~/.cache/pvmread or below
 # XDG_CACHE_HOME.
 KDIR ?= /lib/modules/$(shell uname -r)/build
-export KSRC KERNEL CASES SEED RACE_SECONDS TIMEOUT
+export KSRC KERNEL UML FILTER CASES SEED RACE_SECONDS TIMEOUT
 
 include tools/version.mk
 include tools/install.mk
@@ -69,8 +72,11 @@ else
 endif
 	+@$(in_tools) $@
 
-demo: ## boot a guest kernel and read one process from another in it
+demo: ## boot Debian's kernel in QEMU and read one process from another in it
 	@scripts/demo
+
+kunit: ## the KUnit suites in User mode Linux; FILTER='pvmread_cache*' runs these
+	@scripts/kunit "$$FILTER"
 
 check: ## every check there is: builds, style, KUnit, guests; about 35 minutes the first time
 	@scripts/check
@@ -100,4 +106,4 @@ help: ## this list
 
 .DEFAULT_GOAL := modules
 .PHONY: modules install tools install-tools install-man install-dkms uninstall \
-	demo check check-all coverage fuzz bench compile_commands.json clean help
+	demo kunit check check-all coverage fuzz bench compile_commands.json clean help
