@@ -8,8 +8,18 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Outside the checkout, so that "make clean" and a fresh clone keep the kernels.
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/pvmread
 
+# progress TEXT - on a terminal, show TEXT in a line that the next call replaces; an empty
+# TEXT makes room for other output
+PROGRESS=
+progress() {
+	[[ -t 2 && ($PROGRESS || $1) ]] || return 0
+	PROGRESS=${1:0:$((${COLUMNS:-80} - 1))}
+	printf '\r\e[K%s' "$PROGRESS" >&2
+}
+
 # Results go to stdout, so all that a person reads goes to stderr.
 say() {
+	progress ''
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
 }
 
@@ -46,14 +56,18 @@ lock() {
 	fi
 }
 
-# run_logged LOG COMMAND... - run it in the background with a sign of life
-# every 15 seconds; on failure show the end of the log and where it is. The
-# caller's cleanup must call stop_logged. The lock is not for the children:
-# one that outlives us would hold it.
+# run_logged LOG COMMAND... - run it in the background with a sign of life: on a
+# terminal a line that changes, in a log a line each minute. On failure show the end
+# of the log and where it is. The caller's cleanup must call stop_logged. The lock is
+# not for the children: one that outlives us would hold it.
 RUN_PID=
 run_logged() {
-	local log=$1 next=$((SECONDS + 15)) start=$SECONDS status=0
+	local log=$1 start=$SECONDS status=0 show=say every=60 next
 	shift
+	if [[ -t 2 ]]; then
+		show=progress every=2
+	fi
+	next=$((start + every))
 
 	mkdir -p "$(dirname "$log")"
 	# A group of its own, so that stop_logged reaches all of a make.
@@ -62,12 +76,13 @@ run_logged() {
 	while kill -0 "$RUN_PID" 2>/dev/null; do
 		sleep 0.2
 		if ((SECONDS >= next)); then
-			say "  $(took "$start"), $(grep -cE '^ +(CC|AS|LD|AR|HOSTCC) ' "$log" || true) objects"
-			next=$((SECONDS + 15))
+			"$show" "  $(took "$start"), $(grep -cE '^ +(CC|AS|LD|AR|HOSTCC) ' "$log" || true) objects"
+			next=$((SECONDS + every))
 		fi
 	done
 	wait "$RUN_PID" || status=$?
 	RUN_PID=
+	progress ''
 	if ((status)); then
 		tail -n 30 "$log" >&2
 		say "failed ($*); the whole log: $log"
