@@ -93,7 +93,7 @@ fuzz: ## the fuzzer in a guest, for FUZZ="--seconds 600" or what scripts/fuzz ta
 bench: ## measure every way to read a process: build/bench.json, .md and .svg
 	@scripts/bench
 
-compile_commands.json: ## for clangd: how the files compile against KDIR, or else against the demo's kernel
+compile_commands.json: ## for clangd: how the files compile against KDIR, or else against User mode Linux
 	@scripts/compile-commands $(if $(filter file,$(origin KDIR)),,"$(KDIR)")
 
 clean: ## remove build/; the kernels in the cache stay
