@@ -106,6 +106,24 @@ tree_version() {
 		"$1/Makefile"
 }
 
+# kernel_arch DIR - the architecture of a kernel's build directory, or of what
+# scripts/kernel-stock has brought, as Debian calls it
+kernel_arch() {
+	local config option arch
+	for config in "$1/.config" "$1/build/.config"; do
+		[[ ! -e $config ]] || break
+	done
+	while read -r option arch; do
+		! grep -qs "^CONFIG_$option=y" "$config" || { echo "$arch"; return; }
+	done <<-END
+		ARM64 arm64
+		ARM armhf
+		S390 s390x
+		PPC64 ppc64el
+	END
+	echo amd64
+}
+
 # version_between LOW V HIGH - LOW <= V <= HIGH as version numbers
 version_between() {
 	[[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]] &&
@@ -150,10 +168,20 @@ debian_mirror() {
 	echo "$uri"
 }
 
-# private_apt SUITE - set APT to apt-get's and apt-cache's options for that
-# suite with lists of its own, and bring the lists
+# debian_arch - this machine's architecture, as Debian calls it
+debian_arch() {
+	dpkg --print-architecture 2>/dev/null || echo amd64
+}
+
+# private_apt SUITE [ARCH] - set APT to apt-get's and apt-cache's options for that
+# suite with lists of its own, and bring the lists: those of this machine's
+# architecture, and those of ARCH
 private_apt() {
-	local suite=$1 dir=$CACHE/apt/$1 mirror start=$SECONDS
+	local suite=$1 host arch mirror start=$SECONDS dir
+	host=$(debian_arch)
+	arch=${2:-$host}
+	dir=$CACHE/apt/$suite
+	[[ $arch == "$host" ]] || dir+=-$arch
 
 	command -v apt-get >/dev/null || die "no apt here: set KSRC to a kernel tree"
 	mirror=$(debian_mirror)
@@ -173,6 +201,7 @@ private_apt() {
 		Dir::Cache "$dir";
 		Dir::Cache::archives "$dir/archives";
 		APT::Sandbox::User "root";
+		APT::Architectures { "$host"; "$arch"; };
 		Acquire::Languages "none";
 		Acquire::Retries "3";
 	END
