@@ -575,11 +575,25 @@ static bool is_cached(const struct world *w, const struct plan *p)
 	return w->cache && (p->file == CACHED || p->file == RANGED_CACHED);
 }
 
+/*
+ * The address of @seg without a tag, which arm64 has in the top byte. An attached range
+ * is compared with the whole address.
+ */
+static uint64_t remote_of(const struct plan *p, const struct pvmread_segment *seg)
+{
+#ifdef __aarch64__
+	if (!is_ranged(p) && !(seg->remote >> 55 & 1))
+		return seg->remote << 8 >> 8;
+#endif
+	(void)p;
+	return seg->remote;
+}
+
 static struct verdict predict(const struct world *w, const struct plan *p,
 			      const struct pvmread_segment *seg)
 {
 	bool write = p->flags & PVMREAD_WRITE;
-	uint64_t len = seg->length, ranged, l, r;
+	uint64_t len = seg->length, remote = remote_of(p, seg), ranged, l, r;
 	struct verdict v = { 0, 1U << 0 };
 	const unsigned char *nul;
 
@@ -596,14 +610,14 @@ static struct verdict predict(const struct world *w, const struct plan *p,
 		else if (ranged > w->end - seg->remote)
 			ranged = w->end - seg->remote;
 	}
-	r = reach(&w->remote, seg->remote, ranged, write,
+	r = reach(&w->remote, remote, ranged, write,
 		  is_resident(p) ? w->present : NULL);
 	l = reach(&w->local, seg->local, len, !write, NULL);
 	v.done = min3(len, l, r);
 	if (seg->flags && v.done) {
-		nul = memchr(image_at(&w->remote, seg->remote), 0, v.done);
+		nul = memchr(image_at(&w->remote, remote), 0, v.done);
 		if (nul) {
-			v.done = nul + 1 - image_at(&w->remote, seg->remote);
+			v.done = nul + 1 - image_at(&w->remote, remote);
 			return v;
 		}
 	}
@@ -617,7 +631,7 @@ static void apply(struct world *w, const struct plan *p, const struct pvmread_se
 		  uint64_t done)
 {
 	unsigned char *l = image_at(&w->local, seg->local);
-	unsigned char *r = image_at(&w->remote, seg->remote);
+	unsigned char *r = image_at(&w->remote, remote_of(p, seg));
 
 	if (!done)
 		return;
@@ -773,7 +787,7 @@ static bool same_oracle(const struct world *w, const struct plan *p)
 			return false;
 		}
 		if (done && !same_bytes("by process_vm_readv, the target", seg->remote, scratch,
-					image_at(&w->remote, seg->remote), done))
+					image_at(&w->remote, remote_of(p, seg)), done))
 			return false;
 		if (want[i].errors == 1U << EIO && !is_ranged(p) && !is_resident(p) &&
 		    oracle(w, seg->remote + done, 1) != -1) {
@@ -2400,7 +2414,7 @@ static void classify(unsigned long *met, const struct world *w, const struct pla
 		const struct verdict *v = &want[i];
 		bool string = seg->flags & PVMREAD_SEGMENT_STRING;
 		bool ok = v->errors == 1U << 0;
-		long page = page_of(&w->remote, seg->remote + v->done);
+		long page = page_of(&w->remote, remote_of(p, seg) + v->done);
 
 		met[WHOLE] += ok && seg->length && !string;
 		met[NOTHING_ASKED] += ok && !seg->length;

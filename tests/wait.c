@@ -1977,6 +1977,9 @@ static void expect_as_mapped(struct __test_metadata *_metadata, uintptr_t at, si
 	ASSERT_LT(pages / 100, present);
 	ASSERT_LT(present, pages);
 	memset(LOCAL, 0xa5, LOCAL_SIZE);
+	/* Our own code must not fault where faults are counted. */
+	ASSERT_EQ(0, mlockall(MCL_CURRENT));
+	ASSERT_EQ(0, munlockall());
 
 	before = faults();
 	ASSERT_EQ(0, ioctl(target.file[0], PVMREAD_IOC_BATCH, &batch));
