@@ -22,4 +22,4 @@ phases_debug_all=(readme abi abi32 target batch cache wait parity parity32 lifet
 # show of the module.
 phases_arm64=(abi abi32 target batch cache wait parity parity32 lifetime trace security
 	security32)
-phases_s390x=(abi target batch cache parity lifetime)
+phases_s390x=(abi target batch cache parity lifetime trace security)

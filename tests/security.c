@@ -668,6 +668,17 @@ static const struct field fields[] = {
 	FIELD(segment.done, 8, send_batch, no_effect),
 };
 
+/* Store the low @width bytes of @value. */
+static void put_field(void *field, uint64_t value, size_t width)
+{
+	const uint32_t low = value;
+
+	if (width == sizeof(low))
+		memcpy(field, &low, sizeof(low));
+	else
+		memcpy(field, &value, sizeof(value));
+}
+
 /* Send what @f says. Nothing but the bytes of @want may have moved. */
 static void expect_outcome(struct __test_metadata *_metadata, FIXTURE_DATA(sides) * const self,
 			   send_fn send, struct forms *f, bool write, ssize_t want)
@@ -703,7 +714,7 @@ TEST_F(sides, stay_as_they_are_whatever_a_field_holds)
 
 			for (j = 0; j < n; j++) {
 				good_forms(&f, self->pid, write);
-				memcpy((char *)&f + field->offset, &values[j], field->width);
+				put_field((char *)&f + field->offset, values[j], field->width);
 				expect_outcome(_metadata, self, field->send, &f, write,
 					       field->outcome(values[j], write));
 				if (_metadata->exit_code) {
@@ -1106,6 +1117,10 @@ TEST_F(fetch, is_of_a_struct_whose_size_is_rewritten_while_the_rest_comes)
 	uint32_t more;
 	int file;
 
+#ifdef __s390x__
+	/* What was rewritten is refused as any request is that says so. */
+	SKIP(return, "s390 copies all of a struct again after a page fault in it");
+#endif
 	self->meddler.uffd = open_uffd();
 	if (self->meddler.uffd < 0)
 		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
@@ -1673,7 +1688,7 @@ TEST_F(sides, get_the_out_fields_of_a_request_and_nothing_else)
 		set_bytes(&self->near, write ? OURS : pattern);
 		set_bytes(&self->far, THEIRS);
 		good_forms(&f, self->pid, write);
-		memcpy((char *)&f + end->field, &end->value, end->width);
+		put_field((char *)&f + end->field, end->value, end->width);
 		f.rw.size = size;
 		memset(&f.rw.error, pattern, sizeof(f.rw.error));
 		memset(&f.rw.transferred, pattern, sizeof(f.rw.transferred));

@@ -31,6 +31,21 @@ FIXTURE(trace) {
 	char line[512];
 };
 
+static ssize_t rw(int dev, unsigned long cmd, pid_t pid, unsigned int flags,
+		  void *remote, const void *local, size_t len)
+{
+	/* The empty one counts, but it is not where the transfer begins. */
+	struct iovec there[] = { { (void *)PAGE, 0 }, { remote, len } };
+	struct iovec here = { (void *)local, len };
+	struct pvmread_rw arg = {
+		.size = sizeof(arg), .flags = flags, .pid = pid,
+		.local = (uintptr_t)&here, .local_count = 1,
+		.remote = (uintptr_t)there, .remote_count = 2,
+	};
+
+	return ioctl(dev, cmd, &arg) ? -1 : (ssize_t)arg.transferred;
+}
+
 FIXTURE_SETUP(trace)
 {
 	if (access(EVENTS, F_OK))
@@ -52,6 +67,8 @@ FIXTURE_SETUP(trace)
 			pause();
 	}
 	ASSERT_EQ(0, munmap(self->page, PAGE));
+	/* From now on the page is the target's own. */
+	ASSERT_EQ(1, rw(self->dev, PVMREAD_IOC_WRITEV, self->target, 0, self->page, "x", 1));
 	ASSERT_EQ(0, write_file(TRACING "trace", ""));
 	leave_one_cpu();
 	ASSERT_EQ(0, write_file(EVENTS "enable", "1"));
@@ -110,21 +127,6 @@ static int events(pid_t pid, char *line, size_t size)
 
 #define expect_transfer(format, ...)					\
 	expect_event("transfer: target=%d " format, self->target, __VA_ARGS__)
-
-static ssize_t rw(int dev, unsigned long cmd, pid_t pid, unsigned int flags,
-		  void *remote, void *local, size_t len)
-{
-	/* The empty one counts, but it is not where the transfer begins. */
-	struct iovec there[] = { { (void *)PAGE, 0 }, { remote, len } };
-	struct iovec here = { local, len };
-	struct pvmread_rw arg = {
-		.size = sizeof(arg), .flags = flags, .pid = pid,
-		.local = (uintptr_t)&here, .local_count = 1,
-		.remote = (uintptr_t)there, .remote_count = 2,
-	};
-
-	return ioctl(dev, cmd, &arg) ? -1 : (ssize_t)arg.transferred;
-}
 
 TEST_F(trace, readv_and_writev)
 {
