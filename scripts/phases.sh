@@ -20,6 +20,6 @@ phases_debug_all=(readme abi abi32 target batch cache wait parity parity32 lifet
 	preload trace security security32 fail fail32 race fuzz readonly permission)
 # Another architecture, emulated, as its users have it: what a program without libraries can
 # show of the module.
-phases_arm64=(abi abi32 target batch cache wait parity parity32 lifetime trace security
+phases_arm64=(abi abi32 target batch cache wait parity parity32 lifetime tags trace security
 	security32)
 phases_s390x=(abi target batch cache parity lifetime trace security)
