@@ -6,7 +6,8 @@
  *
  * The parts are small (single reads of 8 B to 64 KiB, scattered ones, strings),
  * linear (up to 1 GiB and 65,536 segments), huge (huge pages), bulk (4 KiB pages,
- * 64 KiB to 64 MiB) and cost (what PVMREAD_CACHE costs the target). The ways:
+ * 64 KiB to 64 MiB), cost (what PVMREAD_CACHE costs the target) and shim (what the
+ * preload shim costs). The ways:
  *
  *   syscall      process_vm_readv(2), 1,024 pieces a call
  *   procmem      pread(2) of /proc/PID/mem, a call for each piece
@@ -18,6 +19,7 @@
  *   memcpy       memcpy(3) of this process' own copy of the bytes: the floor
  *   syscall_one_local  as syscall, with one local buffer for all the pieces
  *   syscall_each       process_vm_readv(2), a call for each piece
+ *   shim               process_vm_readv() of libpvmread-preload.so
  *
  * Prints a line of JSON for each case. What the module that is loaded cannot do
  * is listed there as missing. Every way must bring the right bytes, or the
@@ -31,9 +33,11 @@
  * round's own.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,6 +47,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -135,6 +140,7 @@ static uint64_t features;
 static bool wall;
 static char *local_buffer;
 static size_t local_size;
+static __typeof__(process_vm_readv) *shim_readv;
 
 /* --- Clocks -------------------------------------------------------------- */
 
@@ -515,6 +521,12 @@ static ssize_t request_readv(const struct iovec *local, unsigned long locals,
 	return rw.transferred;
 }
 
+static ssize_t request_shim(const struct iovec *local, unsigned long locals,
+			    const struct iovec *remote, unsigned long remotes)
+{
+	return shim_readv(target, local, locals, remote, remotes, 0);
+}
+
 static inline __attribute__((always_inline)) size_t
 read_vectors(const struct iovec *local, const struct iovec *remote,
 	     unsigned long count,
@@ -542,6 +554,12 @@ static size_t way_readv(const struct work *work)
 {
 	return read_vectors(work->local, work->remote, work->count,
 			    request_readv);
+}
+
+static size_t way_shim(const struct work *work)
+{
+	return read_vectors(work->local, work->remote, work->count,
+			    request_shim);
 }
 
 static size_t way_syscall_one_local(const struct work *work)
@@ -880,6 +898,7 @@ static const struct way ways[] = {
 	  way_syscall_one_local, NULL, NULL },
 	{ "syscall_each", 0,
 	  way_syscall_each, strings_syscall_each, NULL },
+	{ "shim", PVMREAD_FEATURE_READV, way_shim, NULL, NULL },
 	{ "getppid", 0, NULL, NULL, overhead_getppid },
 	{ "clock", 0, NULL, NULL, overhead_clock },
 	{ "loop", 0, NULL, NULL, overhead_loop },
@@ -1589,6 +1608,53 @@ static void part_cost(void)
 	}
 }
 
+/* --- What the preload shim costs ----------------------------------------- */
+
+static void run_shim(const char *group, const struct arena *arena)
+{
+	static const size_t sizes[] = { 8, 512, 4 * KIB, 64 * KIB };
+	struct work work;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		make_work(&work, 1, arena);
+		set_piece(&work, 0, arena->remote, local_buffer, sizes[i]);
+		run_case(group, size_name(sizes[i]), sizes[i], &work, PIECEWISE,
+			 "syscall readv shim", "");
+		free_work(&work);
+	}
+}
+
+/*
+ * The shim opens the device at its first call. So an empty /dev comes first, in a
+ * mount namespace of this process's own.
+ */
+static void part_shim(void)
+{
+	struct arena arena = { .size = 64 * KIB, .layout = SHUFFLED };
+	void *shim = dlopen("libpvmread-preload.so", RTLD_NOW | RTLD_LOCAL);
+
+	if (!shim)
+		errx(1, "%s", dlerror());
+	shim_readv = (__typeof__(shim_readv))dlsym(shim, "process_vm_readv");
+	if (!shim_readv)
+		errx(1, "%s", dlerror());
+
+	start_target(&arena, 1, arena.size);
+	if (unshare(CLONE_NEWNS) || (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+				     errno != EINVAL))
+		err(1, "cannot get a mount namespace of its own");
+	if (mount("none", "/dev", "ramfs", 0, NULL))
+		err(1, "cannot hide /dev");
+	run_shim("shim_no_device", &arena);
+	if (umount("/dev"))
+		err(1, "cannot show /dev again");
+	/* The shim may take a while to look for the device again. */
+	sleep(2);
+	run_shim("shim", &arena);
+	end_target(&arena, 1);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -1598,6 +1664,7 @@ static const struct {
 	{ "huge", part_huge },
 	{ "bulk", part_bulk },
 	{ "cost", part_cost },
+	{ "shim", part_shim },
 };
 
 /*
@@ -1626,7 +1693,7 @@ int main(int argc, char **argv)
 	fix_addresses(argv);
 	while ((c = getopt(argc, argv, "t")) != -1) {
 		if (c != 't')
-			errx(2, "usage: bench [-t] small|linear|huge|bulk|cost...");
+			errx(2, "usage: bench [-t] small|linear|huge|bulk|cost|shim...");
 		wall = true;
 	}
 	device = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
