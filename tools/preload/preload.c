@@ -346,7 +346,18 @@ static void add_counter(struct text *text, const char *way, const struct counter
 	add(text, " bytes");
 }
 
-/* The process ends: print its counters, if that was asked for. */
+static bool has_called(void)
+{
+	int call, way;
+
+	for (call = 0; call < CALLS; call++)
+		for (way = 0; way < WAYS; way++)
+			if (atomic_load(&own->counters[call][way].calls))
+				return true;
+	return false;
+}
+
+/* The process ends: print its counters, if that was asked for and there are any. */
 static void report(void)
 {
 	static const char * const names[CALLS] = { "process_vm_readv", "process_vm_writev" };
@@ -354,7 +365,7 @@ static void report(void)
 	int pid, self, i;
 
 	/* Not even a getpid(): strace counts the system calls of a child. */
-	if (!trace)
+	if (!trace || !has_called())
 		return;
 	/* They are the parent's in a child of vfork(). */
 	pid = atomic_load(&own->pid);
