@@ -35,7 +35,7 @@
 
 #include <kselftest_harness.h>
 
-#include "pvmread_test.h"
+#include "process.h"
 
 #define SHIM	"/lib/libpvmread-preload.so"
 
@@ -651,6 +651,28 @@ static void some_calls(void)
 	process_vm_writev(getpid(), &hole, 1, &remote, 1, 0);
 }
 
+/* Read what has no page yet, and then what nobody serves, for a second. */
+static int read_hostile(void)
+{
+	unsigned char *fresh = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iovec local = { near, 100 }, remote = { fresh, 100 };
+	ssize_t ret;
+
+	ret = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+	printf("fresh: %s\n", ret < 0 ? strerrorname_np(errno) : "read");
+	remote.iov_base = map_unserved(PAGE);
+	if (!remote.iov_base) {
+		printf("no userfaultfd\n");
+		return 3;
+	}
+	fflush(stdout);
+	alarm(1);
+	ret = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+	printf("unserved: %s\n", ret < 0 ? strerrorname_np(errno) : "read");
+	return 3;
+}
+
 static int child_main(const char *how)
 {
 	pid_t pid = 1;
@@ -659,6 +681,8 @@ static int child_main(const char *how)
 		return 99;
 	if (!strcmp(how, "nothing"))
 		return 3;
+	if (!strcmp(how, "hostile"))
+		return read_hostile();
 	some_calls();
 	if (!strcmp(how, "exit"))
 		exit(3);
@@ -836,6 +860,69 @@ TEST_F(preload, counts_for_each_process)
 	expect_report(_metadata, &r, r.pid, 2, true);
 }
 
+TEST_F(preload, adds_flags)
+{
+	static const struct {
+		const char *flags;
+		const char *out;
+		bool hangs;
+	} rows[] = {
+		{ NULL, "fresh: read\n", true },
+		{ "", "fresh: read\n", true },
+		{ ",", "fresh: read\n", true },
+		{ "nowait", "fresh: read\nunserved: EFAULT\n", false },
+		{ "resident", "fresh: EFAULT\nunserved: EFAULT\n", false },
+		{ "nowait,resident", "fresh: EFAULT\nunserved: EFAULT\n", false },
+		{ "resident,nowait,", "fresh: EFAULT\nunserved: EFAULT\n", false },
+	};
+	struct run r;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].flags)
+			setenv("PVMREAD_FLAGS", rows[i].flags, 1);
+		run(_metadata, &r, "hostile", "0", false);
+		if (strstr(r.out, "no userfaultfd"))
+			SKIP(return, "not in this kernel: userfaultfd");
+		EXPECT_STREQ(rows[i].out, r.out);
+		EXPECT_STREQ("", r.err);
+		/* Ended by its alarm */
+		EXPECT_EQ(rows[i].hangs, WIFSIGNALED(r.status)) {
+			TH_LOG("PVMREAD_FLAGS=%s", rows[i].flags ?: "(unset)");
+		}
+	}
+}
+
+TEST_F(preload, complains_of_an_unknown_flag)
+{
+	/* Neither a prefix, nor in capitals, nor with blanks, nor all of the list */
+	static const char *const flags[] = {
+		"now", "nowait2", "NOWAIT", "resident, nowait", "resident,x", "2",
+	};
+	struct run r;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		const char *word = strrchr(flags[i], ',');
+		char quoted[40];
+
+		setenv("PVMREAD_FLAGS", flags[i], 1);
+		run(_metadata, &r, "hostile", "0", false);
+		EXPECT_EQ(0, strncmp(r.out, "fresh: read\n", 12));
+		EXPECT_EQ(1, lines(r.err));
+		EXPECT_NE(NULL, strstr(r.err, "PVMREAD_FLAGS"));
+		snprintf(quoted, sizeof(quoted), "'%s'", word ? word + 1 : flags[i]);
+		EXPECT_NE(NULL, strstr(r.err, quoted)) {
+			TH_LOG("%s is not in: %s", quoted, r.err);
+		}
+	}
+	/* Not once more by a child, and not by who calls nothing */
+	run(_metadata, &r, "fork", "0", false);
+	EXPECT_EQ(1, lines(r.err));
+	run(_metadata, &r, "nothing", "0", false);
+	EXPECT_STREQ("", r.err);
+}
+
 TEST_F(preload, writes_to_no_file_of_the_program)
 {
 	struct stat st;
@@ -875,6 +962,12 @@ TEST_F(preload, says_that_there_is_no_device)
 	EXPECT_EQ(3, WEXITSTATUS(r.status));
 	EXPECT_EQ(1, lines(r.err));
 	EXPECT_NE(NULL, strstr(r.err, "modprobe pvmread"));
+	EXPECT_EQ(NULL, strstr(r.err, "PVMREAD_FLAGS"));
+	setenv("PVMREAD_FLAGS", "nowait", 1);
+	run(_metadata, &r, "exit", "0", false);
+	EXPECT_EQ(1, lines(r.err));
+	EXPECT_NE(NULL, strstr(r.err, "without PVMREAD_FLAGS"));
+	unsetenv("PVMREAD_FLAGS");
 	/* and once to the child */
 	run(_metadata, &r, "fork", "0", false);
 	EXPECT_EQ(2, lines(r.err));

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -117,6 +118,30 @@ static inline int open_uffd(void)
 		return -1;
 	}
 	return fd;
+}
+
+/**
+ * map_unserved() - a page of a userfaultfd that nobody serves
+ * @length: of a page
+ *
+ * Whoever touches it waits for as long as this process lives.
+ *
+ * Return: its address, or NULL if this kernel has no userfaultfd.
+ */
+static inline void *map_unserved(size_t length)
+{
+	struct uffdio_register reg = {
+		.range = { .len = length },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = open_uffd();
+	void *page;
+
+	page = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (fd < 0 || page == MAP_FAILED)
+		return NULL;
+	reg.range.start = (uintptr_t)page;
+	return ioctl(fd, UFFDIO_REGISTER, &reg) ? NULL : page;
 }
 
 #endif /* PVMREAD_TEST_H */

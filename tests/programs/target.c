@@ -6,6 +6,8 @@
  *   target probe        reads itself by process_vm_readv(2), says what came
  *   target show FILE    opens FILE, and writes it out in one write(2)
  *   target block        says "ready", and waits at the end of a known stack
+ *   target hostile      says "ready", and passes a page that nobody serves to a write(2)
+ *                       that fails before it reads it: only a tracer would wait
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -16,6 +18,8 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "../pvmread_test.h"
 
 static char buffer[1 << 16];
 
@@ -45,6 +49,20 @@ static int show(const char *path)
 		err(1, "cannot read %s", path);
 	if (write(STDOUT_FILENO, buffer, n) != n)
 		err(1, "cannot write %s to standard output", path);
+	return 0;
+}
+
+static int hostile(void)
+{
+	char ready[] = "ready\n";
+	void *page = map_unserved(4096);
+
+	if (!page)
+		errx(1, "no userfaultfd");
+	if (write(STDOUT_FILENO, ready, strlen(ready)) < 0)
+		err(1, "cannot write to standard output");
+	if (write(-1, page, 16) >= 0 || errno != EBADF)
+		errx(1, "write to file -1 did not fail with EBADF");
 	return 0;
 }
 
@@ -79,5 +97,7 @@ int main(int argc, char **argv)
 		first_function();
 		return 0;
 	}
-	errx(2, "usage: %s probe|show FILE|block", argv[0]);
+	if (argc == 2 && !strcmp(argv[1], "hostile"))
+		return hostile();
+	errx(2, "usage: %s probe|show FILE|block|hostile", argv[0]);
 }

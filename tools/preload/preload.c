@@ -64,6 +64,9 @@ static struct process *own = &early;
 
 static bool trace;
 
+/* PVMREAD_FLAGS, for every ioctl. */
+static unsigned int more_flags;
+
 /* The stderr that the program was started with, and a copy for the trace. */
 static bool has_stderr;
 static dev_t stderr_dev;
@@ -97,10 +100,15 @@ struct text {
 	size_t len;
 };
 
+static void add_some(struct text *text, const char *string, size_t most)
+{
+	while (most-- && *string && text->len < sizeof(text->buf))
+		text->buf[text->len++] = *string++;
+}
+
 static void add(struct text *text, const char *string)
 {
-	while (*string && text->len < sizeof(text->buf))
-		text->buf[text->len++] = *string++;
+	add_some(text, string, SIZE_MAX);
 }
 
 static void add_number(struct text *text, unsigned long long number)
@@ -149,6 +157,52 @@ static void say(const struct text *text)
 		sigtimedwait(&sigpipe, NULL, &now);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_setcancelstate(cancel, NULL);
+}
+
+/* --- PVMREAD_FLAGS --- */
+
+/* Why the variable is ignored, or nothing. */
+static struct text complaint;
+
+/* Set @more_flags and @complaint from a comma-separated list. */
+static void read_flags(const char *list)
+{
+	static const struct {
+		const char *word;
+		unsigned int flag;
+	} known[] = {
+		{ "nowait", PVMREAD_NOWAIT },
+		{ "resident", PVMREAD_RESIDENT },
+		{ NULL, 0 },
+	}, *flag;
+	unsigned int flags = 0;
+	size_t len;
+
+	for (; *list; list += len + (list[len] == ',')) {
+		len = strcspn(list, ",");
+		for (flag = known; flag->word; flag++)
+			if (len == strlen(flag->word) && !strncmp(list, flag->word, len))
+				break;
+		if (flag->word) {
+			flags |= flag->flag;
+		} else if (len) {
+			add(&complaint, "pvmread-preload: PVMREAD_FLAGS is ignored: ");
+			add(&complaint, "unknown word '");
+			add_some(&complaint, list, len < 64 ? len : 64);
+			add(&complaint, "'; use nowait, resident, or both with a comma\n");
+			return;
+		}
+	}
+	more_flags = flags;
+}
+
+/* Once, and at a call: most programs that inherit the variable never make one. */
+static void complain(void)
+{
+	static atomic_bool complained;
+
+	if (complaint.len && !atomic_exchange(&complained, true))
+		say(&complaint);
 }
 
 /* --- the device --- */
@@ -244,7 +298,8 @@ static void warn(int error)
 		return;
 	add(&text, "pvmread-preload: ");
 	add(&text, pvmread_strerror(error));
-	add(&text, "; the kernel's own system calls are used\n");
+	add(&text, "; the kernel's own system calls are used");
+	add(&text, more_flags ? ", without PVMREAD_FLAGS\n" : "\n");
 	say(&text);
 }
 
@@ -275,9 +330,11 @@ static ssize_t through_device(int fd, int call, pid_t pid,
 		return -1;
 	}
 	if (call == WRITEV)
-		ret = pvmread_writev(fd, pid, local, local_count, remote, riovcnt, flags);
+		ret = pvmread_writev(fd, pid, local, local_count, remote, riovcnt,
+				     flags | more_flags);
 	else
-		ret = pvmread_readv(fd, pid, local, local_count, remote, riovcnt, flags);
+		ret = pvmread_readv(fd, pid, local, local_count, remote, riovcnt,
+				    flags | more_flags);
 	if (ret < 0)
 		translate_errno(fd, call);
 	return ret;
@@ -293,6 +350,7 @@ static ssize_t process_vm(int call, pid_t pid,
 	unsigned int opening;
 	ssize_t ret;
 
+	complain();
 	do {
 		opening = atomic_load(&openings);
 		fd = device();
@@ -432,6 +490,7 @@ static void claim(void)
 static __attribute__((constructor)) void start(void)
 {
 	const char *wish = secure_getenv("PVMREAD_TRACE");
+	const char *flags = secure_getenv("PVMREAD_FLAGS");
 	struct process *page;
 	struct stat st;
 
@@ -452,6 +511,8 @@ static __attribute__((constructor)) void start(void)
 		stderr_dev = st.st_dev;
 		stderr_ino = st.st_ino;
 	}
+	if (flags)
+		read_flags(flags);
 	trace = wish && !strcmp(wish, "1");
 	if (trace) {
 		/* Programs that look for write errors close it at exit. */
