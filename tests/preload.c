@@ -451,8 +451,76 @@ TEST_F(preload, survives_a_program_that_closes_all_files)
 	EXPECT_TRUE(S_ISDIR(st.st_mode));
 }
 
+/* From here on ioctl(@fd, PVMREAD_IOC_READV) ends so; false if it has no seccomp */
+static bool filter_ioctl(int fd, unsigned int action)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, fd, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PVMREAD_IOC_READV, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, action),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { ARRAY_SIZE(filter), filter };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* A driver that answers 0 to every ioctl, as far as the program can see. */
+TEST_F(preload, takes_no_success_of_another_file)
+{
+	int file = open("/dev/null", O_RDWR), fd;
+	struct stat st, null;
+
+	ASSERT_GE(file, 0);
+	ASSERT_EQ(0, fstat(file, &null));
+	ASSERT_TRUE(works(self->me));
+	fd = device_fd();
+	if (!filter_ioctl(fd, SECCOMP_RET_ERRNO | 0))
+		SKIP(return, "not in this kernel: seccomp");
+	/* The shim has just seen its file, and the next call asks it without a look. */
+	process_vm_writev(self->me, NULL, 0, NULL, 0, 0);
+	ASSERT_EQ(fd, dup2(file, fd));
+	EXPECT_TRUE(works(self->me));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(null.st_rdev, st.st_rdev);
+	EXPECT_NE(fd, device_fd());
+}
+
+TEST_F(preload, asks_no_other_file_after_a_while)
+{
+	int file = open("/dev/null", O_RDWR), fd;
+
+	ASSERT_GE(file, 0);
+	ASSERT_TRUE(works(self->me));
+	fd = device_fd();
+	if (!filter_ioctl(fd, SECCOMP_RET_KILL_PROCESS))
+		SKIP(return, "not in this kernel: seccomp");
+	ASSERT_EQ(fd, dup2(file, fd));
+	/* Some ticks of the kernel's clock */
+	usleep(100000);
+	EXPECT_TRUE(works(self->me));
+	EXPECT_NE(fd, device_fd());
+}
+
+TEST_F(preload, passes_on_what_seccomp_answers)
+{
+	struct iovec local = { near, 100 }, remote = { far, 100 };
+
+	ASSERT_TRUE(works(self->me));
+	if (!filter_ioctl(device_fd(), SECCOMP_RET_ERRNO | EDOM))
+		SKIP(return, "not in this kernel: seccomp");
+	EXPECT_EQ(-1, process_vm_readv(self->me, &local, 1, &remote, 1, 0));
+	EXPECT_EQ(EDOM, errno);
+}
+
 TEST_F(preload, serves_children)
 {
+	const struct rlimit none = { 0, 0 };
 	int status, i;
 	pid_t pid;
 
@@ -481,6 +549,19 @@ TEST_F(preload, serves_children)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
 	EXPECT_TRUE(works(self->me));
+
+	/* One that cannot open the device does not keep its parent from that. */
+	close(device_fd());
+	pid = vfork();
+	ASSERT_GE(pid, 0);
+	if (!pid) {
+		setrlimit(RLIMIT_NOFILE, &none);
+		works(getpid());
+		_exit(0);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(works(self->me));
+	EXPECT_GE(device_fd(), 512);
 }
 
 static atomic_bool stop;
@@ -991,13 +1072,29 @@ TEST_F(preload, says_that_there_is_no_device)
 
 TEST_F(preload, finds_a_device_that_comes_later)
 {
+	long begin = now_ms();
 	struct stat st;
+	pid_t pid;
+	int fd;
 
 	ASSERT_EQ(0, stat(PVMREAD_DEVICE, &st));
 	replace_dev(_metadata, 0, 0);
 	EXPECT_EQ(has_syscalls(), works(self->me));
 	EXPECT_EQ(-1, device_fd());
 	ASSERT_EQ(0, mknod(PVMREAD_DEVICE, S_IFCHR | 0600, st.st_rdev));
+	if (has_syscalls()) {
+		/* A call that the kernel serves does not look each time. A child does. */
+		EXPECT_TRUE(works(self->me));
+		fd = device_fd();
+		pid = fork();
+		ASSERT_GE(pid, 0);
+		if (!pid)
+			_exit(!works(getpid()) || device_fd() < 512);
+		if (now_ms() < begin + 1000)
+			EXPECT_EQ(-1, fd);
+		EXPECT_EQ(0, reap(pid, PATIENCE_MS));
+		usleep(1100000);
+	}
 	EXPECT_TRUE(works(self->me));
 	EXPECT_GE(device_fd(), 512);
 }

@@ -5,8 +5,24 @@
  *
  * Whatever the program may do around the two system calls it may do around
  * these: call them in a signal handler, from many threads, after fork() or
- * vfork(), or after it has closed every file. So there is no lock, nothing is
- * allocated, and the device's file is looked at before each use.
+ * vfork(), or after it has closed every file. So there is no lock, and nothing is
+ * allocated.
+ *
+ * The program may close the shim's descriptor and open another file that gets the same
+ * number. fstat(2) tells, but costs a third of the system call. So the shim calls it
+ *
+ *  - before the first call in each tick of the kernel's clock (1 to 10 ms), and
+ *  - when the module has not answered: it always sets @transferred.
+ *
+ * An ioctl may thus reach a file of the program, but only if the program has made a call,
+ * closed the descriptor, opened so many files or called dup2() that the high number is
+ * taken again, and made another call, all within one tick. That does no harm:
+ *
+ *  - No driver of Linux 6.12 to 7.3 has commands of type 0xd5. Two in 6.12 are known to look
+ *    at the number alone, which is 1 or 2. amdkfd tells its version or refuses. nvdimm, whose
+ *    files only root opens, tells a DIMM's state or starts a scrub.
+ *  - The struct has room behind it for the 132 bytes that nvdimm writes.
+ *  - If the driver returns 0, the shim sees that it has not answered as the module does.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -46,6 +62,8 @@ struct counter {
  * @pid: whose it is, or 0 in a child that a bare clone(2) made
  * @warned: it was told that there is no device
  * @reported: the counters were printed
+ * @seen: the tick in which the descriptor was last seen to be the device's, or 0
+ * @missed: the tick in which the device could not be opened, or 0
  * @counters: what went which way
  *
  * Lies where a fork leaves zeros to the child. A child of vfork(2) shares it,
@@ -55,6 +73,8 @@ struct process {
 	atomic_int pid;
 	atomic_bool warned;
 	atomic_bool reported;
+	atomic_llong seen;
+	atomic_llong missed;
 	struct counter counters[CALLS][WAYS];
 };
 
@@ -207,6 +227,20 @@ static void complain(void)
 
 /* --- the device --- */
 
+#define NS_PER_S	1000000000LL
+
+/*
+ * The time of the last timer interrupt, in nanoseconds. The vDSO reads it without a system
+ * call, whatever the clock source is.
+ */
+static long long tick(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
 static bool is_device(int fd)
 {
 	struct stat st;
@@ -272,23 +306,6 @@ static int reopen_device(int fd)
 	return opened;
 }
 
-/*
- * Return: a file of the device, or -1 with errno. What has its number but is
- * not it is the program's, and is let be.
- */
-static int device(void)
-{
-	int fd = atomic_load(&device_fd), cancel;
-
-	if (is_device(fd))
-		return fd;
-	/* The system calls are no place where a thread is cancelled, open(2) is. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	fd = reopen_device(fd);
-	pthread_setcancelstate(cancel, NULL);
-	return fd;
-}
-
 /* Say once why there is no device. */
 static void warn(int error)
 {
@@ -301,6 +318,66 @@ static void warn(int error)
 	add(&text, "; the kernel's own system calls are used");
 	add(&text, more_flags ? ", without PVMREAD_FLAGS\n" : "\n");
 	say(&text);
+}
+
+/*
+ * Does the process own its memory? A child of vfork() shares its parent's, but not the
+ * descriptors.
+ */
+static bool is_owner(void)
+{
+	int pid = atomic_load(&own->pid);
+
+	return !pid || pid == getpid();
+}
+
+/* A device that could not be opened is tried again after a second, or by a child. */
+static inline bool is_missing(long long now)
+{
+	long long missed = atomic_load(&own->missed);
+
+	return missed && now - missed < NS_PER_S;
+}
+
+/*
+ * As device(), by fstat(2). What has the number but is not the device is the program's,
+ * and is let be.
+ */
+static __attribute__((noinline)) int find_device(int fd, long long now)
+{
+	bool owner = is_owner();
+	int cancel;
+
+	complain();
+	if (is_device(fd)) {
+		atomic_store(&own->seen, owner ? now : 0);
+		return fd;
+	}
+	if (is_missing(now))
+		return -1;
+	/* The system calls are no place where a thread is cancelled, open(2) is. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	fd = reopen_device(fd);
+	if (fd < 0)
+		warn(errno);
+	pthread_setcancelstate(cancel, NULL);
+	atomic_store(&own->seen, owner && fd >= 0 ? now : 0);
+	atomic_store(&own->missed, owner && fd < 0 ? now : 0);
+	return fd;
+}
+
+/*
+ * Return: a file of the device, or -1. It was seen to be that in this tick, and with @sure
+ * right now.
+ */
+static inline int device(bool sure)
+{
+	int fd = atomic_load(&device_fd);
+	long long now = tick();
+
+	if (fd < 0 ? is_missing(now) : !sure && atomic_load(&own->seen) == now)
+		return fd;
+	return find_device(fd, now);
 }
 
 /* --- the system calls --- */
@@ -316,55 +393,91 @@ static void translate_errno(int fd, int call)
 		errno = EPERM;	/* and else it is the pidfd that is bad */
 }
 
-static ssize_t through_device(int fd, int call, pid_t pid,
-			      const struct iovec *local, unsigned long liovcnt,
-			      const struct iovec *remote, unsigned long riovcnt,
-			      unsigned long flags)
-{
-	/* The system call looks at the low half of the count only. */
-	unsigned int local_count = liovcnt;
-	ssize_t ret;
+/*
+ * What the module never moves. It sets @transferred whenever it has taken a request, and
+ * never @size.
+ */
+#define UNANSWERED	UINT64_MAX
 
+/* Return: as the system call, and whether the module has @answered. */
+static inline __attribute__((always_inline)) ssize_t
+through_device(int fd, int call, pid_t pid, const struct iovec *local, unsigned long liovcnt,
+	       const struct iovec *remote, unsigned long riovcnt, unsigned long flags,
+	       bool *answered)
+{
+	struct {
+		struct pvmread_rw rw;
+		char room[192];
+	} arg;
+	int ret;
+
+	*answered = true;
 	if (flags & ~(PROCESS_VM_PIDFD | PROCESS_VM_NOWAIT)) {
 		errno = EINVAL;
 		return -1;
 	}
-	if (call == WRITEV)
-		ret = pvmread_writev(fd, pid, local, local_count, remote, riovcnt,
-				     flags | more_flags);
-	else
-		ret = pvmread_readv(fd, pid, local, local_count, remote, riovcnt,
-				    flags | more_flags);
-	if (ret < 0)
-		translate_errno(fd, call);
+	arg.rw = (struct pvmread_rw){
+		.size = sizeof(arg.rw),
+		.flags = flags | more_flags,
+		.pid = pid,
+		.local = (uintptr_t)local,
+		/* The system call looks at the low half of the count only. */
+		.local_count = (unsigned int)liovcnt,
+		.remote = (uintptr_t)remote,
+		.remote_count = riovcnt,
+		.transferred = UNANSWERED,
+	};
+	ret = ioctl(fd, call == WRITEV ? PVMREAD_IOC_WRITEV : PVMREAD_IOC_READV, &arg);
+	*answered = arg.rw.transferred != UNANSWERED && arg.rw.size == sizeof(arg.rw);
+	if (!ret)
+		return *answered ? (ssize_t)arg.rw.transferred : 0;
+	translate_errno(fd, call);
+	return -1;
+}
+
+static inline __attribute__((always_inline)) ssize_t
+through_kernel(int call, pid_t pid, const struct iovec *local, unsigned long liovcnt,
+	       const struct iovec *remote, unsigned long riovcnt, unsigned long flags)
+{
+	ssize_t ret;
+
+	ret = next_syscall()(call == WRITEV ? SYS_process_vm_writev : SYS_process_vm_readv,
+			     pid, local, liovcnt, remote, riovcnt, flags);
+	/* Without the device nothing works: look for it again at the next call. */
+	if (ret < 0 && errno == ENOSYS)
+		atomic_store(&own->missed, 0);
 	return ret;
 }
 
-static ssize_t process_vm(int call, pid_t pid,
-			  const struct iovec *local, unsigned long liovcnt,
-			  const struct iovec *remote, unsigned long riovcnt,
-			  unsigned long flags)
+static inline __attribute__((always_inline)) ssize_t
+process_vm(int call, pid_t pid, const struct iovec *local, unsigned long liovcnt,
+	   const struct iovec *remote, unsigned long riovcnt, unsigned long flags)
 {
+	bool answered, sure;
 	int saved = errno, way = DEVICE, fd;
 	struct counter *counter;
 	unsigned int opening;
 	ssize_t ret;
 
-	complain();
-	do {
+	for (sure = false;; sure = true) {
 		opening = atomic_load(&openings);
-		fd = device();
+		fd = device(sure);
 		if (fd < 0) {
-			warn(errno);
 			way = KERNEL;
-			ret = next_syscall()(call == WRITEV ? SYS_process_vm_writev :
-							      SYS_process_vm_readv,
-					     pid, local, liovcnt, remote, riovcnt, flags);
+			ret = through_kernel(call, pid, local, liovcnt, remote, riovcnt, flags);
 			break;
 		}
-		ret = through_device(fd, call, pid, local, liovcnt, remote, riovcnt, flags);
-		/* Unless another thread has closed the file meanwhile, and a third opened one. */
-	} while (ret < 0 && (!is_device(fd) || opening != atomic_load(&openings)));
+		ret = through_device(fd, call, pid, local, liovcnt, remote, riovcnt, flags,
+				     &answered);
+		if (answered)
+			break;
+		/*
+		 * A security module or seccomp may have refused. Believe that if the file was
+		 * the device before and is after, and no thread has opened another meanwhile.
+		 */
+		if (sure && is_device(fd) && opening == atomic_load(&openings))
+			break;
+	}
 
 	counter = &own->counters[call][way];
 	atomic_fetch_add(&counter->calls, 1);
@@ -420,16 +533,15 @@ static void report(void)
 {
 	static const char * const names[CALLS] = { "process_vm_readv", "process_vm_writev" };
 	struct text text = { .len = 0 };
-	int pid, self, i;
+	int self, i;
 
 	/* Not even a getpid(): strace counts the system calls of a child. */
 	if (!trace || !has_called())
 		return;
 	/* They are the parent's in a child of vfork(). */
-	pid = atomic_load(&own->pid);
-	self = getpid();
-	if ((pid && pid != self) || atomic_exchange(&own->reported, true))
+	if (!is_owner() || atomic_exchange(&own->reported, true))
 		return;
+	self = getpid();
 	for (i = 0; i < CALLS; i++) {
 		add(&text, "pvmread-preload: pid ");
 		add_number(&text, self);
@@ -485,6 +597,9 @@ void c_exit(int status)
 static void claim(void)
 {
 	atomic_store(&own->pid, getpid());
+	/* Where the kernel has no MADV_WIPEONFORK these are still the parent's. */
+	atomic_store(&own->seen, 0);
+	atomic_store(&own->missed, 0);
 }
 
 static __attribute__((constructor)) void start(void)
