@@ -5,12 +5,12 @@
 # "permission" is the last of each: what it sets cannot be set back.
 # shellcheck disable=SC2034 # used where this is sourced
 
-phases_uml=(readme abi target batch cache wait parity lifetime library preload command-scan
-	command-typed command-strings command-dump command-diff command-memory command-output
-	command security fail race fuzz readonly permission)
+phases_uml=(readme abi target batch cache wait parity lifetime library preload examples
+	command-scan command-typed command-strings command-dump command-diff command-memory
+	command-output command security fail race fuzz readonly permission)
 phases_stock=(readme abi abi32 target batch cache wait parity parity32 lifetime library
-	library32 preload command-dump command-diff command-memory command-output path trace
-	security security32 race readonly permission)
+	library32 preload examples command-dump command-diff command-memory command-output path
+	trace security security32 race readonly permission)
 # In a kernel that checks everything each takes ten times as long: what User mode
 # Linux cannot show, with two CPUs, huge pages, 32-bit callers and a second LSM.
 phases_debug=(abi abi32 target batch cache wait parity lifetime trace security fail race fuzz permission)
