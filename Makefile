@@ -14,8 +14,8 @@
 #   SEED=N        what they start from, to repeat a failure
 #   RACE_SECONDS=N  how long each race lasts (default: 2)
 #   TIMEOUT=S     the most seconds that one guest may run
-#   PREFIX=/usr   where the tools are installed (default: /usr/local); DESTDIR
-#                 and GNU's bindir, libdir ... serve too: see tools/install.mk
+#   PREFIX=/usr   where the tools are installed (default: /usr/local); DESTDIR,
+#                 LIBDIR and GNU's bindir, libdir ... serve too: see tools/install.mk
 #
 # Products go to build/; kernels to the cache, ~/.cache/pvmread or below
 # XDG_CACHE_HOME.

@@ -7,7 +7,11 @@ PREFIX		?= /usr/local
 prefix		?= $(PREFIX)
 exec_prefix	?= $(prefix)
 bindir		?= $(exec_prefix)/bin
-libdir		?= $(exec_prefix)/lib
+# lib64 where this compiler's C library is in a lib64, as on Fedora and openSUSE. It
+# is not on Debian, whose packages pass the multiarch directory.
+libc	:= $(realpath $(shell $(CC) $(CFLAGS) -print-file-name=libc.so.6 2>/dev/null))
+LIBDIR		?= $(exec_prefix)/$(if $(filter %/lib64/,$(dir $(libc))),lib64,lib)
+libdir		?= $(LIBDIR)
 includedir	?= $(prefix)/include
 datarootdir	?= $(prefix)/share
 datadir		?= $(datarootdir)
