@@ -61,6 +61,9 @@ install-man: ## install the man pages
 install-dkms: ## install the module's source for dkms
 	$(call put,$(dkms))
 
+rpm: ## build the RPM packages, into build/rpm
+	@scripts/rpm
+
 uninstall: ## remove what install and install-* have installed
 	$(call remove,$(call destinations,$(module)))
 	$(if $(wildcard /lib/modules/$(release)),$(call live,depmod "$(release)"))
@@ -105,5 +108,5 @@ help: ## this list
 	@sed -n '/^#   [A-Z]/,/^# *$$/{ s/^# //p }' Makefile
 
 .DEFAULT_GOAL := modules
-.PHONY: modules install tools install-tools install-man install-dkms uninstall \
+.PHONY: modules install tools install-tools install-man install-dkms rpm uninstall \
 	demo kunit check check-all coverage fuzz bench compile_commands.json clean help
