@@ -649,5 +649,5 @@ module_exit(pvmread_exit);
 
 MODULE_DESCRIPTION("Read and write the memory of another process through a device");
 MODULE_AUTHOR("The pvmread developers");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION("0.2.0");
 MODULE_LICENSE("GPL");

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# The release, and the library's ABI. make check compares who else says them:
-# dkms.conf and debian/changelog.
-VERSION := 0.1.0
+# The release, and the library's ABI. dkms.conf, pvmread.c, debian/changelog,
+# rpm/pvmread.spec, CHANGELOG.md and README.md contain the release too: make check
+# compares them.
+VERSION := 0.2.0
 SOVERSION := 0
