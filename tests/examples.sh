@@ -33,7 +33,7 @@ t "grant: nor after the granter has ended" line "$out" 3 'without the granter: n
 t "grant: no more" lines "$out" 3
 t "grant: no error" lines "$err" 0
 
-# --- sample-stack and watch-counter ---
+# --- sample-stack ---
 
 mkfifo "$tap/addresses"
 "$here/examples-target" >"$tap/addresses" &
@@ -53,6 +53,19 @@ t "sample-stack: no error" lines "$err" 0
 t "sample-stack: no such process" status 1 /examples/sample-stack 99999999
 t "sample-stack: it says so" line "$err" 1 'sample-stack: process 99999999: no such process.*'
 t "sample-stack without arguments: the usage" status 2 /examples/sample-stack
+
+# --- target_file.py ---
+
+first=$(sed -n '1s/-.*//p' /proc/$target/maps)
+head -c 64 /proc/$target/exe >"$tap/first"
+t "target_file.py: it ends well" status 0 "$here/python3" "$here/target_file.py" $target \
+	"0x$first" 64
+t "target_file.py: it has read the program's first bytes" cmp "$tap/first" "$out"
+t "target_file.py: an address that is not mapped" status 1 "$here/python3" \
+	"$here/target_file.py" $target 0x10 8
+t "target_file.py: it says so" line "$err" '$' 'OSError: .*Input/output error'
+
+# --- watch-counter ---
 
 # grows - each value is the one before and what is added, from the second line on
 grows() {
