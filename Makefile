@@ -8,8 +8,8 @@
 #   KSRC=PATH     the kernel source tree that check, kunit and demo build and boot
 #   KERNEL=6.12   or 6.14, 7.3: which kernel to download when KSRC is not set
 #   UML=1         demo: build and boot User mode Linux instead of Debian's
-#                 kernel; KSRC and KERNEL imply it
-#   FILTER=GLOB   kunit: which suites to run, or SUITE.TEST
+#                 kernel; KSRC and KERNEL imply UML=1
+#   FILTER=GLOB   kunit: the suites to run, or SUITE.TEST
 #   CASES=N       random parity cases per guest (default: 100000)
 #   SEED=N        what they start from, to repeat a failure
 #   RACE_SECONDS=N  how long each race lasts (default: 2)
@@ -78,7 +78,7 @@ endif
 demo: ## boot Debian's kernel in QEMU and read one process from another in it
 	@scripts/demo
 
-kunit: ## the KUnit suites in User mode Linux; FILTER='pvmread_cache*' runs these
+kunit: ## run the KUnit suites in User mode Linux; FILTER='pvmread_cache*' selects some
 	@scripts/kunit "$$FILTER"
 
 check: ## every check there is: builds, style, KUnit, guests; about 35 minutes the first time
@@ -96,7 +96,7 @@ fuzz: ## the fuzzer in a guest, for FUZZ="--seconds 600" or what scripts/fuzz ta
 bench: ## measure every way to read a process: build/bench.json, .md and .svg
 	@scripts/bench
 
-compile_commands.json: ## for clangd: how the files compile against KDIR, or else against User mode Linux
+compile_commands.json: ## for clangd: how the files compile against KDIR, by default User mode Linux
 	@scripts/compile-commands $(if $(filter file,$(origin KDIR)),,"$(KDIR)")
 
 clean: ## remove build/; the kernels in the cache stay
