@@ -2,9 +2,9 @@
 /*
  * grant - one process lets another read a range of its memory
  *
- * The granter attaches a range of itself and passes the target file over a Unix socket.
- * The grantee drops its privileges first, because it needs none. It reads what is in the
- * range, nothing outside of it, and nothing after the granter has ended.
+ * The granter attaches a range of its own memory and passes the target file over a Unix
+ * socket. The grantee first drops its privileges, because it needs none. It can read the
+ * range, but nothing outside it, and nothing after the granter has exited.
  */
 #include <err.h>
 #include <errno.h>
@@ -18,7 +18,7 @@
 
 static char memory[3][64] = { "secret", "shared", "secret" };
 
-/* Send @fd and the address of what it reaches. */
+/* Send target file @fd and the start of its range. */
 static void send_file(int sock, int fd, uint64_t address)
 {
 	char control[CMSG_SPACE(sizeof(fd))] = "";
@@ -46,7 +46,7 @@ static int receive_file(int sock, uint64_t *address)
 	int fd;
 
 	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != sizeof(*address) || !CMSG_FIRSTHDR(&msg))
-		errx(1, "no file has come");
+		errx(1, "received no file descriptor");
 	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
 	return fd;
 }
@@ -57,9 +57,9 @@ static void granter(int sock)
 
 	target = pvmread_attach(dev, getpid(), 0, (uintptr_t)memory[1], sizeof(memory[1]));
 	if (dev < 0 || target < 0)
-		errx(1, "cannot attach itself: %s", pvmread_strerror(errno));
+		errx(1, "cannot attach my own memory: %s", pvmread_strerror(errno));
 	send_file(sock, target, (uintptr_t)memory[1]);
-	recv(sock, memory[0], 1, 0);	/* until the grantee has closed its end */
+	recv(sock, memory[0], 1, 0);	/* returns when the grantee closes its end */
 }
 
 static void show(int target, const char *what, uint64_t address)
@@ -90,9 +90,9 @@ int main(void)
 		err(1, "cannot become nobody");
 	target = receive_file(pair[0], &address);
 	show(target, "granted", address);
-	show(target, "outside of it", address + sizeof(memory[1]));
+	show(target, "outside the range", address + sizeof(memory[1]));
 	close(pair[0]);
 	waitpid(pid, NULL, 0);
-	show(target, "without the granter", address);
+	show(target, "after the granter exited", address);
 	return 0;
 }

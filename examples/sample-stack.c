@@ -2,10 +2,11 @@
 /*
  * sample-stack PID [SAMPLES] - the inner loop of a profiler
  *
- * Each sample is one BATCH that reads the end of the first thread's stack, a segment for
- * each page. PVMREAD_RESIDENT skips pages that are not there, so that the target neither
- * delays it nor notices it. Prints the addresses of code that were on the stack most often.
- * A real profiler would have a segment for the stack of each thread.
+ * Each sample is one BATCH that reads the outermost 8 pages of the main thread's stack, one
+ * segment for each page. PVMREAD_RESIDENT skips pages that are not mapped. So such a read never
+ * waits for the target, and causes no page fault in it. At the end the program prints the
+ * code addresses that were on the stack most often. A real profiler would read the stack of
+ * each thread.
  */
 #include <err.h>
 #include <errno.h>
@@ -23,7 +24,7 @@
 
 static unsigned long stack[PAGES][WORDS], code, code_end, stack_end;
 static bool resident[PAGES];
-static unsigned int *seen;	/* how often each address in the code was on the stack */
+static unsigned int *seen;	/* how often each code address was on the stack */
 
 /* See proc_pid_stat(5): fields 26 to 28 are startcode, endcode and startstack. */
 static void read_stat(const char *pid)
@@ -36,12 +37,12 @@ static void read_stat(const char *pid)
 	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
 		err(1, "%s", path);
 	close(fd);
-	field = strrchr(text, ')');	/* field 2 may have blanks in it */
+	field = strrchr(text, ')');	/* field 2 may contain blanks */
 	for (i = 2; field && i < 26; i++)
 		field = strchr(field + 1, ' ');
 	if (!field || sscanf(field, "%lu %lu %lu", &code, &code_end, &stack_end) != 3 ||
 	    code >= code_end)
-		errx(1, "%s does not say where the code is: no permission?", path);
+		errx(1, "%s hides the code addresses: you may not ptrace the process", path);
 }
 
 static void sample(int target, unsigned int flags)
@@ -83,7 +84,7 @@ int main(int argc, char **argv)
 	read_stat(argv[1]);
 	seen = calloc(code_end - code, sizeof(*seen));
 	for (i = 0; seen && i < samples; i++) {
-		/* RESIDENT uses the cache, but does not fill it: a read without the flag does. */
+		/* RESIDENT uses the cache but does not fill it: now and then read without it. */
 		sample(target, cache && i % 1000 == 1 ? 0 : PVMREAD_RESIDENT);
 		usleep(1000);
 	}

@@ -2,7 +2,7 @@
 
 // target_file PID ADDRESS LENGTH - a hexdump of another process's memory
 //
-// A target file is an *os.File, whose ReadAt takes the address as the offset.
+// os.NewFile makes an *os.File of a target file. The offset of ReadAt is the address.
 //
 // UNTESTED: nothing in this project compiles Go.
 package main
@@ -26,7 +26,7 @@ type attachRequest struct {
 
 const iocAttach = 0xd503
 
-// attach returns the process as a file. It needs the device only while it runs.
+// attach returns a target file of the process. The device can be closed after that.
 func attach(pid int32) (*os.File, error) {
 	dev, err := os.Open("/dev/pvmread")
 	if err != nil {
@@ -65,7 +65,7 @@ func dump(args []string) error {
 	}
 	defer target.Close()
 	buffer := make([]byte, length)
-	// It goes on after a short read. At a hole it returns what came before, and EIO.
+	// ReadAt continues after a short read. At a hole it returns the bytes before it, and EIO.
 	n, err := target.ReadAt(buffer, address)
 	fmt.Print(hex.Dump(buffer[:n]))
 	return err

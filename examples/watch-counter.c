@@ -2,9 +2,9 @@
 /*
  * watch-counter PID ADDRESS [CHANGES] - print a 64-bit counter of another process
  *
- * Prints each value that it sees, and how much was added, until the process ends. Needs no
- * library: a target file is a file, and its position is the address. PVMREAD_CACHE makes
- * the reads cheaper while the target does not change its mappings there.
+ * Prints each new value and the difference from the one before, until the process exits or
+ * there were CHANGES of them. Needs no library: the offset in a target file is the address.
+ * PVMREAD_CACHE makes the reads cheaper while the target does not change its mappings there.
  */
 #include <err.h>
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <linux/pvmread.h>
 
-/* Attach the counter, and nothing else of the process. Return: the target file */
+/* Attach the counter alone. Return: the target file */
 static int attach_counter(pid_t pid, uint64_t address)
 {
 	struct pvmread_info info = { .size = sizeof(info) };
@@ -60,8 +60,8 @@ int main(int argc, char **argv)
 		usleep(1000);
 	}
 	if (got < 0 && errno == ESRCH)
-		printf("process %s has ended\n", argv[1]);
+		printf("process %s has exited\n", argv[1]);
 	else if (changes)
-		errx(1, "%s: %s", argv[2], got < 0 ? strerror(errno) : "not all of it can be read");
+		errx(1, "%s: %s", argv[2], got < 0 ? strerror(errno) : "short read");
 	return 0;
 }

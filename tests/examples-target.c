@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What tests/examples.sh shows to the examples: a process with a known address on its
- * stack, and a counter. Prints both addresses, then counts until it is killed.
+ * The target of tests/examples.sh: a process with a known return address on its stack,
+ * and a counter. Prints the return address and the address of the counter, then counts
+ * until it is killed.
  */
 #include <stdint.h>
 #include <stdio.h>
