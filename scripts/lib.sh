@@ -9,7 +9,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/pvmread
 
 # progress TEXT - on a terminal, show TEXT in a line that the next call replaces; an empty
-# TEXT makes room for other output
+# TEXT clears the line
 PROGRESS=
 progress() {
 	[[ -t 2 && ($PROGRESS || $1) ]] || return 0
@@ -56,10 +56,10 @@ lock() {
 	fi
 }
 
-# run_logged LOG COMMAND... - run it in the background with a sign of life: on a
-# terminal a line that changes, in a log a line each minute. On failure show the end
-# of the log and where it is. The caller's cleanup must call stop_logged. The lock is
-# not for the children: one that outlives us would hold it.
+# run_logged LOG COMMAND... - run it in the background and show progress: on a terminal
+# in a line that changes, elsewhere in a line each minute. On failure show the path and
+# the end of the log. The caller's cleanup must call stop_logged. The children do not
+# inherit the lock, because a child that outlives us would hold it.
 RUN_PID=
 run_logged() {
 	local log=$1 start=$SECONDS status=0 show=say every=60 next
@@ -106,8 +106,8 @@ tree_version() {
 		"$1/Makefile"
 }
 
-# kernel_arch DIR - the architecture of a kernel's build directory, or of what
-# scripts/kernel-stock has brought, as Debian calls it
+# kernel_arch DIR - Debian's name of the architecture of a kernel; DIR is a build directory
+# or what scripts/kernel-stock printed
 kernel_arch() {
 	local config option arch
 	for config in "$1/.config" "$1/build/.config"; do
@@ -132,7 +132,7 @@ version_between() {
 
 # --- Debian's kernel packages, without a change to the machine's apt ---
 
-# is_debian - true if apt is here and this is Debian, not a derivative with other kernels
+# is_debian - true if this machine has apt and runs Debian, not a derivative with other kernels
 is_debian() {
 	command -v apt-get >/dev/null || return 1
 	# shellcheck source=/dev/null
@@ -168,14 +168,14 @@ debian_mirror() {
 	echo "$uri"
 }
 
-# debian_arch - this machine's architecture, as Debian calls it
+# debian_arch - Debian's name of this machine's architecture
 debian_arch() {
 	dpkg --print-architecture 2>/dev/null || echo amd64
 }
 
 # private_apt SUITE [ARCH] - set APT to apt-get's and apt-cache's options for that
-# suite with lists of its own, and bring the lists: those of this machine's
-# architecture, and those of ARCH
+# suite with package lists of its own. Download the lists for this machine's
+# architecture and for ARCH.
 private_apt() {
 	local suite=$1 host arch mirror start=$SECONDS dir
 	host=$(debian_arch)

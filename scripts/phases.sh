@@ -18,8 +18,8 @@ phases_debug=(abi abi32 target batch cache wait parity lifetime trace security f
 # what checks a kernel has functions of its own on the way.
 phases_debug_all=(readme abi abi32 target batch cache wait parity parity32 lifetime library library32
 	preload trace security security32 fail fail32 race fuzz readonly permission)
-# Another architecture, emulated, as its users have it: what a program without libraries can
-# show of the module.
+# Debian's kernel for another architecture, emulated: the tests of the module that need only
+# a C library.
 phases_arm64=(abi abi32 target batch cache wait parity parity32 lifetime tags trace security
 	security32)
 phases_s390x=(abi target batch cache parity lifetime trace security)

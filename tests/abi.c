@@ -279,7 +279,7 @@ static int try_attach(int fd, const void *arg)
 	return 0;
 }
 
-/* Whether the cache works here: it needs MMU notifiers, and never works on s390. */
+/* Whether PVMREAD_CACHE works: it needs MMU notifiers, and s390 does not support it. */
 static bool can_have_cache(void)
 {
 #ifdef __s390x__
@@ -949,7 +949,7 @@ TEST_F(abi, takes_a_struct_that_is_not_aligned)
 
 TEST_F(abi, tells_what_it_can_do)
 {
-	/* Each kernel that this is tested on has what a pidfd takes. */
+	/* Every tested kernel has the symbols that PIDFD needs. */
 	__u64 features = PVMREAD_FEATURE_READV | PVMREAD_FEATURE_WRITEV |
 			 PVMREAD_FEATURE_ATTACH | PVMREAD_FEATURE_BATCH | PVMREAD_FEATURE_PIDFD |
 			 PVMREAD_FEATURE_NOWAIT | PVMREAD_FEATURE_RESIDENT;

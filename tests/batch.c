@@ -576,8 +576,8 @@ static bool is_cached(const struct world *w, const struct plan *p)
 }
 
 /*
- * The address of @seg without a tag, which arm64 has in the top byte. An attached range
- * is compared with the whole address.
+ * The remote address of @seg without arm64's tag in the top byte. In a ranged file the tag
+ * stays: the module compares the whole address with the range.
  */
 static uint64_t remote_of(const struct plan *p, const struct pvmread_segment *seg)
 {
@@ -2397,8 +2397,8 @@ static const char * const class_name[CLASSES] = {
 	[NOWAIT_MOVED] = "segments moved with NOWAIT",
 	[PAST_RANGE] = "segments ended by the attached range",
 	[OVER_100] = "batches of more than 100 segments",
-	[CACHE_HIT] = "segments that the cache answered",
-	[CACHE_HIT_STRING] = "of these at least so many strings",
+	[CACHE_HIT] = "segments served by the cache",
+	[CACHE_HIT_STRING] = "strings served by the cache, at least",
 };
 
 static void classify(unsigned long *met, const struct world *w, const struct plan *p)
@@ -2507,7 +2507,7 @@ static void make_batch(struct rng *rng, const struct world *w, struct plan *p, b
 {
 	enum { ANYWHERE, UP, DOWN, PAGE_AGAIN, NEIGHBOURS, STEPS, ORDERS };
 	uint64_t order = below(rng, ORDERS), dice = below(rng, 100);
-	/* The cache answers only segments within a block of 4 KiB. */
+	/* The cache serves only segments that lie within a block of 4 KiB. */
 	bool small = one_in(rng, 4);
 	bool clean = small || below(rng, 2), packed = below(rng, 2);
 	size_t pages = clean ? GOOD_PAGES : SIDE_PAGES;
@@ -2591,8 +2591,8 @@ static uint64_t number_from(const char *name, uint64_t otherwise)
 }
 
 /*
- * The first time, the cache may be filled; the second time it can answer. A batch that
- * writes has other results the second time.
+ * The first run may fill the cache, so that the second one can hit it. A batch that writes
+ * runs once, because its second run would have other results.
  */
 static bool agree_twice(struct world *w, const struct plan *p, unsigned long *met)
 {

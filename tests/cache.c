@@ -108,7 +108,7 @@ static void write_round_at(unsigned char *at)
 		__atomic_store_n(word(at, i), board->round, __ATOMIC_RELAXED);
 }
 
-/* The tester sees the number of the round in all pages. */
+/* Write the number of the round to all pages, and let the tester check them. */
 static void hold_round(void)
 {
 	write_round_at(WINDOW);

@@ -451,7 +451,7 @@ TEST_F(preload, survives_a_program_that_closes_all_files)
 	EXPECT_TRUE(S_ISDIR(st.st_mode));
 }
 
-/* From here on ioctl(@fd, PVMREAD_IOC_READV) ends so; false if it has no seccomp */
+/* Make ioctl(@fd, PVMREAD_IOC_READV) end with @action; false if the kernel has no seccomp */
 static bool filter_ioctl(int fd, unsigned int action)
 {
 	struct sock_filter filter[] = {
@@ -470,7 +470,7 @@ static bool filter_ioctl(int fd, unsigned int action)
 	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
-/* A driver that answers 0 to every ioctl, as far as the program can see. */
+/* The filter stands for a driver that returns 0 for every ioctl. */
 TEST_F(preload, takes_no_success_of_another_file)
 {
 	int file = open("/dev/null", O_RDWR), fd;
@@ -482,7 +482,7 @@ TEST_F(preload, takes_no_success_of_another_file)
 	fd = device_fd();
 	if (!filter_ioctl(fd, SECCOMP_RET_ERRNO | 0))
 		SKIP(return, "not in this kernel: seccomp");
-	/* The shim has just seen its file, and the next call asks it without a look. */
+	/* The shim has just checked its descriptor, so the next call skips fstat(2). */
 	process_vm_writev(self->me, NULL, 0, NULL, 0, 0);
 	ASSERT_EQ(fd, dup2(file, fd));
 	EXPECT_TRUE(works(self->me));
@@ -501,7 +501,7 @@ TEST_F(preload, asks_no_other_file_after_a_while)
 	if (!filter_ioctl(fd, SECCOMP_RET_KILL_PROCESS))
 		SKIP(return, "not in this kernel: seccomp");
 	ASSERT_EQ(fd, dup2(file, fd));
-	/* Some ticks of the kernel's clock */
+	/* Wait for some ticks of the kernel's clock. */
 	usleep(100000);
 	EXPECT_TRUE(works(self->me));
 	EXPECT_NE(fd, device_fd());
@@ -550,7 +550,7 @@ TEST_F(preload, serves_children)
 	EXPECT_EQ(0, status);
 	EXPECT_TRUE(works(self->me));
 
-	/* One that cannot open the device does not keep its parent from that. */
+	/* A failed open(2) in a child of vfork() does not keep the parent from trying. */
 	close(device_fd());
 	pid = vfork();
 	ASSERT_GE(pid, 0);
@@ -732,7 +732,7 @@ static void some_calls(void)
 	process_vm_writev(getpid(), &hole, 1, &remote, 1, 0);
 }
 
-/* Read what has no page yet, and then what nobody serves, for a second. */
+/* Read an untouched page, then one that never arrives; an alarm ends that after a second. */
 static int read_hostile(void)
 {
 	unsigned char *fresh = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
@@ -967,7 +967,7 @@ TEST_F(preload, adds_flags)
 			SKIP(return, "not in this kernel: userfaultfd");
 		EXPECT_STREQ(rows[i].out, r.out);
 		EXPECT_STREQ("", r.err);
-		/* Ended by its alarm */
+		/* If it hangs, its alarm kills it. */
 		EXPECT_EQ(rows[i].hangs, WIFSIGNALED(r.status)) {
 			TH_LOG("PVMREAD_FLAGS=%s", rows[i].flags ?: "(unset)");
 		}
@@ -976,7 +976,7 @@ TEST_F(preload, adds_flags)
 
 TEST_F(preload, complains_of_an_unknown_flag)
 {
-	/* Neither a prefix, nor in capitals, nor with blanks, nor all of the list */
+	/* No prefixes, longer words, capitals, blanks or numbers; one bad word spoils the list */
 	static const char *const flags[] = {
 		"now", "nowait2", "NOWAIT", "resident, nowait", "resident,x", "2",
 	};
@@ -997,7 +997,7 @@ TEST_F(preload, complains_of_an_unknown_flag)
 			TH_LOG("%s is not in: %s", quoted, r.err);
 		}
 	}
-	/* Not once more by a child, and not by who calls nothing */
+	/* A child does not complain again. A process that makes no call does not complain. */
 	run(_metadata, &r, "fork", "0", false);
 	EXPECT_EQ(1, lines(r.err));
 	run(_metadata, &r, "nothing", "0", false);
@@ -1083,7 +1083,7 @@ TEST_F(preload, finds_a_device_that_comes_later)
 	EXPECT_EQ(-1, device_fd());
 	ASSERT_EQ(0, mknod(PVMREAD_DEVICE, S_IFCHR | 0600, st.st_rdev));
 	if (has_syscalls()) {
-		/* A call that the kernel serves does not look each time. A child does. */
+		/* The parent waits a second before it tries again. A child tries at once. */
 		EXPECT_TRUE(works(self->me));
 		fd = device_fd();
 		pid = fork();

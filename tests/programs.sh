@@ -254,37 +254,37 @@ t "strace --seccomp-bpf, shim: it works" status 0 env LD_PRELOAD=$shim \
 	strace -f --seccomp-bpf -E LD_PRELOAD -s 8192 -e trace=openat,write target show $work/text
 t "strace --seccomp-bpf, shim: the same output" diff $work/strace.plain.err "$err"
 
-# --- A page that nobody serves ---
+# --- A page that never arrives ---
 
-# hostile SECONDS COMMAND... - COMMAND sets the environment of a strace that prints what the
-# target passes to write(2)
+# hostile SECONDS COMMAND... - run "strace -e trace=write target hostile" for at most SECONDS;
+# COMMAND, an env(1), sets its environment
 hostile() {
 	seconds=$1
 	shift
 	timeout -s KILL "$seconds" "$@" strace -E LD_PRELOAD -e trace=write target hostile
 }
 
-# hangs COMMAND... - it has read what can be read, and no more by the time it is killed
+# hangs COMMAND... - strace prints the first write(2), then hangs at the second until killed
 hangs() {
 	status 137 hostile 5 "$@" && says "$out" '^ready$' &&
 	says "$err" '^write\(1, "ready' && ! says "$err" '^write\(-1.* = '
 }
 
-# ends COMMAND... - it ends by itself, and prints the address in place of the string
+# ends COMMAND... - strace exits, and prints the address in place of the string
 ends() {
 	status 0 hostile 60 "$@" && says "$out" '^ready$' &&
 	says "$err" '^write\(-1, 0x[0-9a-f]+, 16\) += -1 EBADF'
 }
 
-# Without the shim, on a kernel without the call, strace peeks word by word, which fails there.
+# On a kernel without process_vm_readv(2), strace uses PTRACE_PEEKDATA, which fails there.
 [ "$kernel" = absent ] ||
-	t "strace of a page that nobody serves, no shim: it hangs" hangs env
-t "strace of a page that nobody serves, shim: it hangs" hangs env LD_PRELOAD=$shim
-t "with PVMREAD_FLAGS=nowait: it ends" ends env LD_PRELOAD=$shim PVMREAD_FLAGS=nowait
-t "and prints strings that are there" says "$err" '^write\(1, "ready'
-t "with PVMREAD_FLAGS=resident: it ends" ends env LD_PRELOAD=$shim PVMREAD_FLAGS=resident
+	t "strace of a page that never arrives, no shim: it hangs" hangs env
+t "strace of a page that never arrives, shim: it hangs" hangs env LD_PRELOAD=$shim
+t "with PVMREAD_FLAGS=nowait: it exits" ends env LD_PRELOAD=$shim PVMREAD_FLAGS=nowait
+t "with PVMREAD_FLAGS=nowait: it prints a string that is mapped" says "$err" '^write\(1, "ready'
+t "with PVMREAD_FLAGS=resident: it exits" ends env LD_PRELOAD=$shim PVMREAD_FLAGS=resident
 t "with PVMREAD_FLAGS=never: it hangs" hangs env LD_PRELOAD=$shim PVMREAD_FLAGS=never
-t "and says why" [ "$(lines "$err" "PVMREAD_FLAGS is ignored: unknown word 'never'")" = 1 ]
+t "with PVMREAD_FLAGS=never: the shim says why" [ "$(lines "$err" "PVMREAD_FLAGS is ignored: unknown word 'never'")" = 1 ]
 
 t "rmmod pvmread" rmmod pvmread
 t "no module: strace works all the same" status 0 \

@@ -121,10 +121,10 @@ static inline int open_uffd(void)
 }
 
 /**
- * map_unserved() - a page of a userfaultfd that nobody serves
- * @length: of a page
+ * map_unserved() - map a page of a userfaultfd that no process serves
+ * @length: the size of a page
  *
- * Whoever touches it waits for as long as this process lives.
+ * A thread that touches the page waits until this process exits.
  *
  * Return: its address, or NULL if this kernel has no userfaultfd.
  */

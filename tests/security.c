@@ -1118,8 +1118,8 @@ TEST_F(fetch, is_of_a_struct_whose_size_is_rewritten_while_the_rest_comes)
 	int file;
 
 #ifdef __s390x__
-	/* What was rewritten is refused as any request is that says so. */
-	SKIP(return, "s390 copies all of a struct again after a page fault in it");
+	/* The kernel sees the rewritten struct alone, and rejects it like any bad request. */
+	SKIP(return, "s390 copies a whole struct again after a page fault in it");
 #endif
 	self->meddler.uffd = open_uffd();
 	if (self->meddler.uffd < 0)

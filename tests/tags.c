@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory tags (arm64's MTE): a request of any kind moves as many bytes as the system call
- * does, whatever tags the memory and the addresses of both sides have.
+ * Memory tags (arm64's MTE): every kind of request moves as many bytes as the system call,
+ * whatever the tags of the memory and of the addresses on both sides.
  *
- * Target and tester have the same two pages at the same address. Each granule of 16 bytes
- * has a tag, and so has an address. The kernel checks the tags of the caller's memory, and
- * ignores the tag of an address in the target.
+ * Target and tester have two pages at the same address. Each granule of 16 bytes has a tag,
+ * and each address has one. The kernel checks the tags of the caller's memory, and ignores
+ * the tag of an address in the target.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -18,7 +18,7 @@
 #define PAGE	((size_t)sysconf(_SC_PAGESIZE))
 #define GRANULE	16UL
 
-/* Of linux/prctl.h and asm/mman.h of 5.10, which older C libraries do not have. */
+/* From linux/prctl.h and asm/mman.h of Linux 5.10, for older headers */
 #ifndef PR_MTE_TCF_SYNC
 #define PR_MTE_TCF_SYNC		(1UL << 1)
 #define PR_MTE_TAG_SHIFT	3
@@ -26,7 +26,7 @@
 #define TAGS_ENABLE	(PR_TAGGED_ADDR_ENABLE | PR_MTE_TCF_SYNC | 0xfffeUL << PR_MTE_TAG_SHIFT)
 #define PROT_TAGS	0x20
 
-/* Tags differ from 0, which memory has at first. */
+/* Not 0, the tag of new memory */
 enum { RIGHT_TAG = 5, WRONG_TAG = 9 };
 
 static unsigned char *with_tag(unsigned char *at, unsigned int tag)
@@ -34,7 +34,7 @@ static unsigned char *with_tag(unsigned char *at, unsigned int tag)
 	return (unsigned char *)((uintptr_t)at | (uintptr_t)tag << 56);
 }
 
-/* Give the granules from @at to @end the tag. */
+/* Set the tag of the granules from @at to @end. */
 static void set_tags(unsigned char *at, unsigned char *end, unsigned int tag)
 {
 	for (; at < end; at += GRANULE) {
@@ -47,14 +47,14 @@ static void set_tags(unsigned char *at, unsigned char *end, unsigned int tag)
 	}
 }
 
-/* Not memset(): glibc's meets a wrong tag in QEMU 7.2. */
+/* glibc's memset() takes a tag check fault in QEMU 7.2. */
 static void fill(volatile unsigned char *at, unsigned char byte, size_t len)
 {
 	while (len--)
 		*at++ = byte;
 }
 
-/* What a request has moved. */
+/* Return: how many bytes the request moved; negative if it failed */
 typedef ssize_t (*move_fn)(int dev, int file, pid_t pid, void *local, void *remote, size_t len,
 			   bool write);
 
@@ -190,7 +190,7 @@ FIXTURE_TEARDOWN(tags)
 	close(self->dev);
 }
 
-/* Each way does what the system call does; twice, so that a cache is filled. */
+/* Each way must move what the system call moves. Try twice: the second read can hit the cache. */
 static void compare(struct __test_metadata *_metadata, FIXTURE_DATA(tags) * const self,
 		    unsigned char *local, unsigned char *remote, size_t len, bool write)
 {
@@ -243,7 +243,7 @@ TEST_F(tags, of_the_callers_memory_are_checked)
 		}
 }
 
-/* A copy meets the other tag somewhere, and ends there. */
+/* The copy ends where the tag changes. */
 TEST_F(tags, that_change_in_the_callers_buffer_end_the_copy)
 {
 	const size_t change[] = { GRANULE, 4 * GRANULE, PAGE - GRANULE, PAGE, PAGE + GRANULE };
@@ -263,7 +263,7 @@ TEST_F(tags, that_change_in_the_callers_buffer_end_the_copy)
 	EXPECT_LT(0, self->partial);
 }
 
-/* The range is compared with the whole address. */
+/* The module compares the range with the whole address, tag included. */
 TEST_F(tags, of_an_address_are_outside_the_attached_range)
 {
 	unsigned char *local = with_tag(self->page, RIGHT_TAG);

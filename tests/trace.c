@@ -67,7 +67,7 @@ FIXTURE_SETUP(trace)
 			pause();
 	}
 	ASSERT_EQ(0, munmap(self->page, PAGE));
-	/* From now on the page is the target's own. */
+	/* Break COW now: from here on the page is the target's own. */
 	ASSERT_EQ(1, rw(self->dev, PVMREAD_IOC_WRITEV, self->target, 0, self->page, "x", 1));
 	ASSERT_EQ(0, write_file(TRACING "trace", ""));
 	leave_one_cpu();

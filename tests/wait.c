@@ -1977,7 +1977,7 @@ static void expect_as_mapped(struct __test_metadata *_metadata, uintptr_t at, si
 	ASSERT_LT(pages / 100, present);
 	ASSERT_LT(present, pages);
 	memset(LOCAL, 0xa5, LOCAL_SIZE);
-	/* Our own code must not fault where faults are counted. */
+	/* Fault in all of our own memory, so that only the request could add to the count. */
 	ASSERT_EQ(0, mlockall(MCL_CURRENT));
 	ASSERT_EQ(0, munlockall());
 
@@ -2346,7 +2346,7 @@ static void build_nothing(void)
 {
 }
 
-/* On s390 a read pins its pages, and what is pinned cannot be shared copy-on-write. */
+/* On s390 a read pins its pages, which would have to unshare a copy-on-write page. */
 #ifdef __s390x__
 #define READS_PIN	true
 #else

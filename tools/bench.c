@@ -19,7 +19,7 @@
  *   memcpy       memcpy(3) of this process' own copy of the bytes: the floor
  *   syscall_one_local  as syscall, with one local buffer for all the pieces
  *   syscall_each       process_vm_readv(2), a call for each piece
- *   shim               process_vm_readv() of libpvmread-preload.so
+ *   shim         process_vm_readv() of libpvmread-preload.so
  *
  * Prints a line of JSON for each case. What the module that is loaded cannot do
  * is listed there as missing. Every way must bring the right bytes, or the
@@ -1626,8 +1626,8 @@ static void run_shim(const char *group, const struct arena *arena)
 }
 
 /*
- * The shim opens the device at its first call. So an empty /dev comes first, in a
- * mount namespace of this process's own.
+ * The shim opens the device at its first call. So measure it without a device first: with
+ * an empty /dev, in a private mount namespace.
  */
 static void part_shim(void)
 {
@@ -1643,13 +1643,13 @@ static void part_shim(void)
 	start_target(&arena, 1, arena.size);
 	if (unshare(CLONE_NEWNS) || (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
 				     errno != EINVAL))
-		err(1, "cannot get a mount namespace of its own");
+		err(1, "cannot create a mount namespace");
 	if (mount("none", "/dev", "ramfs", 0, NULL))
-		err(1, "cannot hide /dev");
+		err(1, "cannot mount an empty /dev");
 	run_shim("shim_no_device", &arena);
 	if (umount("/dev"))
-		err(1, "cannot show /dev again");
-	/* The shim may take a while to look for the device again. */
+		err(1, "cannot unmount the empty /dev");
+	/* The shim tries to open the device again only after a second. */
 	sleep(2);
 	run_shim("shim", &arena);
 	end_target(&arena, 1);

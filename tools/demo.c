@@ -4,8 +4,8 @@
  *
  * Starts a program that keeps a session on its heap, a recipe in a linked list and a note
  * on its stack, and that shares none of it. Reads all three with PVMREAD_IOC_READV, and
- * once more with process_vm_readv(2) to compare. Then reads a page that never arrives,
- * for which process_vm_readv(2) waits forever and PVMREAD_RESIDENT does not wait.
+ * once more with process_vm_readv(2) to compare. Then reads a page that never arrives:
+ * process_vm_readv(2) hangs, and a read with PVMREAD_RESIDENT returns at once.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -29,7 +29,7 @@
 #include <linux/userfaultfd.h>
 
 #define MAX_STEPS	16
-/* How long process_vm_readv(2) gets before it counts as stuck. */
+/* After how long process_vm_readv(2) counts as stuck */
 #define PATIENCE_MS	2000
 
 /* What the target keeps on its heap. */
@@ -57,10 +57,11 @@ static size_t page_size;
 static size_t total;
 
 /**
- * stall() - make the first access to a page wait until somebody fills it
+ * stall() - make the first access to a page wait forever
  * @page: a page that has not been touched
  *
- * Nobody does. The userfaultfd is closed when the process exits.
+ * Registers it with a userfaultfd that no process serves. The userfaultfd is closed when the
+ * target exits.
  */
 static void stall(void *page)
 {
@@ -177,16 +178,16 @@ static void hexdump(const void *buf, size_t len, uintptr_t addr)
 }
 
 /**
- * readv_device() - one PVMREAD_IOC_READV of one piece of the target
+ * readv_device() - read a piece of the target with one PVMREAD_IOC_READV
  * @fd: PVMREAD_DEVICE
  * @pid: the target
  * @addr: where, in the target
  * @buf: filled with what was read
  * @len: how much
  * @flags: for struct pvmread_rw
- * @rw: filled with the answer
+ * @rw: the request; its output fields hold the result
  *
- * Ends the program if not even one byte was read.
+ * Ends the program if nothing was read.
  */
 static void readv_device(int fd, pid_t pid, const void *addr, void *buf, size_t len,
 			 unsigned int flags, struct pvmread_rw *rw)
@@ -250,10 +251,10 @@ static void look(int fd, pid_t pid, const void *addr, void *buf, size_t len)
 }
 
 /**
- * show_reads() - the first part: what process_vm_readv(2) can read, too
+ * show_reads() - the first part: read what process_vm_readv(2) can also read
  * @fd: PVMREAD_DEVICE
  * @pid: the target
- * @places: where it keeps what
+ * @places: the addresses of its objects
  */
 static void show_reads(int fd, pid_t pid, const struct places *places)
 {
@@ -279,7 +280,7 @@ static void show_reads(int fd, pid_t pid, const struct places *places)
 		printf("    %012lx: %.40s\n", (unsigned long)next, step.text);
 		next = step.next;
 	}
-	printf("  process_vm_readv(2) has read the same %zu bytes.\n\n", total);
+	printf("  process_vm_readv(2) read the same %zu bytes.\n\n", total);
 }
 
 static long elapsed_us(const struct timespec *since)
@@ -293,11 +294,11 @@ static long elapsed_us(const struct timespec *since)
 /**
  * get_stuck() - show that process_vm_readv(2) does not return
  * @pid: the target
- * @addr: what is to be read of it
- * @buf: for what is read
+ * @addr: where, in the target
+ * @buf: room for @len bytes
  * @len: how much
  *
- * Another process calls it, so that it can be killed. Ends the program if the call returns.
+ * A child makes the call, so that it can be killed. Ends the program if the call returns.
  */
 static void get_stuck(pid_t pid, const void *addr, void *buf, size_t len)
 {
@@ -313,18 +314,18 @@ static void get_stuck(pid_t pid, const void *addr, void *buf, size_t len)
 	for (ms = 0; ms < PATIENCE_MS; ms += 100) {
 		usleep(100 * 1000);
 		if (waitpid(caller, NULL, WNOHANG))
-			errx(1, "process_vm_readv should wait for the page, but returned");
+			errx(1, "process_vm_readv(2) returned, but should wait for the page");
 	}
 	kill(caller, SIGKILL);
 	waitpid(caller, NULL, 0);
-	printf("no answer in %d s; its caller had to be killed\n", PATIENCE_MS / 1000);
+	printf("did not return in %d s; its caller had to be killed\n", PATIENCE_MS / 1000);
 }
 
 /**
- * show_stall() - the second part: what process_vm_readv(2) cannot do
+ * show_stall() - the second part: read a page for which process_vm_readv(2) waits forever
  * @fd: PVMREAD_DEVICE
  * @pid: the target
- * @diary: two pages of it, the second of which never arrives
+ * @diary: two pages of the target; the second one never arrives
  */
 static void show_stall(int fd, pid_t pid, const char *diary)
 {
@@ -337,8 +338,9 @@ static void show_stall(int fd, pid_t pid, const char *diary)
 		err(1, "calloc");
 	printf("2. Read a page that never arrives\n\n"
 	       "  Process %d has two more pages, and has written to the first one. A page fault\n"
-	       "  in the second one never ends, because nothing serves its userfaultfd. It is the\n"
-	       "  same on a FUSE or network file system whose server hangs. Read both pages with\n\n",
+	       "  in the second one never ends, because no process serves its userfaultfd. The\n"
+	       "  same happens in a mapped file whose FUSE or network server hangs. Read both\n"
+	       "  pages with\n\n",
 	       pid);
 
 	printf("    process_vm_readv(2)             ");
@@ -352,10 +354,10 @@ static void show_stall(int fd, pid_t pid, const char *diary)
 		errx(1, "PVMREAD_RESIDENT: %llu bytes, up to %#llx, %s; expected %zu, up to %p, %s",
 		     (unsigned long long)rw.transferred, (unsigned long long)rw.stop_addr,
 		     strerror(rw.error), page_size, diary + page_size, strerror(EIO));
-	printf("    /dev/pvmread, PVMREAD_RESIDENT  answer in %ld.%03ld ms:\n",
+	printf("    /dev/pvmread, PVMREAD_RESIDENT  returned in %ld.%03ld ms:\n",
 	       us / 1000, us % 1000);
 	printf("        the first page, \"%.64s\"\n"
-	       "        and where it stopped: the page at %012llx is not in memory\n",
+	       "        and where it stopped: the page at %012llx is not mapped\n",
 	       buf, (unsigned long long)rw.stop_addr);
 	free(buf);
 }
@@ -370,7 +372,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "--target"))
 		return be_target();
 
-	/* Lines appear when they are printed, not when the program ends. */
+	/* Show each line when it is printed, not when the program ends. */
 	setlinebuf(stdout);
 	fd = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 	if (fd < 0)

@@ -6,8 +6,8 @@
  *   target probe        reads itself by process_vm_readv(2), says what came
  *   target show FILE    opens FILE, and writes it out in one write(2)
  *   target block        says "ready", and waits at the end of a known stack
- *   target hostile      says "ready", and passes a page that nobody serves to a write(2)
- *                       that fails before it reads it: only a tracer would wait
+ *   target hostile      says "ready", then passes a page that never arrives to write(-1).
+ *                       write(2) fails before it reads the page, so only a tracer waits
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -58,7 +58,7 @@ static int hostile(void)
 	void *page = map_unserved(4096);
 
 	if (!page)
-		errx(1, "no userfaultfd");
+		errx(1, "this kernel has no userfaultfd");
 	if (write(STDOUT_FILENO, ready, strlen(ready)) < 0)
 		err(1, "cannot write to standard output");
 	if (write(-1, page, 16) >= 0 || errno != EBADF)

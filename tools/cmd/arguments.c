@@ -65,9 +65,9 @@ static error_t parse_search(int key, char *arg, struct argp_state *state)
 
 static const struct argp search_argp = {
 	.options = (const struct argp_option[]){
-		{ "range", 'r', "START-END", 0, "Only there; as ADDR in \"pvmread read\"", 0 },
+		{ "range", 'r', "START-END", 0, "Only there; for ADDR see \"pvmread read\"", 0 },
 		{ "writable", 'w', NULL, 0, "Only writable mappings", 0 },
-		{ "json", 'j', NULL, 0, "Print a JSON object a line for each result", 0 },
+		{ "json", 'j', NULL, 0, "Print each result as a JSON object in one line", 0 },
 		{ "verbose", 'v', NULL, 0, "Say what was skipped", 0 },
 		{}
 	},

@@ -262,10 +262,10 @@ bool mapping_is_anonymous(const struct mapping *map);
 extern const struct argp_child access_children[];
 
 /**
- * struct search_options - the options of the subcommands that go through memory
- * @flags: of --resident and --nowait: PVMREAD_RESIDENT, PVMREAD_NOWAIT
- * @range: of --range, for parse_range(), or NULL
- * @writable: only what is writable
+ * struct search_options - the common options of scan, strings and diff
+ * @flags: PVMREAD_RESIDENT if --resident was given, PVMREAD_NOWAIT if --nowait was
+ * @range: the argument of --range, for parse_range(), or NULL
+ * @writable: only writable mappings
  * @json: print JSON
  * @verbose: say what was skipped
  */
@@ -277,7 +277,7 @@ struct search_options {
 	bool verbose;
 };
 
-/* search_children - these options; their input is a struct search_options */
+/* search_children - argp children that parse them into a struct search_options */
 extern const struct argp_child search_children[];
 
 /* parse_size() - "4096", "0x1000", "4K", "1M", "2G"; fail() names @what */

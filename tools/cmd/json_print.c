@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What --json prints.
+ * Output of --json.
  */
 #include <errno.h>
 #include <stdlib.h>

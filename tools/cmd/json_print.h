@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What --json prints. Each function fail()s if there is no memory.
+ * Output of --json. Each function that allocates calls fail() if it cannot.
  */
 #ifndef JSON_PRINT_H
 #define JSON_PRINT_H
@@ -9,12 +9,12 @@
 
 #include <json.h>
 
-/* json_checked() - @object, which json-c has just made; fail() if it could not */
+/* json_checked() - return @object; fail() if it is NULL because json-c had no memory */
 struct json_object *json_checked(struct json_object *object);
 
 void json_add_number(struct json_object *object, const char *key, uint64_t value);
 
-/* json_add_text() - add @value, with U+FFFD for each byte of it that is not UTF-8 */
+/* json_add_text() - add @value, with U+FFFD in place of each byte that is not UTF-8 */
 void json_add_text(struct json_object *object, const char *key, const char *value);
 
 /* json_add_bytes() - add @bytes as hexadecimal digits */

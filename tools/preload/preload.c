@@ -9,20 +9,28 @@
  * allocated.
  *
  * The program may close the shim's descriptor and open another file that gets the same
- * number. fstat(2) tells, but costs a third of the system call. So the shim calls it
+ * number. fstat(2) detects this, but costs a third of the system call. So the shim calls
+ * fstat(2) only
  *
  *  - before the first call in each tick of the kernel's clock (1 to 10 ms), and
- *  - when the module has not answered: it always sets @transferred.
+ *  - when the module has not answered. The module always sets @transferred.
  *
- * An ioctl may thus reach a file of the program, but only if the program has made a call,
- * closed the descriptor, opened so many files or called dup2() that the high number is
- * taken again, and made another call, all within one tick. That does no harm:
+ * The shim may thus send an ioctl to a file of the program. This takes four steps within one
+ * tick:
  *
- *  - No driver of Linux 6.12 to 7.3 has commands of type 0xd5. Two in 6.12 are known to look
- *    at the number alone, which is 1 or 2. amdkfd tells its version or refuses. nvdimm, whose
- *    files only root opens, tells a DIMM's state or starts a scrub.
+ *  - The program makes a call.
+ *  - It closes the descriptor.
+ *  - It gets a file with the same high number, by dup2() or by opening many files.
+ *  - It makes another call.
+ *
+ * The ioctl is almost harmless:
+ *
+ *  - No driver in Linux 6.12 to 7.3 has commands of type 0xd5. Two in 6.12 are known to check
+ *    only the number of a command, which is 1 or 2, and not its type. amdkfd returns 0 or an
+ *    error and does nothing. nvdimm, whose files only root can open, returns the state of a
+ *    DIMM or of its bus, or starts a scrub.
  *  - The struct has room behind it for the 132 bytes that nvdimm writes.
- *  - If the driver returns 0, the shim sees that it has not answered as the module does.
+ *  - Even if the driver returns 0, @transferred shows that the module has not answered.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -62,7 +70,7 @@ struct counter {
  * @pid: whose it is, or 0 in a child that a bare clone(2) made
  * @warned: it was told that there is no device
  * @reported: the counters were printed
- * @seen: the tick in which the descriptor was last seen to be the device's, or 0
+ * @seen: the tick in which fstat(2) last found the device at the descriptor, or 0
  * @missed: the tick in which the device could not be opened, or 0
  * @counters: what went which way
  *
@@ -84,7 +92,7 @@ static struct process *own = &early;
 
 static bool trace;
 
-/* PVMREAD_FLAGS, for every ioctl. */
+/* The flags of PVMREAD_FLAGS, added to every ioctl */
 static unsigned int more_flags;
 
 /* The stderr that the program was started with, and a copy for the trace. */
@@ -181,7 +189,7 @@ static void say(const struct text *text)
 
 /* --- PVMREAD_FLAGS --- */
 
-/* Why the variable is ignored, or nothing. */
+/* Why the variable is ignored; empty if it is not */
 static struct text complaint;
 
 /* Set @more_flags and @complaint from a comma-separated list. */
@@ -209,14 +217,14 @@ static void read_flags(const char *list)
 			add(&complaint, "pvmread-preload: PVMREAD_FLAGS is ignored: ");
 			add(&complaint, "unknown word '");
 			add_some(&complaint, list, len < 64 ? len : 64);
-			add(&complaint, "'; use nowait, resident, or both with a comma\n");
+			add(&complaint, "'; use nowait, resident, or both separated by a comma\n");
 			return;
 		}
 	}
 	more_flags = flags;
 }
 
-/* Once, and at a call: most programs that inherit the variable never make one. */
+/* Print @complaint once, at a call: most programs that inherit the variable make none. */
 static void complain(void)
 {
 	static atomic_bool complained;
@@ -321,8 +329,8 @@ static void warn(int error)
 }
 
 /*
- * Does the process own its memory? A child of vfork() shares its parent's, but not the
- * descriptors.
+ * True if @own is this process's. A child of vfork(2) shares its parent's memory, but has
+ * descriptors of its own.
  */
 static bool is_owner(void)
 {
@@ -331,7 +339,7 @@ static bool is_owner(void)
 	return !pid || pid == getpid();
 }
 
-/* A device that could not be opened is tried again after a second, or by a child. */
+/* After a failed open(2), this process waits a second before it tries again. */
 static inline bool is_missing(long long now)
 {
 	long long missed = atomic_load(&own->missed);
@@ -340,8 +348,8 @@ static inline bool is_missing(long long now)
 }
 
 /*
- * As device(), by fstat(2). What has the number but is not the device is the program's,
- * and is let be.
+ * The slow path of device(): check with fstat(2), and open the device if necessary. A file
+ * that has the number but is not the device is the program's, and stays open.
  */
 static __attribute__((noinline)) int find_device(int fd, long long now)
 {
@@ -367,8 +375,8 @@ static __attribute__((noinline)) int find_device(int fd, long long now)
 }
 
 /*
- * Return: a file of the device, or -1. It was seen to be that in this tick, and with @sure
- * right now.
+ * Return: a descriptor of the device, or -1. It has been checked with fstat(2) in this tick,
+ * or, with @sure, in this call.
  */
 static inline int device(bool sure)
 {
@@ -394,12 +402,12 @@ static void translate_errno(int fd, int call)
 }
 
 /*
- * What the module never moves. It sets @transferred whenever it has taken a request, and
- * never @size.
+ * No request can move so many bytes. The module sets @transferred in every request that it
+ * accepts, and never sets @size.
  */
 #define UNANSWERED	UINT64_MAX
 
-/* Return: as the system call, and whether the module has @answered. */
+/* Return: as the system call. Set @answered to whether the module has answered. */
 static inline __attribute__((always_inline)) ssize_t
 through_device(int fd, int call, pid_t pid, const struct iovec *local, unsigned long liovcnt,
 	       const struct iovec *remote, unsigned long riovcnt, unsigned long flags,
@@ -443,7 +451,7 @@ through_kernel(int call, pid_t pid, const struct iovec *local, unsigned long lio
 
 	ret = next_syscall()(call == WRITEV ? SYS_process_vm_writev : SYS_process_vm_readv,
 			     pid, local, liovcnt, remote, riovcnt, flags);
-	/* Without the device nothing works: look for it again at the next call. */
+	/* Neither way works: try to open the device again at the next call. */
 	if (ret < 0 && errno == ENOSYS)
 		atomic_store(&own->missed, 0);
 	return ret;
@@ -472,8 +480,8 @@ process_vm(int call, pid_t pid, const struct iovec *local, unsigned long liovcnt
 		if (answered)
 			break;
 		/*
-		 * A security module or seccomp may have refused. Believe that if the file was
-		 * the device before and is after, and no thread has opened another meanwhile.
+		 * An LSM or seccomp may have rejected the ioctl. Believe that if the descriptor
+		 * was the device's before the call and after, and no thread has reopened it.
 		 */
 		if (sure && is_device(fd) && opening == atomic_load(&openings))
 			break;
@@ -528,7 +536,7 @@ static bool has_called(void)
 	return false;
 }
 
-/* The process ends: print its counters, if that was asked for and there are any. */
+/* At exit: print the counters, if PVMREAD_TRACE=1 and the process made a call. */
 static void report(void)
 {
 	static const char * const names[CALLS] = { "process_vm_readv", "process_vm_writev" };
@@ -597,7 +605,7 @@ void c_exit(int status)
 static void claim(void)
 {
 	atomic_store(&own->pid, getpid());
-	/* Where the kernel has no MADV_WIPEONFORK these are still the parent's. */
+	/* Without MADV_WIPEONFORK these are still the parent's. */
 	atomic_store(&own->seen, 0);
 	atomic_store(&own->missed, 0);
 }
