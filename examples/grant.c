@@ -53,10 +53,11 @@ static int receive_file(int sock, uint64_t *address)
 
 static void granter(int sock)
 {
-	int dev = pvmread_open(O_RDONLY), target;
+	int dev = pvmread_open(O_RDONLY), target = -1;
 
-	target = pvmread_attach(dev, getpid(), 0, (uintptr_t)memory[1], sizeof(memory[1]));
-	if (dev < 0 || target < 0)
+	if (dev >= 0)
+		target = pvmread_attach(dev, getpid(), 0, (uintptr_t)memory[1], sizeof(memory[1]));
+	if (target < 0)
 		errx(1, "cannot attach my own memory: %s", pvmread_strerror(errno));
 	send_file(sock, target, (uintptr_t)memory[1]);
 	recv(sock, memory[0], 1, 0);	/* returns when the grantee closes its end */

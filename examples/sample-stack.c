@@ -83,18 +83,20 @@ int main(int argc, char **argv)
 		errx(1, "process %s: %s", argv[1], pvmread_strerror(errno));
 	read_stat(argv[1]);
 	seen = calloc(code_end - code, sizeof(*seen));
-	for (i = 0; seen && i < samples; i++) {
-		/* RESIDENT uses the cache but does not fill it: now and then read without it. */
+	if (!seen)
+		err(1, "no memory");
+	for (i = 0; i < samples; i++) {
+		/* A read with RESIDENT does not fill the cache: now and then read without it. */
 		sample(target, cache && i % 1000 == 1 ? 0 : PVMREAD_RESIDENT);
 		usleep(1000);
 	}
 	printf("%d samples, %s\n", i, cache ? "cached" : "not cached");
-	for (i = 0; seen && i < 10; i++) {
+	for (i = 0; i < 10; i++) {
 		for (at = most = 0; at < code_end - code; at++)
 			most = seen[at] > seen[most] ? at : most;
 		if (seen[most])
 			printf("%6u %#lx\n", seen[most], code + most);
 		seen[most] = 0;
 	}
-	return !seen;
+	return 0;
 }
