@@ -61,6 +61,8 @@ head -c 64 /proc/$target/exe >"$tap/first"
 t "target_file.py: it succeeds" status 0 "$here/python3" "$here/target_file.py" $target \
 	"0x$first" 64
 t "target_file.py: it prints the first bytes of the program" cmp "$tap/first" "$out"
+t "README.md's Python: it succeeds" status 0 "$here/python3" "$here/readme.py" $target "0x$first"
+t "README.md's Python: it reads the same" cmp "$tap/first" "$out"
 t "target_file.py: it fails if the address is not mapped" status 1 "$here/python3" \
 	"$here/target_file.py" $target 0x10 8
 t "target_file.py: it says so" line "$err" '$' 'OSError: .*Input/output error'

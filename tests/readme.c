@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The program of README.md, piece by piece: each does what the page says.
+ * The programs of doc/library.md and README.md, piece by piece: each does what the page
+ * says.
  *
- * readme.inc is made of the page's C blocks, in their order.
+ * readme.inc is made of the C blocks of both pages, in their order.
  */
 #include "readme.inc"
 
@@ -60,6 +61,22 @@ FIXTURE_TEARDOWN(readme)
 	close(self->target);
 	close(self->dev);
 	munmap(self->mem, (PAGES - 1) * self->page);
+}
+
+TEST_F(readme, peek_reads_a_process_and_leaves_no_file_open)
+{
+	char buf[64];
+	int next = dup(0);
+
+	close(next);
+	EXPECT_EQ(peek(self->pid, (uintptr_t)self->mem, buf, sizeof(buf)), (ssize_t)sizeof(buf));
+	EXPECT_EQ(memcmp(buf, self->mem, sizeof(buf)), 0);
+	EXPECT_EQ(peek(self->pid, 8, buf, sizeof(buf)), -1);
+	EXPECT_EQ(errno, EIO);
+	EXPECT_EQ(peek(0x7fffffff, (uintptr_t)self->mem, buf, sizeof(buf)), -1);
+	EXPECT_EQ(errno, ESRCH);
+	EXPECT_EQ(dup(0), next);
+	close(next);
 }
 
 TEST_F(readme, read_memory_stops_at_a_hole)
