@@ -28,7 +28,7 @@ lines() {
 
 t "grant: it succeeds" status 0 /examples/grant
 t "grant: the grantee reads the range" line "$out" 1 'granted: shared'
-t "grant: the grantee reads nothing outside the range" line "$out" 2 'outside the range: no memory there.*'
+t "grant: the grantee reads nothing outside the range" line "$out" 2 'outside the range: not mapped.*'
 t "grant: the grantee reads nothing after the granter has exited" line "$out" 3 'after the granter exited: no such process.*'
 t "grant: it prints nothing else" lines "$out" 3
 t "grant: it prints no error" lines "$err" 0

@@ -787,9 +787,9 @@ TEST(says_what_to_do)
 		const char *word;
 	} rows[] = {
 		{ ENODEV, "modprobe pvmread" }, { EACCES, "group" }, { EPERM, "ptrace_scope" },
-		{ EROFS, "readonly=1" }, { EAGAIN, "PVMREAD_NOWAIT" }, { ESRCH, "gone" },
-		{ EIO, "/proc/PID/maps" }, { EFAULT, "caller's" }, { EBADF, "O_RDWR" },
-		{ EOPNOTSUPP, "pid" }, { ENOTTY, "update" }, { E2BIG, "update" },
+		{ EROFS, "readonly=1" }, { EAGAIN, "PVMREAD_NOWAIT" }, { ESRCH, "exited" },
+		{ EIO, "/proc/PID/maps" }, { EFAULT, "caller" }, { EBADF, "O_RDWR" },
+		{ EOPNOTSUPP, "PVMREAD_PIDFD" }, { ENOTTY, "update" }, { E2BIG, "update" },
 		{ EINVAL, "flag" }, { ENOMEM, "memory" }, { EINTR, "killed" },
 	};
 	int error;

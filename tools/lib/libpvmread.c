@@ -255,24 +255,24 @@ const char *pvmread_strerror(int error)
 	case EPERM:
 		return "not permitted: be the process's user (and see ptrace_scope) or root";
 	case ESRCH:
-		return "no such process: it is gone, has called execve, or has no memory";
+		return "no such process: it has exited, has called execve, or has no memory";
 	case EIO:
-		return "no memory there, or not so, or not attached: see /proc/PID/maps";
+		return "not mapped, not accessible, or outside the attached range: see /proc/PID/maps";
 	case EFAULT:
-		return "bad address: the caller's, or the first byte of the process's";
+		return "bad address in the caller, or at the first byte in the process";
 	case EAGAIN:
-		return "the memory would have to be waited for: try without PVMREAD_NOWAIT";
+		return "not available without waiting: try without PVMREAD_NOWAIT";
 	case EROFS:
-		return "the module writes to nobody: it was loaded with readonly=1";
+		return "the module does not write: it was loaded with readonly=1";
 	case EBADF:
-		return "no open file, none for writing (O_RDWR, PVMREAD_WRITE), or no pidfd";
+		return "not an open file, not open for writing (O_RDWR, PVMREAD_WRITE), or not a pidfd";
 	case EINVAL:
-		return "bad request: unknown flag, over 1024 vectors, or no such range";
+		return "invalid request: unknown flag, more than 1024 vectors, or an invalid range";
 	case EOPNOTSUPP:
-		return "no pidfds with this kernel: name the process by its pid";
+		return "not supported by this kernel or module: PVMREAD_PIDFD or PVMREAD_CACHE";
 	case ENOTTY:
 	case E2BIG:
-		return "no file for this call, or the module is too old: update it";
+		return "the file does not take this call, or the module is too old: update it";
 	case ENOMEM:
 		return "the kernel has no memory for the request or for the process's page";
 	case EINTR:
