@@ -107,7 +107,6 @@ static_assert(PVMREAD_ABI_VERSION == 1, "version");
 			 PVMREAD_CACHE)
 #define BATCH_FLAGS	(PVMREAD_WRITE | PVMREAD_STOP | PVMREAD_NOWAIT | PVMREAD_RESIDENT)
 
-#define PAGE		4096UL
 /* Where no mapping without an address goes, so that a hole stays one. */
 #define NEAR		0x50000000UL	/* the caller's side */
 #define FAR		0x60000000UL	/* the target's side */
@@ -687,7 +686,7 @@ TEST_F(abi, does_not_need_memory_behind_a_shorter_struct)
 /* A newer caller, that uses nothing of what is new */
 TEST_F(abi, takes_a_longer_struct_with_a_zero_tail)
 {
-	static const __u32 sizes[] = { 65, 71, 72, 127, 128, 1000, 4095, 4096 };
+	static const __u32 sizes[] = { 65, 71, 72, 127, 128, 1000, PAGE - 1, PAGE };
 	unsigned char *arg = (void *)ARG;
 	struct pvmread_info info;
 	enum form form;
@@ -735,7 +734,7 @@ TEST_F(abi, takes_a_longer_struct_with_a_zero_tail)
 
 TEST_F(abi, refuses_a_longer_struct_with_something_in_its_tail)
 {
-	const size_t size = 4096;
+	const size_t size = PAGE;
 	unsigned char *arg = (void *)ARG;
 	enum form form;
 	size_t i;

@@ -36,7 +36,6 @@
 
 #include "process.h"
 
-#define PAGE		4096UL
 /* Free in every process here: above the program and its heap, below all else. */
 #define LBASE		0x50000000UL	/* the arena: the caller's memory */
 #define VBASE		0x58000000UL	/* the segment array */
@@ -1192,7 +1191,7 @@ TEST_F(batch, segment_of_any_length_is_moved_whole_or_to_the_hole)
 {
 	const size_t pages = 1300, hole = 1200;
 	static const size_t lengths[] = {
-		1, 4095, 4096, 4097, 15 * PAGE, 16 * PAGE - 1, 16 * PAGE, 16 * PAGE + 1,
+		1, PAGE - 1, PAGE, PAGE + 1, 15 * PAGE, 16 * PAGE - 1, 16 * PAGE, 16 * PAGE + 1,
 		17 * PAGE, 33 * PAGE + 77, 1023 * PAGE, 1024 * PAGE, 1024 * PAGE + 1,
 		1100 * PAGE, 1199 * PAGE, 1200 * PAGE, 1201 * PAGE, 1300 * PAGE,
 	};

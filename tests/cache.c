@@ -19,7 +19,6 @@
 
 #include "process.h"
 
-#define PAGE		4096UL
 #define PAGES		8U
 #define HUGE		(2UL << 20)
 /* Free in every process here, and on the border of a huge page. */

@@ -33,7 +33,6 @@
 
 #include "process.h"
 
-#define PAGE		4096UL
 /*
  * Free in every process here, 32-bit ones and those of User mode Linux too, and
  * each in page tables of its own.

@@ -168,7 +168,7 @@ static uint64_t random_number(enum kind kind, enum field f)
 	};
 	static const uint64_t size[] = {
 		0, 1, 4, 7, 8, 9, 12, 16, 20, 23, 24, 31, 32, 33, 39, 40, 41, 55, 56, 60, 63, 64,
-		65, 72, 4095, 4096, 4097, UINT32_MAX,
+		65, 72, PAGE - 1, PAGE, PAGE + 1, UINT32_MAX,
 	};
 
 	switch (f) {

@@ -21,7 +21,6 @@
 
 #include "pvmread_test.h"
 
-#define PAGE		4096UL
 #define WINDOW		12U	/* pages */
 #define MAX_OPS		12
 #define MAX_LIST	12

@@ -73,7 +73,6 @@ static int cut_ioctl(int fd, unsigned long cmd, void *arg)
 #undef pwrite
 #undef ioctl
 
-#define PAGE	4096UL
 /* Where no mapping without an address goes, so that a hole stays one. */
 #define NEAR	0x50000000UL	/* the caller's side */
 #define FAR	0x60000000UL	/* the target's side */

@@ -32,7 +32,6 @@
 
 #include "process.h"
 
-#define PAGE		4096UL
 /*
  * Free in every process here: the program lies below, its heap begins at most
  * 1 GiB above it, and all else is near the top.

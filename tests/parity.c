@@ -38,7 +38,6 @@
 
 #include "process.h"
 
-#define PAGE		4096UL
 /* Free in every process here: above the program and its heap, below libraries. */
 #define LBASE		0x50000000UL	/* the arena */
 #define VBASE		0x58000000UL	/* the iovec arrays */

@@ -39,7 +39,6 @@
 #include "one_cpu.h"
 #include "process.h"
 
-#define PAGE		4096UL
 /*
  * All below 4 GiB, for 32-bit iovecs, and free in every process here: the
  * program lies below, its heap begins at most 1 GiB above it.

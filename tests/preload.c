@@ -39,7 +39,6 @@
 
 #define SHIM	"/lib/libpvmread-preload.so"
 
-#define PAGE	4096UL
 #define NEAR	0x50000000UL	/* the caller's side */
 #define FAR	0x60000000UL	/* the target's side */
 #define PAGES	3		/* of each, the last one read-only; behind them is a hole */

@@ -35,6 +35,11 @@
 /* Of processes that a test starts: none outlives the test for long. */
 #define LIFETIME_S	900
 
+/* The page size that the tests are built for: make PAGE_SIZE=16384 */
+#ifndef PAGE
+#define PAGE		4096UL
+#endif
+
 /* A line that is no result. */
 #define say(fmt, ...)	ksft_print_msg(fmt "\n", ##__VA_ARGS__)
 

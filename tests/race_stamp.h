@@ -25,7 +25,8 @@
 #include <string.h>
 #include <sys/types.h>
 
-#define PAGE		4096UL
+#include "pvmread_test.h"
+
 /* Free in every process here: above the program and its heap, below all else. */
 #define WINDOW		0x60000000UL
 #define OWNERS		(255 * 255)

@@ -26,7 +26,6 @@
 
 #include "process.h"
 
-#define PAGE		4096UL
 #define NEAR		0x30000000UL
 #define FAR		0x38000000UL
 #define LATE		0x3c000000UL	/* what comes when the tester lets it */
@@ -2480,7 +2479,7 @@ FIXTURE(moved) {
 static void *move_the_page(void *arg)
 {
 	FIXTURE_DATA(moved) * const self = arg;
-	static unsigned char ours[PAGE] __attribute__((aligned(4096)));
+	static unsigned char ours[PAGE] __attribute__((aligned(PAGE)));
 	struct pollfd pfd = { .fd = self->uffd, .events = POLLIN };
 	struct uffdio_copy copy = {
 		.dst = LATE, .src = (uintptr_t)ours, .len = PAGE,

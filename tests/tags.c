@@ -15,7 +15,6 @@
 
 #include "process.h"
 
-#define PAGE	((size_t)sysconf(_SC_PAGESIZE))
 #define GRANULE	16UL
 
 /* From linux/prctl.h and asm/mman.h of Linux 5.10, for older headers */

@@ -38,7 +38,6 @@
 
 #include "process.h"
 
-#define PAGE		4096UL
 /*
  * Free in every process here: the program lies below, its heap begins at most
  * 1 GiB above it, and all else is near the top.
@@ -3603,7 +3602,7 @@ struct worker {
 static void *work(void *arg)
 {
 	struct worker *w = arg;
-	uint64_t at = F(0, 4096 - PIECE / 2) + w->id * PIECE;
+	uint64_t at = F(0, PAGE - PIECE / 2) + w->id * PIECE;
 	unsigned char buf[PIECE];
 	enum flavour is = OLD;
 	int i;
@@ -3618,7 +3617,7 @@ static void *work(void *arg)
 			w->wrong += pwrite(w->fd, buf, PIECE, at) != PIECE;
 		}
 		w->wrong += errno_of(pread(w->fd, buf, 1, F(HOLE, w->id))) != EIO;
-		w->wrong += pread(w->fd, buf, 50, F(3, 4096 - 10 - w->id)) != 10 + w->id;
+		w->wrong += pread(w->fd, buf, 50, F(3, PAGE - 10 - w->id)) != 10 + w->id;
 	}
 	return NULL;
 }

@@ -18,7 +18,6 @@
 #include "one_cpu.h"
 #include "process.h"
 
-#define PAGE		4096UL
 #define TRACING		"/sys/kernel/tracing/"
 #define EVENTS		TRACING "events/pvmread/"
 #define NOBODY		65534
@@ -136,16 +135,16 @@ TEST_F(trace, readv_and_writev)
 			self->page);
 	ASSERT_EQ(PAGE, rw(self->dev, PVMREAD_IOC_WRITEV, self->target, PVMREAD_NOWAIT,
 			   self->page, self->buf, PAGE));
-	expect_transfer("op=rw flags=nowait|write addr=%p segments=2 bytes=4096 error=0",
-			self->page);
+	expect_transfer("op=rw flags=nowait|write addr=%p segments=2 bytes=%lu error=0",
+			self->page, PAGE);
 }
 
 TEST_F(trace, why_a_transfer_ended)
 {
 	ASSERT_EQ(PAGE, rw(self->dev, PVMREAD_IOC_READV, self->target,
 			   PVMREAD_RESIDENT, self->page, self->buf, PAGE + 1));
-	expect_transfer("op=rw flags=resident addr=%p segments=2 bytes=4096 error=%d",
-			self->page, EIO);
+	expect_transfer("op=rw flags=resident addr=%p segments=2 bytes=%lu error=%d",
+			self->page, PAGE, EIO);
 	ASSERT_EQ(-1, rw(self->dev, PVMREAD_IOC_READV, self->target, 0,
 			 self->page + PAGE, self->buf, 2));
 	expect_transfer("op=rw flags= addr=%p segments=2 bytes=0 error=%d",

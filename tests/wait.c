@@ -44,7 +44,6 @@
 
 #include "process.h"
 
-#define PAGE		4096UL
 /* Free in every process here: above the program and its heap, below all else. */
 #define LOCAL		((unsigned char *)0x50000000UL)	/* the caller's buffer */
 #define LATE		0x60000000UL	/* the target's: pages that are waited for */
