@@ -257,7 +257,7 @@ const char *pvmread_strerror(int error)
 	case ESRCH:
 		return "no such process: it has exited, has called execve, or has no memory";
 	case EIO:
-		return "not mapped, not accessible, or outside the attached range: see /proc/PID/maps";
+		return "not mapped, not accessible or not in the range: see /proc/PID/maps";
 	case EFAULT:
 		return "bad address in the caller, or at the first byte in the process";
 	case EAGAIN:
@@ -265,7 +265,7 @@ const char *pvmread_strerror(int error)
 	case EROFS:
 		return "the module does not write: it was loaded with readonly=1";
 	case EBADF:
-		return "not an open file, not open for writing (O_RDWR, PVMREAD_WRITE), or not a pidfd";
+		return "not an open file, not a pidfd, or not for writing (O_RDWR, PVMREAD_WRITE)";
 	case EINVAL:
 		return "invalid request: unknown flag, more than 1024 vectors, or an invalid range";
 	case EOPNOTSUPP:
