@@ -106,8 +106,8 @@ tree_version() {
 		"$1/Makefile"
 }
 
-# kernel_arch DIR - Debian's name of the architecture of a kernel; DIR is a build directory
-# or what scripts/kernel-stock printed
+# kernel_arch DIR - Debian's name of the architecture of a kernel, or this machine's if the
+# kernel's is none of these; DIR is a build directory or what scripts/kernel-stock printed
 kernel_arch() {
 	local config option arch
 	for config in "$1/.config" "$1/build/.config"; do
@@ -116,12 +116,13 @@ kernel_arch() {
 	while read -r option arch; do
 		! grep -qs "^CONFIG_$option=y" "$config" || { echo "$arch"; return; }
 	done <<-END
+		X86_64 amd64
 		ARM64 arm64
 		ARM armhf
 		S390 s390x
 		PPC64 ppc64el
 	END
-	echo amd64
+	debian_arch
 }
 
 # version_between LOW V HIGH - LOW <= V <= HIGH as version numbers
@@ -170,7 +171,16 @@ debian_mirror() {
 
 # debian_arch - Debian's name of this machine's architecture
 debian_arch() {
-	dpkg --print-architecture 2>/dev/null || echo amd64
+	local machine
+	! dpkg --print-architecture 2>/dev/null || return 0
+	machine=$(uname -m)
+	case $machine in
+	x86_64)		echo amd64 ;;
+	aarch64)	echo arm64 ;;
+	armv7l)		echo armhf ;;
+	ppc64le)	echo ppc64el ;;
+	*)		echo "$machine" ;;
+	esac
 }
 
 # private_apt SUITE [ARCH] - set APT to apt-get's and apt-cache's options for that
