@@ -21,7 +21,7 @@ static char memory[3][64] = { "secret", "shared", "secret" };
 /* Send target file @fd and the start of its range. */
 static void send_file(int sock, int fd, uint64_t address)
 {
-	char control[CMSG_SPACE(sizeof(fd))] = "";
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(fd))] = "";
 	struct iovec data = { &address, sizeof(address) };
 	struct msghdr msg = {
 		.msg_iov = &data, .msg_iovlen = 1,
@@ -29,7 +29,8 @@ static void send_file(int sock, int fd, uint64_t address)
 	};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 
-	*cmsg = (struct cmsghdr){ CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS };
+	*cmsg = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(fd)), .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = SCM_RIGHTS };
 	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
 	if (sendmsg(sock, &msg, 0) != sizeof(address))
 		err(1, "sendmsg");
@@ -37,7 +38,7 @@ static void send_file(int sock, int fd, uint64_t address)
 
 static int receive_file(int sock, uint64_t *address)
 {
-	char control[CMSG_SPACE(sizeof(int))];
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
 	struct iovec data = { address, sizeof(*address) };
 	struct msghdr msg = {
 		.msg_iov = &data, .msg_iovlen = 1,
