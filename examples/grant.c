@@ -21,7 +21,7 @@ static char memory[3][64] = { "secret", "shared", "secret" };
 /* Send target file @fd and the start of its range. */
 static void send_file(int sock, int fd, uint64_t address)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(fd))] = "";
+	char control[CMSG_SPACE(sizeof(fd))] __attribute__((aligned)) = "";
 	struct iovec data = { &address, sizeof(address) };
 	struct msghdr msg = {
 		.msg_iov = &data, .msg_iovlen = 1,
@@ -38,7 +38,7 @@ static void send_file(int sock, int fd, uint64_t address)
 
 static int receive_file(int sock, uint64_t *address)
 {
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned));
 	struct iovec data = { address, sizeof(*address) };
 	struct msghdr msg = {
 		.msg_iov = &data, .msg_iovlen = 1,
@@ -54,13 +54,13 @@ static int receive_file(int sock, uint64_t *address)
 
 static void granter(int sock)
 {
-	int dev = pvmread_open(O_RDONLY), target = -1;
+	uintptr_t start = (uintptr_t)memory[1];
+	int dev = pvmread_open(O_RDONLY);
+	int target = dev < 0 ? -1 : pvmread_attach(dev, getpid(), 0, start, sizeof(memory[1]));
 
-	if (dev >= 0)
-		target = pvmread_attach(dev, getpid(), 0, (uintptr_t)memory[1], sizeof(memory[1]));
 	if (target < 0)
 		errx(1, "cannot attach my own memory: %s", pvmread_strerror(errno));
-	send_file(sock, target, (uintptr_t)memory[1]);
+	send_file(sock, target, start);
 	recv(sock, memory[0], 1, 0);	/* returns when the grantee closes its end */
 }
 
