@@ -629,12 +629,12 @@ static int __init pvmread_init(void)
 
 	if (ret)
 		return ret;
-	ret = PVMREAD_HAVE_CACHE ? pvmread_cache_init() : 0;
+	ret = PVMREAD_HAVE_CACHE ? pvmread_notifier_start() : 0;
 	if (ret)
 		return ret;
 	ret = misc_register(&pvmread_miscdev);
 	if (ret && PVMREAD_HAVE_CACHE)
-		pvmread_cache_exit();
+		pvmread_notifier_stop();
 	return ret;
 }
 module_init(pvmread_init);
@@ -643,7 +643,7 @@ static void __exit pvmread_exit(void)
 {
 	misc_deregister(&pvmread_miscdev);
 	if (PVMREAD_HAVE_CACHE)
-		pvmread_cache_exit();
+		pvmread_notifier_stop();
 }
 module_exit(pvmread_exit);
 

@@ -8,6 +8,7 @@
  *   pvmread_batch.c    BATCH
  *   pvmread_engine.c   moves bytes between an mm and an iov_iter
  *   pvmread_cache.c    remembers where a target file's pages are
+ *   pvmread_notifier.c an MMU notifier and its worker
  *   pvmread_symbols.c  functions that the kernel does not export
  */
 #ifndef PVMREAD_H
@@ -20,13 +21,17 @@
 #include <linux/mm.h>
 #include <linux/mm_types.h>
 #include <linux/mmap_lock.h>
+#include <linux/mmu_notifier.h>
 #include <linux/nospec.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
 #include <linux/sizes.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include <linux/pvmread.h>
 
@@ -261,9 +266,64 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 #define PVMREAD_HAVE_CACHE	0
 #endif
 
+#ifdef CONFIG_MMU_NOTIFIER
+/**
+ * struct pvmread_notifier - an MMU interval notifier with a number that a worker renews
+ * @sub: the interval notifier, if @inserted
+ * @mm: the memory that it watches, with an mm_count reference
+ * @start: the first address of its range
+ * @last: the last one
+ * @ops: its callback
+ * @free: frees the object that this is part of
+ * @lock: protects @inserted, @busy and @closed
+ * @inserted: @sub receives invalidations
+ * @busy: @work is queued or runs, so it must not be queued again: it may free the object
+ * @closed: @work frees the object
+ * @seq: what mmu_interval_read_begin() last returned
+ * @work: inserts @sub, gets a new @seq, or frees the object
+ * @wait: waiting for @work
+ */
+struct pvmread_notifier {
+	struct mmu_interval_notifier sub;
+	struct mm_struct *mm;
+	unsigned long start;
+	unsigned long last;
+	const struct mmu_interval_notifier_ops *ops;
+	void (*free)(struct pvmread_notifier *notifier);
+	spinlock_t lock;	/* see above */
+	bool inserted;
+	bool busy;
+	bool closed;
+	unsigned long seq;
+	struct work_struct work;
+	wait_queue_head_t wait;
+};
+
+void pvmread_notifier_init(struct pvmread_notifier *notifier, struct mm_struct *mm,
+			   unsigned long start, unsigned long last,
+			   const struct mmu_interval_notifier_ops *ops,
+			   void (*free)(struct pvmread_notifier *notifier));
+int pvmread_notifier_insert(struct pvmread_notifier *notifier);
+void pvmread_notifier_renew(struct pvmread_notifier *notifier);
+void pvmread_notifier_wait(struct pvmread_notifier *notifier);
+void pvmread_notifier_close(struct pvmread_notifier *notifier);
+
+/*
+ * Get the number that mmu_interval_check_retry() wants. GUP must not read the page table
+ * before this. Return: false if it is out of date.
+ */
+static inline bool pvmread_notifier_begin(struct pvmread_notifier *notifier,
+					  unsigned long *seq)
+{
+	/* Pairs with smp_store_release() in pvmread_notifier_work(). */
+	*seq = smp_load_acquire(&notifier->seq);
+	return likely(!mmu_interval_check_retry(&notifier->sub, *seq));
+}
+#endif
+
 /* Without PVMREAD_HAVE_CACHE the calls are compiled out: no target file has a cache. */
-int pvmread_cache_init(void);
-void pvmread_cache_exit(void);
+int pvmread_notifier_start(void);
+void pvmread_notifier_stop(void);
 struct pvmread_cache *pvmread_cache_create(struct mm_struct *mm, unsigned long start,
 					   unsigned long last);
 void pvmread_cache_destroy(struct pvmread_cache *cache);

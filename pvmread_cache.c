@@ -4,21 +4,17 @@
  * with PVMREAD_CACHE. It holds no reference to them: an mmu_interval_notifier removes an
  * entry before the target's page table changes.
  *
- * A struct pvmread_cache belongs to one target file. When the file is freed, a worker
- * unregisters the notifier and frees the cache.
+ * A struct pvmread_cache belongs to one target file. When the file is freed, the notifier's
+ * worker frees the cache.
  *
  * cache->lock protects the table. A read copies with the lock held for reading and page
  * faults disabled, so a translation stays good for as long as the copy takes. An
  * invalidation takes the lock for writing, so it waits for the copies that run.
  *
  * GUP returns a page while its translation is valid. The page becomes an entry only if no
- * invalidation of the attached range ran or began between the start of GUP and the fill. A
- * sequence number from mmu_interval_read_begin() proves that. mmu_interval_read_begin() waits
- * until no invalidation runs anywhere in the target's memory. The wait has no limit, and
- * signals do not end it, so a target can keep it waiting for ever. Therefore only a worker
- * calls it. The number stays good until the next invalidation of the range. From then on no
- * page becomes an entry until the worker has a new number. mmu_interval_notifier_remove()
- * can wait as long, so the worker calls it, and not close().
+ * invalidation of the attached range ran or began between the start of GUP and the fill. The
+ * notifier's sequence number proves that. From an invalidation of the range until the worker
+ * has a new number, no page becomes an entry.
  *
  * A request with PVMREAD_NOWAIT or PVMREAD_RESIDENT reads from the table, but never fills
  * it.
@@ -30,7 +26,6 @@
 #include <linux/instrumented.h>
 #include <linux/kcsan-checks.h>
 #include <linux/mm.h>
-#include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
@@ -39,7 +34,6 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
-#include <linux/workqueue.h>
 
 #include <linux/pvmread.h>
 
@@ -72,8 +66,8 @@ struct pvmread_cache_entry {
 
 /**
  * struct pvmread_cache - translations of a target file
- * @lock: protects @mask, @table, @low, @high, @displaced, @invalidations, @busy and @closed.
- *	@mask and @displaced are also read without it, as a hint
+ * @lock: protects @mask, @table, @low, @high, @displaced and @invalidations. @mask and
+ *	@displaced are also read without it, as a hint
  * @mask: number of entries in @table, less one
  * @table: the index of a page's entry is the page number modulo the number of entries
  * @low: every entry has this address or a higher one
@@ -86,11 +80,7 @@ struct pvmread_cache_entry {
  * @displaced: number of entries displaced by others since the last attempt to get a larger
  *	table
  * @skip: how many calls of pvmread_cache_begin() decline; racy, as nothing depends on it
- * @seq: what mmu_interval_read_begin() last returned
- * @busy: @work is queued or runs, so it must not be queued again: it may free the cache
- * @closed: the target file is gone, so @work frees the cache
- * @work: gets a new @seq, or frees the cache
- * @sub: tells of changes in the attached range
+ * @notifier: tells of changes in the attached range
  */
 struct pvmread_cache {
 	rwlock_t lock;
@@ -104,14 +94,8 @@ struct pvmread_cache {
 	u64 invalidations;
 	unsigned long displaced;
 	unsigned int skip;
-	unsigned long seq;
-	bool busy;
-	bool closed;
-	struct work_struct work;
-	struct mmu_interval_notifier sub;
+	struct pvmread_notifier notifier;
 };
-
-static struct workqueue_struct *pvmread_cache_workers;
 
 /* --- table ----------------------------------------------------------------- */
 
@@ -207,7 +191,7 @@ static bool pvmread_cache_invalidate(struct mmu_interval_notifier *sub,
 				     const struct mmu_notifier_range *range,
 				     unsigned long seq)
 {
-	struct pvmread_cache *cache = container_of(sub, struct pvmread_cache, sub);
+	struct pvmread_cache *cache = container_of(sub, struct pvmread_cache, notifier.sub);
 
 	write_lock(&cache->lock);
 	mmu_interval_set_seq(sub, seq);
@@ -221,93 +205,12 @@ static const struct mmu_interval_notifier_ops pvmread_cache_ops = {
 	.invalidate = pvmread_cache_invalidate,
 };
 
-static void pvmread_cache_work(struct work_struct *work)
+static void pvmread_cache_free(struct pvmread_notifier *notifier)
 {
-	struct pvmread_cache *cache = container_of(work, struct pvmread_cache, work);
-	bool closed;
+	struct pvmread_cache *cache = container_of(notifier, struct pvmread_cache, notifier);
 
-	if (!READ_ONCE(cache->closed)) {
-		unsigned long seq = mmu_interval_read_begin(&cache->sub);
-
-		/* Pairs with smp_load_acquire() in pvmread_cache_begin(). */
-		smp_store_release(&cache->seq, seq);
-	}
-	write_lock(&cache->lock);
-	closed = cache->closed;
-	WRITE_ONCE(cache->busy, closed);
-	write_unlock(&cache->lock);
-	if (!closed)
-		return;
-	mmu_interval_notifier_remove(&cache->sub);
 	kvfree(cache->table);
 	kfree(cache);
-}
-
-/* Queue the work, unless it is queued or runs. */
-static void pvmread_cache_queue(struct pvmread_cache *cache, bool close)
-{
-	write_lock(&cache->lock);
-	if (close)
-		WRITE_ONCE(cache->closed, true);
-	if (!cache->busy) {
-		WRITE_ONCE(cache->busy, true);
-		queue_work(pvmread_cache_workers, &cache->work);
-	}
-	write_unlock(&cache->lock);
-}
-
-#ifndef CONFIG_PER_VMA_LOCK
-static int pvmread_cache_lock_vma(struct vm_area_struct *vma)
-{
-	return 0;
-}
-#elif defined(VM_REFCNT_EXCLUDE_READERS_FLAG)	/* Linux 7.0 and later */
-static int pvmread_cache_lock_vma(struct vm_area_struct *vma)
-{
-	return vma_start_write_killable(vma);
-}
-#elif defined(VMA_LOCK_OFFSET)			/* Linux 6.15 to 6.19 */
-static int pvmread_cache_lock_vma(struct vm_area_struct *vma)
-{
-	vma_start_write(vma);
-	return 0;
-}
-#else
-/* vma_start_write_killable() of later kernels. */
-static int pvmread_cache_lock_vma(struct vm_area_struct *vma)
-{
-	unsigned int seq;
-
-	if (__is_vma_write_locked(vma, &seq))
-		return 0;
-	if (down_write_killable(&vma->vm_lock->lock))
-		return -EINTR;
-	WRITE_ONCE(vma->vm_lock_seq, seq);
-	up_write(&vma->vm_lock->lock);
-	return 0;
-}
-#endif
-
-/*
- * Wait for the page faults that run with a VMA lock instead of mmap_lock. A FUSE server can
- * make one last for ever. The registration of a notifier waits for them, too, but signals
- * do not end that wait, and it holds mm_all_locks_mutex, which every such registration on
- * the machine needs. Until mmap_lock is dropped, no fault takes these locks again.
- */
-static int pvmread_cache_lock_vmas(struct mm_struct *mm)
-{
-	struct vm_area_struct *vma;
-	struct vma_iterator vmi;
-	int ret = 0;
-
-	mmap_assert_write_locked(mm);
-	vma_iter_init(&vmi, mm, 0);
-	for_each_vma(vmi, vma) {
-		ret = pvmread_cache_lock_vma(vma);
-		if (ret)
-			break;
-	}
-	return ret;
 }
 
 /**
@@ -316,12 +219,7 @@ static int pvmread_cache_lock_vmas(struct mm_struct *mm)
  * @start: the first address of the attached range
  * @last: the last one
  *
- * Takes mmap_lock for writing, and the lock of each VMA. The first notifier of an mm also
- * takes the locks of the mapped files and of anonymous memory.
- *
- * Return: the cache, or an ERR_PTR: -ENOMEM; -EINTR if a fatal signal ended the wait for
- * mmap_lock or for a VMA lock (on Linux 6.15 to 6.19 no signal ends the latter);
- * -ERESTARTSYS if any signal ended the registration of the first notifier.
+ * Return: the cache, or an ERR_PTR: -ENOMEM, or what pvmread_notifier_insert() returns.
  */
 struct pvmread_cache *pvmread_cache_create(struct mm_struct *mm, unsigned long start,
 					   unsigned long last)
@@ -333,70 +231,34 @@ struct pvmread_cache *pvmread_cache_create(struct mm_struct *mm, unsigned long s
 	if (!cache)
 		return ERR_PTR(-ENOMEM);
 	rwlock_init(&cache->lock);
-	INIT_WORK(&cache->work, pvmread_cache_work);
 	cache->mm = mm;
 	cache->low = ULONG_MAX;
 	cache->mask = PVMREAD_CACHE_MIN - 1;
 	cache->table = pvmread_cache_alloc_table(PVMREAD_CACHE_MIN);
 	if (!cache->table)
 		goto free;
-	/* The length must not overflow. No page begins at the last address. */
-	if (last - start == ULONG_MAX)
-		last--;
-	ret = mmap_write_lock_killable(mm);
-	if (ret)
-		goto free;
-	ret = pvmread_cache_lock_vmas(mm);
-	if (ret)
-		goto unlock;
-	ret = mmu_interval_notifier_insert_locked(&cache->sub, mm, start,
-						  last - start + 1, &pvmread_cache_ops);
-	/* Any signal ends mm_take_all_locks(). */
-	if (ret == -EINTR)
-		ret = -ERESTARTSYS;
-unlock:
-	mmap_write_unlock(mm);
-	if (!ret) {
-		pvmread_cache_queue(cache, false);
+	pvmread_notifier_init(&cache->notifier, mm, start, last, &pvmread_cache_ops,
+			      pvmread_cache_free);
+	ret = pvmread_notifier_insert(&cache->notifier);
+	if (!ret)
 		return cache;
-	}
+	pvmread_notifier_close(&cache->notifier);
+	return ERR_PTR(ret);
 free:
-	kvfree(cache->table);
 	kfree(cache);
 	return ERR_PTR(ret);
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_cache_create);
 
 /**
- * pvmread_cache_destroy() - free a cache from a worker
+ * pvmread_cache_destroy() - free a cache, from a worker
  * @cache: the cache, unused from now on
  */
 void pvmread_cache_destroy(struct pvmread_cache *cache)
 {
-	pvmread_cache_queue(cache, true);
+	pvmread_notifier_close(&cache->notifier);
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_cache_destroy);
-
-/**
- * pvmread_cache_init() - called when the module is loaded
- *
- * Return: 0 or -ENOMEM.
- */
-int __init pvmread_cache_init(void)
-{
-	pvmread_cache_workers = alloc_workqueue("pvmread", WQ_UNBOUND, 0);
-	return pvmread_cache_workers ? 0 : -ENOMEM;
-}
-
-/**
- * pvmread_cache_exit() - called when no target file is open any more
- *
- * Sleeps until the last cache is freed.
- */
-void pvmread_cache_exit(void)
-{
-	destroy_workqueue(pvmread_cache_workers);
-}
 
 /* --- read ------------------------------------------------------------------ */
 
@@ -726,11 +588,9 @@ bool pvmread_cache_begin(struct pvmread_cache *cache, unsigned long *seq)
 		WRITE_ONCE(cache->skip, skip - 1);
 		return false;
 	}
-	/* GUP must not read the page table before this. */
-	*seq = smp_load_acquire(&cache->seq);
-	if (unlikely(mmu_interval_check_retry(&cache->sub, *seq))) {
-		if (!READ_ONCE(cache->busy))
-			pvmread_cache_queue(cache, false);
+	if (unlikely(!pvmread_notifier_begin(&cache->notifier, seq))) {
+		if (!READ_ONCE(cache->notifier.busy))
+			pvmread_notifier_renew(&cache->notifier);
 		return false;
 	}
 	if (unlikely(READ_ONCE(cache->displaced) > nr / 4 && nr < PVMREAD_CACHE_MAX))
@@ -759,7 +619,7 @@ void pvmread_cache_fill(struct pvmread_cache *cache, unsigned long seq,
 	if (untagged_addr_remote(cache->mm, addr) != addr)
 		return;
 	write_lock(&cache->lock);
-	if (mmu_interval_read_retry(&cache->sub, seq))
+	if (mmu_interval_read_retry(&cache->notifier.sub, seq))
 		goto unlock;
 	cache->low = min(cache->low, addr);
 	cache->high = max(cache->high, addr + (nr - 1) * PAGE_SIZE);

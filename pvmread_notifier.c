@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * An MMU interval notifier with a sequence number that a worker renews.
+ *
+ * A translation that GUP returned is still valid if no invalidation has begun since before
+ * GUP. The number from mmu_interval_read_begin() proves that. mmu_interval_read_begin() waits
+ * until no invalidation runs anywhere in the target's memory. The wait has no limit, and
+ * signals do not end it, so a target can keep it waiting for ever. Therefore only a worker
+ * calls it. The number stays good until the next invalidation of the range.
+ * mmu_interval_notifier_remove() can wait as long, so the worker calls that, too.
+ *
+ * A struct pvmread_notifier is part of the object that it serves. It has a reference to
+ * mm_count, not to mm_users. pvmread_notifier_close() hands the object to the worker, which
+ * frees it after the last callback has returned.
+ *
+ * notifier->lock protects @inserted, @busy and @closed.
+ */
+#include <linux/err.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/mmu_notifier.h>
+#include <linux/sched/mm.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "pvmread.h"
+
+static struct workqueue_struct *pvmread_notifier_workers;
+
+static void pvmread_notifier_free(struct pvmread_notifier *notifier)
+{
+	mmdrop(notifier->mm);
+	notifier->free(notifier);
+}
+
+/* Insert a notifier that was not yet, unless the target has exited. */
+static bool pvmread_notifier_insert_late(struct pvmread_notifier *notifier)
+{
+	int ret;
+
+	if (!mmget_not_zero(notifier->mm))
+		return false;
+	ret = mmu_interval_notifier_insert(&notifier->sub, notifier->mm, notifier->start,
+					   notifier->last - notifier->start + 1,
+					   notifier->ops);
+	mmput_async(notifier->mm);
+	return !ret;
+}
+
+static void pvmread_notifier_work(struct work_struct *work)
+{
+	struct pvmread_notifier *notifier =
+		container_of(work, struct pvmread_notifier, work);
+	bool inserted = READ_ONCE(notifier->inserted), closed = READ_ONCE(notifier->closed);
+
+	if (!closed && !inserted)
+		inserted = pvmread_notifier_insert_late(notifier);
+	if (!closed && inserted) {
+		unsigned long seq = mmu_interval_read_begin(&notifier->sub);
+
+		/* Pairs with smp_load_acquire() in pvmread_notifier_begin(). */
+		smp_store_release(&notifier->seq, seq);
+	}
+	spin_lock(&notifier->lock);
+	closed = notifier->closed;
+	WRITE_ONCE(notifier->inserted, inserted);
+	WRITE_ONCE(notifier->busy, closed);
+	wake_up_all(&notifier->wait);
+	spin_unlock(&notifier->lock);
+	if (!closed)
+		return;
+	if (inserted)
+		mmu_interval_notifier_remove(&notifier->sub);
+	pvmread_notifier_free(notifier);
+}
+
+#ifndef CONFIG_PER_VMA_LOCK
+static int pvmread_notifier_lock_vma(struct vm_area_struct *vma)
+{
+	return 0;
+}
+#elif defined(VM_REFCNT_EXCLUDE_READERS_FLAG)	/* Linux 7.0 and later */
+static int pvmread_notifier_lock_vma(struct vm_area_struct *vma)
+{
+	return vma_start_write_killable(vma);
+}
+#elif defined(VMA_LOCK_OFFSET)			/* Linux 6.15 to 6.19 */
+static int pvmread_notifier_lock_vma(struct vm_area_struct *vma)
+{
+	vma_start_write(vma);
+	return 0;
+}
+#else
+/* vma_start_write_killable() of later kernels. */
+static int pvmread_notifier_lock_vma(struct vm_area_struct *vma)
+{
+	unsigned int seq;
+
+	if (__is_vma_write_locked(vma, &seq))
+		return 0;
+	if (down_write_killable(&vma->vm_lock->lock))
+		return -EINTR;
+	WRITE_ONCE(vma->vm_lock_seq, seq);
+	up_write(&vma->vm_lock->lock);
+	return 0;
+}
+#endif
+
+/*
+ * Wait for the page faults that run with a VMA lock instead of mmap_lock. A FUSE server can
+ * make one last for ever. The registration of a notifier waits for them, too, but signals
+ * do not end that wait, and it holds mm_all_locks_mutex, which every such registration on
+ * the machine needs. Until mmap_lock is dropped, no fault takes these locks again.
+ */
+static int pvmread_notifier_lock_vmas(struct mm_struct *mm)
+{
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+	int ret = 0;
+
+	mmap_assert_write_locked(mm);
+	vma_iter_init(&vmi, mm, 0);
+	for_each_vma(vmi, vma) {
+		ret = pvmread_notifier_lock_vma(vma);
+		if (ret)
+			break;
+	}
+	return ret;
+}
+
+/**
+ * pvmread_notifier_init() - set up a notifier
+ * @notifier: the notifier
+ * @mm: the target's memory; the caller has a reference
+ * @start: the first address of the range that it watches
+ * @last: the last one
+ * @ops: the callback
+ * @free: frees the object that @notifier is part of
+ */
+void pvmread_notifier_init(struct pvmread_notifier *notifier, struct mm_struct *mm,
+			   unsigned long start, unsigned long last,
+			   const struct mmu_interval_notifier_ops *ops,
+			   void (*free)(struct pvmread_notifier *notifier))
+{
+	/* The length must not overflow. No page begins at the last address. */
+	if (last - start == ULONG_MAX)
+		last--;
+	mmgrab(mm);
+	notifier->mm = mm;
+	notifier->start = start;
+	notifier->last = last;
+	notifier->ops = ops;
+	notifier->free = free;
+	notifier->inserted = false;
+	notifier->busy = false;
+	notifier->closed = false;
+	/* Valid numbers are odd. */
+	notifier->sub.invalidate_seq = 1;
+	notifier->seq = 0;
+	spin_lock_init(&notifier->lock);
+	init_waitqueue_head(&notifier->wait);
+	INIT_WORK(&notifier->work, pvmread_notifier_work);
+}
+
+/**
+ * pvmread_notifier_insert() - start to receive invalidations
+ * @notifier: the notifier; the caller has a reference to mm_users
+ *
+ * Takes mmap_lock for writing, and the lock of each VMA. The first notifier of an mm also
+ * takes the locks of the mapped files and of anonymous memory.
+ *
+ * Return: 0; -ENOMEM; -EINTR if a fatal signal ended the wait for mmap_lock or for a VMA lock
+ * (on Linux 6.15 to 6.19 no signal ends the latter); -ERESTARTSYS if any signal ended the
+ * registration of the first notifier.
+ */
+int pvmread_notifier_insert(struct pvmread_notifier *notifier)
+{
+	struct mm_struct *mm = notifier->mm;
+	int ret;
+
+	ret = mmap_write_lock_killable(mm);
+	if (ret)
+		return ret;
+	ret = pvmread_notifier_lock_vmas(mm);
+	if (ret)
+		goto unlock;
+	ret = mmu_interval_notifier_insert_locked(&notifier->sub, mm, notifier->start,
+						  notifier->last - notifier->start + 1,
+						  notifier->ops);
+	/* Any signal ends mm_take_all_locks(). */
+	if (ret == -EINTR)
+		ret = -ERESTARTSYS;
+unlock:
+	mmap_write_unlock(mm);
+	if (!ret) {
+		notifier->inserted = true;
+		pvmread_notifier_renew(notifier);
+	}
+	return ret;
+}
+
+/**
+ * pvmread_notifier_renew() - let the worker get a new number
+ * @notifier: the notifier
+ *
+ * If the notifier was not inserted yet, the worker also does that. Does not sleep.
+ */
+void pvmread_notifier_renew(struct pvmread_notifier *notifier)
+{
+	spin_lock(&notifier->lock);
+	if (!notifier->busy && !notifier->closed) {
+		WRITE_ONCE(notifier->busy, true);
+		queue_work(pvmread_notifier_workers, &notifier->work);
+	}
+	spin_unlock(&notifier->lock);
+}
+
+/**
+ * pvmread_notifier_wait() - wait until the worker has a new number
+ * @notifier: the notifier
+ *
+ * The number may be out of date again. A fatal signal ends the wait.
+ */
+void pvmread_notifier_wait(struct pvmread_notifier *notifier)
+{
+	pvmread_notifier_renew(notifier);
+	wait_event_killable(notifier->wait,
+			    !READ_ONCE(notifier->busy) || READ_ONCE(notifier->closed));
+}
+
+/**
+ * pvmread_notifier_close() - free the object that a notifier is part of
+ * @notifier: the notifier
+ *
+ * The worker frees it if there is something to wait for.
+ */
+void pvmread_notifier_close(struct pvmread_notifier *notifier)
+{
+	bool wait;
+
+	spin_lock(&notifier->lock);
+	WRITE_ONCE(notifier->closed, true);
+	wait = notifier->busy || notifier->inserted;
+	if (!notifier->busy && wait) {
+		WRITE_ONCE(notifier->busy, true);
+		queue_work(pvmread_notifier_workers, &notifier->work);
+	}
+	wake_up_all(&notifier->wait);
+	spin_unlock(&notifier->lock);
+	if (!wait)
+		pvmread_notifier_free(notifier);
+}
+
+/**
+ * pvmread_notifier_start() - called when the module is loaded
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int __init pvmread_notifier_start(void)
+{
+	pvmread_notifier_workers = alloc_workqueue("pvmread", WQ_UNBOUND, 0);
+	return pvmread_notifier_workers ? 0 : -ENOMEM;
+}
+
+/**
+ * pvmread_notifier_stop() - called when no target file is open any more
+ *
+ * Sleeps until the last notifier is freed.
+ */
+void pvmread_notifier_stop(void)
+{
+	destroy_workqueue(pvmread_notifier_workers);
+}
