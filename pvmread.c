@@ -59,6 +59,10 @@ static bool readonly;
 module_param(readonly, bool, 0444);
 MODULE_PARM_DESC(readonly, "Refuse everything that would write to another process (EROFS)");
 
+static bool windows;
+module_param(windows, bool, 0444);
+MODULE_PARM_DESC(windows, "Allow mmap() of target files that were attached with PVMREAD_WINDOW");
+
 /* --- READV and WRITEV ----------------------------------------------------- */
 
 /*
@@ -460,6 +464,11 @@ static bool pvmread_have_cache(void)
 	return PVMREAD_HAVE_CACHE && !xen_pv_domain();
 }
 
+static bool pvmread_have_window(void)
+{
+	return PVMREAD_HAVE_WINDOW && windows && pvmread_have_cache();
+}
+
 static long pvmread_ioctl_info(struct file *file, union pvmread_arg *arg,
 			       size_t usize, void __user *uarg)
 {
@@ -472,7 +481,8 @@ static long pvmread_ioctl_info(struct file *file, union pvmread_arg *arg,
 			    PVMREAD_FEATURE_ATTACH | PVMREAD_FEATURE_BATCH |
 			    (pvmread_symbols_have_pidfd ? PVMREAD_FEATURE_PIDFD : 0) |
 			    PVMREAD_FEATURE_NOWAIT | PVMREAD_FEATURE_RESIDENT |
-			    (pvmread_have_cache() ? PVMREAD_FEATURE_CACHE : 0),
+			    (pvmread_have_cache() ? PVMREAD_FEATURE_CACHE : 0) |
+			    (pvmread_have_window() ? PVMREAD_FEATURE_WINDOW : 0),
 		.max_bytes = MAX_RW_COUNT,
 		.max_batch = PVMREAD_MAX_BATCH,
 	};
@@ -552,6 +562,10 @@ static long pvmread_ioctl_attach(struct file *file, union pvmread_arg *arg,
 
 	if (attach->__reserved)
 		return -EINVAL;
+	/* A page fault of the caller may wait for the target, so a window cannot obey these. */
+	if (attach->flags & PVMREAD_WINDOW &&
+	    attach->flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT))
+		return -EINVAL;
 	/* An end of 0 stands for the end of the address space. */
 	if (attach->length ?
 	    check_add_overflow(attach->start, attach->length, &end) :
@@ -570,7 +584,8 @@ static long pvmread_ioctl_attach(struct file *file, union pvmread_arg *arg,
 			return -EROFS;
 	}
 
-	if (attach->flags & PVMREAD_CACHE && !pvmread_have_cache())
+	if ((attach->flags & PVMREAD_CACHE && !pvmread_have_cache()) ||
+	    (attach->flags & PVMREAD_WINDOW && !pvmread_have_window()))
 		return -EOPNOTSUPP;
 
 	target = pvmread_target_file(attach, end - 1);
@@ -595,7 +610,8 @@ static const struct pvmread_command pvmread_commands[] = {
 	  PVMREAD_RW_FLAGS, pvmread_ioctl_writev },
 	{ PVMREAD_IOC_ATTACH, sizeof(struct pvmread_attach),
 	  offsetofend(struct pvmread_attach, length),
-	  PVMREAD_RW_FLAGS | PVMREAD_WRITE | PVMREAD_CACHE, pvmread_ioctl_attach },
+	  PVMREAD_RW_FLAGS | PVMREAD_WRITE | PVMREAD_CACHE | PVMREAD_WINDOW,
+	  pvmread_ioctl_attach },
 	{ PVMREAD_IOC_INFO, sizeof(struct pvmread_info),
 	  offsetofend(struct pvmread_info, __reserved),
 	  0, pvmread_ioctl_info },

@@ -6,6 +6,7 @@
  *   pvmread.c          the device, READV and WRITEV
  *   pvmread_target.c   a process as a file
  *   pvmread_batch.c    BATCH
+ *   pvmread_window.c   mmap() of a target file
  *   pvmread_engine.c   moves bytes between an mm and an iov_iter
  *   pvmread_cache.c    remembers where a target file's pages are
  *   pvmread_notifier.c an MMU notifier and its worker
@@ -49,6 +50,7 @@
 
 struct pvmread_cache;
 struct pvmread_target;
+struct pvmread_windows;
 struct seq_file;
 
 /* The most segments in one BATCH. */
@@ -266,21 +268,28 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 #define PVMREAD_HAVE_CACHE	0
 #endif
 
+/* As in Kbuild. A special PTE keeps fast GUP away from a window; User mode Linux has neither. */
+#if PVMREAD_HAVE_CACHE && (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
+#define PVMREAD_HAVE_WINDOW	1
+#else
+#define PVMREAD_HAVE_WINDOW	0
+#endif
+
 #ifdef CONFIG_MMU_NOTIFIER
 /**
  * struct pvmread_notifier - an MMU interval notifier with a number that a worker renews
- * @sub: the interval notifier, if @inserted
+ * @sub: the interval notifier
  * @mm: the memory that it watches, with an mm_count reference
  * @start: the first address of its range
  * @last: the last one
  * @ops: its callback
  * @free: frees the object that this is part of
- * @lock: protects @inserted, @busy and @closed
- * @inserted: @sub receives invalidations
+ * @lock: protects @busy and @closed
+ * @inserted: @sub receives invalidations; does not change after that
  * @busy: @work is queued or runs, so it must not be queued again: it may free the object
  * @closed: @work frees the object
  * @seq: what mmu_interval_read_begin() last returned
- * @work: inserts @sub, gets a new @seq, or frees the object
+ * @work: gets a new @seq, or frees the object
  * @wait: waiting for @work
  */
 struct pvmread_notifier {
@@ -303,9 +312,12 @@ void pvmread_notifier_init(struct pvmread_notifier *notifier, struct mm_struct *
 			   unsigned long start, unsigned long last,
 			   const struct mmu_interval_notifier_ops *ops,
 			   void (*free)(struct pvmread_notifier *notifier));
+int pvmread_notifier_insert_locked(struct mmu_interval_notifier *sub, struct mm_struct *mm,
+				   unsigned long start, unsigned long length,
+				   const struct mmu_interval_notifier_ops *ops);
 int pvmread_notifier_insert(struct pvmread_notifier *notifier);
 void pvmread_notifier_renew(struct pvmread_notifier *notifier);
-void pvmread_notifier_wait(struct pvmread_notifier *notifier);
+int pvmread_notifier_wait(struct pvmread_notifier *notifier);
 void pvmread_notifier_close(struct pvmread_notifier *notifier);
 
 /*
@@ -339,6 +351,13 @@ bool pvmread_cache_begin(struct pvmread_cache *cache, unsigned long *seq);
 void pvmread_cache_fill(struct pvmread_cache *cache, unsigned long seq,
 			unsigned long addr, struct page **pages, unsigned long nr);
 void pvmread_cache_show_fdinfo(struct pvmread_cache *cache, struct seq_file *m);
+
+/* Without PVMREAD_HAVE_WINDOW these calls are compiled out: no target file allows windows. */
+struct pvmread_windows *pvmread_windows_create(struct mm_struct *mm, unsigned long start,
+					       unsigned long last);
+void pvmread_windows_destroy(struct pvmread_windows *windows);
+void pvmread_windows_show_fdinfo(struct pvmread_windows *windows, struct seq_file *m);
+int pvmread_window_mmap(struct file *file, struct vm_area_struct *vma);
 
 /* The cache of a request, or NULL. */
 static inline struct pvmread_cache *
@@ -388,6 +407,7 @@ int pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
  * @start: the first address in the attached range
  * @last: the last address in it
  * @cache: its cache if it was attached with PVMREAD_CACHE, or NULL
+ * @windows: those on it if it was attached with PVMREAD_WINDOW, or NULL
  * @write: the target can also be written
  * @nowait: PVMREAD_NOWAIT for every transfer
  * @resident: PVMREAD_RESIDENT for every transfer
@@ -401,6 +421,7 @@ struct pvmread_target {
 	unsigned long start;
 	unsigned long last;
 	struct pvmread_cache *cache;
+	struct pvmread_windows *windows;
 	bool write;
 	bool nowait;
 	bool resident;

@@ -240,8 +240,10 @@ struct pvmread_cache *pvmread_cache_create(struct mm_struct *mm, unsigned long s
 	pvmread_notifier_init(&cache->notifier, mm, start, last, &pvmread_cache_ops,
 			      pvmread_cache_free);
 	ret = pvmread_notifier_insert(&cache->notifier);
-	if (!ret)
+	if (!ret) {
+		pvmread_notifier_renew(&cache->notifier);
 		return cache;
+	}
 	pvmread_notifier_close(&cache->notifier);
 	return ERR_PTR(ret);
 free:

@@ -13,7 +13,7 @@
  * mm_count, not to mm_users. pvmread_notifier_close() hands the object to the worker, which
  * frees it after the last callback has returned.
  *
- * notifier->lock protects @inserted, @busy and @closed.
+ * notifier->lock protects @busy and @closed.
  */
 #include <linux/err.h>
 #include <linux/mm.h>
@@ -34,29 +34,13 @@ static void pvmread_notifier_free(struct pvmread_notifier *notifier)
 	notifier->free(notifier);
 }
 
-/* Insert a notifier that was not yet, unless the target has exited. */
-static bool pvmread_notifier_insert_late(struct pvmread_notifier *notifier)
-{
-	int ret;
-
-	if (!mmget_not_zero(notifier->mm))
-		return false;
-	ret = mmu_interval_notifier_insert(&notifier->sub, notifier->mm, notifier->start,
-					   notifier->last - notifier->start + 1,
-					   notifier->ops);
-	mmput_async(notifier->mm);
-	return !ret;
-}
-
 static void pvmread_notifier_work(struct work_struct *work)
 {
 	struct pvmread_notifier *notifier =
 		container_of(work, struct pvmread_notifier, work);
-	bool inserted = READ_ONCE(notifier->inserted), closed = READ_ONCE(notifier->closed);
+	bool closed;
 
-	if (!closed && !inserted)
-		inserted = pvmread_notifier_insert_late(notifier);
-	if (!closed && inserted) {
+	if (!READ_ONCE(notifier->closed)) {
 		unsigned long seq = mmu_interval_read_begin(&notifier->sub);
 
 		/* Pairs with smp_load_acquire() in pvmread_notifier_begin(). */
@@ -64,14 +48,12 @@ static void pvmread_notifier_work(struct work_struct *work)
 	}
 	spin_lock(&notifier->lock);
 	closed = notifier->closed;
-	WRITE_ONCE(notifier->inserted, inserted);
 	WRITE_ONCE(notifier->busy, closed);
 	wake_up_all(&notifier->wait);
 	spin_unlock(&notifier->lock);
 	if (!closed)
 		return;
-	if (inserted)
-		mmu_interval_notifier_remove(&notifier->sub);
+	mmu_interval_notifier_remove(&notifier->sub);
 	pvmread_notifier_free(notifier);
 }
 
@@ -156,7 +138,6 @@ void pvmread_notifier_init(struct pvmread_notifier *notifier, struct mm_struct *
 	notifier->busy = false;
 	notifier->closed = false;
 	/* Valid numbers are odd. */
-	notifier->sub.invalidate_seq = 1;
 	notifier->seq = 0;
 	spin_lock_init(&notifier->lock);
 	init_waitqueue_head(&notifier->wait);
@@ -164,15 +145,42 @@ void pvmread_notifier_init(struct pvmread_notifier *notifier, struct mm_struct *
 }
 
 /**
+ * pvmread_notifier_insert_locked() - insert an interval notifier
+ * @sub: the interval notifier
+ * @mm: the memory that it watches; mmap_lock is held for writing, mm_users is not 0
+ * @start: the first address of its range
+ * @length: the number of bytes in it
+ * @ops: its callback
+ *
+ * Takes the lock of each VMA. The first notifier of an mm also takes the locks of the mapped
+ * files and of anonymous memory.
+ *
+ * Return: 0; -ENOMEM; -EINTR if a fatal signal ended the wait for a VMA lock (on Linux 6.15 to
+ * 6.19 no signal ends it); -ERESTARTSYS if any signal ended the registration of the first
+ * notifier.
+ */
+int pvmread_notifier_insert_locked(struct mmu_interval_notifier *sub, struct mm_struct *mm,
+				   unsigned long start, unsigned long length,
+				   const struct mmu_interval_notifier_ops *ops)
+{
+	int ret;
+
+	ret = pvmread_notifier_lock_vmas(mm);
+	if (ret)
+		return ret;
+	ret = mmu_interval_notifier_insert_locked(sub, mm, start, length, ops);
+	/* Any signal ends mm_take_all_locks(). */
+	return ret == -EINTR ? -ERESTARTSYS : ret;
+}
+
+/**
  * pvmread_notifier_insert() - start to receive invalidations
  * @notifier: the notifier; the caller has a reference to mm_users
  *
- * Takes mmap_lock for writing, and the lock of each VMA. The first notifier of an mm also
- * takes the locks of the mapped files and of anonymous memory.
+ * Takes mmap_lock for writing.
  *
- * Return: 0; -ENOMEM; -EINTR if a fatal signal ended the wait for mmap_lock or for a VMA lock
- * (on Linux 6.15 to 6.19 no signal ends the latter); -ERESTARTSYS if any signal ended the
- * registration of the first notifier.
+ * Return: 0; -EINTR if a fatal signal ended the wait for mmap_lock; or what
+ * pvmread_notifier_insert_locked() returns.
  */
 int pvmread_notifier_insert(struct pvmread_notifier *notifier)
 {
@@ -182,34 +190,24 @@ int pvmread_notifier_insert(struct pvmread_notifier *notifier)
 	ret = mmap_write_lock_killable(mm);
 	if (ret)
 		return ret;
-	ret = pvmread_notifier_lock_vmas(mm);
-	if (ret)
-		goto unlock;
-	ret = mmu_interval_notifier_insert_locked(&notifier->sub, mm, notifier->start,
-						  notifier->last - notifier->start + 1,
-						  notifier->ops);
-	/* Any signal ends mm_take_all_locks(). */
-	if (ret == -EINTR)
-		ret = -ERESTARTSYS;
-unlock:
+	ret = pvmread_notifier_insert_locked(&notifier->sub, mm, notifier->start,
+					     notifier->last - notifier->start + 1,
+					     notifier->ops);
 	mmap_write_unlock(mm);
-	if (!ret) {
-		notifier->inserted = true;
-		pvmread_notifier_renew(notifier);
-	}
+	notifier->inserted = !ret;
 	return ret;
 }
 
 /**
  * pvmread_notifier_renew() - let the worker get a new number
- * @notifier: the notifier
+ * @notifier: the notifier, which was inserted
  *
- * If the notifier was not inserted yet, the worker also does that. Does not sleep.
+ * Does not sleep.
  */
 void pvmread_notifier_renew(struct pvmread_notifier *notifier)
 {
 	spin_lock(&notifier->lock);
-	if (!notifier->busy && !notifier->closed) {
+	if (!notifier->busy) {
 		WRITE_ONCE(notifier->busy, true);
 		queue_work(pvmread_notifier_workers, &notifier->work);
 	}
@@ -218,38 +216,43 @@ void pvmread_notifier_renew(struct pvmread_notifier *notifier)
 
 /**
  * pvmread_notifier_wait() - wait until the worker has a new number
- * @notifier: the notifier
+ * @notifier: the notifier, which was inserted
  *
- * The number may be out of date again. A fatal signal ends the wait.
+ * When this returns 0, each invalidation of the range has ended whose callback was called
+ * before.
+ *
+ * Return: 0, or -ERESTARTSYS if a fatal signal ended the wait.
  */
-void pvmread_notifier_wait(struct pvmread_notifier *notifier)
+int pvmread_notifier_wait(struct pvmread_notifier *notifier)
 {
+	/* What the worker does now may have begun too early. */
+	int ret = wait_event_killable(notifier->wait, !READ_ONCE(notifier->busy));
+
+	if (ret)
+		return ret;
 	pvmread_notifier_renew(notifier);
-	wait_event_killable(notifier->wait,
-			    !READ_ONCE(notifier->busy) || READ_ONCE(notifier->closed));
+	return wait_event_killable(notifier->wait, !READ_ONCE(notifier->busy));
 }
 
 /**
  * pvmread_notifier_close() - free the object that a notifier is part of
  * @notifier: the notifier
  *
- * The worker frees it if there is something to wait for.
+ * If the notifier was inserted, the worker frees the object.
  */
 void pvmread_notifier_close(struct pvmread_notifier *notifier)
 {
-	bool wait;
-
+	if (!notifier->inserted) {
+		pvmread_notifier_free(notifier);
+		return;
+	}
 	spin_lock(&notifier->lock);
 	WRITE_ONCE(notifier->closed, true);
-	wait = notifier->busy || notifier->inserted;
-	if (!notifier->busy && wait) {
+	if (!notifier->busy) {
 		WRITE_ONCE(notifier->busy, true);
 		queue_work(pvmread_notifier_workers, &notifier->work);
 	}
-	wake_up_all(&notifier->wait);
 	spin_unlock(&notifier->lock);
-	if (!wait)
-		pvmread_notifier_free(notifier);
 }
 
 /**

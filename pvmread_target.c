@@ -129,25 +129,35 @@ static void pvmread_target_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "pid:\t%d\n", nr);
 	seq_printf(m, "range:\t%08lx-%08lx\n", target->start,
 		   target->last + 1 ?: ULONG_MAX);
-	seq_printf(m, "mode:\t%s%s%s%s\n",
+	seq_printf(m, "mode:\t%s%s%s%s%s\n",
 		   target->write ? "rw" : "r",
 		   target->nowait ? " nowait" : "",
 		   target->resident ? " resident" : "",
-		   target->cache ? " cache" : "");
+		   target->cache ? " cache" : "",
+		   target->windows ? " window" : "");
 	seq_printf(m, "read:\t%lld\n", atomic64_read(&target->bytes_read));
 	seq_printf(m, "written:\t%lld\n", atomic64_read(&target->bytes_written));
 	seq_printf(m, "faults:\t%lld\n", atomic64_read(&target->faults));
 	if (PVMREAD_HAVE_CACHE && target->cache)
 		pvmread_cache_show_fdinfo(target->cache, m);
+	if (PVMREAD_HAVE_WINDOW && target->windows)
+		pvmread_windows_show_fdinfo(target->windows, m);
 }
 
 static void pvmread_target_free(struct pvmread_target *target)
 {
 	if (PVMREAD_HAVE_CACHE && target->cache)
 		pvmread_cache_destroy(target->cache);
+	if (PVMREAD_HAVE_WINDOW && target->windows)
+		pvmread_windows_destroy(target->windows);
 	mmdrop(target->mm);
 	put_pid(target->pid);
 	kfree(target);
+}
+
+static int pvmread_target_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return PVMREAD_HAVE_WINDOW ? pvmread_window_mmap(file, vma) : -ENODEV;
 }
 
 static int pvmread_target_release(struct inode *inode, struct file *file)
@@ -163,6 +173,7 @@ static int pvmread_target_release(struct inode *inode, struct file *file)
 	.llseek		= no_seek_end_llseek,			\
 	.read_iter	= read,					\
 	.write_iter	= pvmread_target_write_iter,		\
+	.mmap		= pvmread_target_mmap,			\
 	.splice_read	= copy_splice_read,			\
 	.splice_write	= iter_file_splice_write,		\
 	.unlocked_ioctl	= pvmread_target_ioctl,			\
@@ -225,8 +236,16 @@ struct file *pvmread_target_file(const struct pvmread_attach *attach,
 		if (IS_ERR(target->cache)) {
 			file = ERR_CAST(target->cache);
 			target->cache = NULL;
-			pvmread_target_free(target);
-			goto put_mm;
+			goto free_target;
+		}
+	}
+	if (PVMREAD_HAVE_WINDOW && attach->flags & PVMREAD_WINDOW) {
+		target->windows = pvmread_windows_create(mm, target->start,
+							 target->last);
+		if (IS_ERR(target->windows)) {
+			file = ERR_CAST(target->windows);
+			target->windows = NULL;
+			goto free_target;
 		}
 	}
 
@@ -237,10 +256,11 @@ struct file *pvmread_target_file(const struct pvmread_attach *attach,
 					target->write ? O_RDWR : O_RDONLY,
 					FMODE_LSEEK | FMODE_PREAD |
 					FMODE_PWRITE | FMODE_NOWAIT);
+	if (!IS_ERR(file))
+		file->f_pos = target->start;
+free_target:
 	if (IS_ERR(file))
 		pvmread_target_free(target);
-	else
-		file->f_pos = target->start;
 put_mm:
 	/* The last user would run exit_mmap(), which may wait for a FUSE server. */
 	mmput_async(mm);

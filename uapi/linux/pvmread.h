@@ -81,13 +81,15 @@
  *    namespace, -1 if it has exited
  *  - range: the attached range, as in /proc/PID/maps
  *  - mode: "r" or "rw", with "nowait" and "resident" if attached so, "cache" if the file
- *    has a cache
+ *    has a cache, "window" if it can be mapped
  *  - read, written: bytes moved so far
  *  - faults: number of transfers that ended at the target's memory (EIO)
  *  - hits, misses: number of look-ups for a read or a segment that found the first page in
  *    the cache, and of those that did not. A read of more than 64 KiB makes one for each
  *    64 KiB
  *  - invalidations: number of MMU notifier invalidations in the attached range
+ *  - mapped: number of pages that page faults have looked up for windows
+ *  - zapped: number of invalidations that removed pages from windows
  */
 
 /**
@@ -122,6 +124,50 @@
  * The flag pays off if the same pages are read more often than their translations change.
  */
 
+/**
+ * DOC: Windows
+ *
+ * A target file that was attached with PVMREAD_WINDOW can be mapped with mmap(). The offset is
+ * the address in the target. Such a mapping is a window: it shows the target's own pages. A
+ * load from it returns what a load by the target returns. If the target writes, unmaps, remaps
+ * or drops memory, or breaks copy-on-write sharing, the window follows before the system call
+ * or the page fault of the target returns. No page is copied, and none is kept: reclaim,
+ * migration, huge pages and KSM go on as without the window.
+ *
+ * The first load from a page takes a page fault, which maps neighbours, too. It waits, killably,
+ * while the target's memory has to be faulted in. A load raises SIGBUS if
+ *
+ *  - the target has exited or called execve(2)
+ *  - the target has no memory there, or must not read it
+ *  - GUP refuses the memory (device memory, secret memory, another window), or a driver
+ *    has mapped it
+ *
+ * A system call that is given such an address fails with EFAULT.
+ *
+ * mmap() fails with
+ *
+ *  - ENODEV: the file was not attached with PVMREAD_WINDOW
+ *  - EINVAL: MAP_PRIVATE, or the offset is not a multiple of the page size
+ *  - EACCES: PROT_WRITE or PROT_EXEC; also from mprotect()
+ *  - ENXIO: a part of the window would be outside the attached range
+ *  - ESRCH: the target has exited or called execve(2)
+ *  - EINTR: a signal without SA_RESTART arrived while the kernel took the locks of the
+ *    caller's mappings; or the caller was killed
+ *  - ENOMEM, and what mmap(2) lists
+ *
+ * A window can only be unmapped or protected as a whole, and not be moved: munmap(), mprotect()
+ * and madvise() of a part and mremap() fail with EINVAL. A child that is forked does not have
+ * it. It is not in core dumps. process_vm_readv(2), ptrace(2), READV and registered buffers of
+ * io_uring refuse it with EFAULT or EIO, userfaultfd(2) with EPERM. MADV_RANDOM and
+ * MADV_SEQUENTIAL tell how many neighbours to map. The file descriptor can be closed while the
+ * window is in use.
+ *
+ * What it costs: ATTACH and changes of the target's memory cost what they cost with
+ * PVMREAD_CACHE, and the caller's own mappings are watched in the same way. If a change removes
+ * pages from a window, it takes as long as to unmap them in the caller, and the next load takes
+ * a page fault, which has to wait for a kernel worker.
+ */
+
 /* 0xd5 is free in Documentation/userspace-api/ioctl/ioctl-number.rst, 6.12 to 7.3. */
 #define PVMREAD_IOC_TYPE	0xd5
 
@@ -145,6 +191,8 @@
  * @PVMREAD_FEATURE_RESIDENT: PVMREAD_RESIDENT works
  * @PVMREAD_FEATURE_CACHE: PVMREAD_CACHE works. It needs a 64-bit kernel with MMU notifiers.
  *	It is not available on s390, in paravirtualized Xen guests, or with aliasing CPU caches
+ * @PVMREAD_FEATURE_WINDOW: PVMREAD_WINDOW works. The module must be loaded with windows=1.
+ *	It needs what PVMREAD_CACHE needs, and x86-64 or arm64
  */
 enum pvmread_feature {
 	PVMREAD_FEATURE_READV		= 1 << 0,
@@ -156,6 +204,7 @@ enum pvmread_feature {
 	PVMREAD_FEATURE_NOWAIT		= 1 << 6,
 	PVMREAD_FEATURE_RESIDENT	= 1 << 7,
 	PVMREAD_FEATURE_CACHE		= 1 << 8,
+	PVMREAD_FEATURE_WINDOW		= 1 << 9,
 };
 
 /**
@@ -181,6 +230,8 @@ enum pvmread_feature {
  * @PVMREAD_CACHE: ATTACH: cache the kernel addresses of the target's pages. A request with
  *	PVMREAD_NOWAIT or PVMREAD_RESIDENT reads from the cache but does not fill it. If
  *	ATTACH has one of these flags, the file has no cache. See Cached target files
+ * @PVMREAD_WINDOW: ATTACH: the file can be mapped. Not with PVMREAD_NOWAIT or
+ *	PVMREAD_RESIDENT. See Windows
  *
  * The first two have the values and the meaning of PROCESS_VM_PIDFD and PROCESS_VM_NOWAIT
  * of the upstream series "pidfd and nowait support for process_vm_readv/writev".
@@ -192,6 +243,7 @@ enum pvmread_flag {
 	PVMREAD_WRITE		= 1 << 3,
 	PVMREAD_STOP		= 1 << 4,
 	PVMREAD_CACHE		= 1 << 5,
+	PVMREAD_WINDOW		= 1 << 6,
 };
 
 /**
@@ -312,7 +364,7 @@ struct pvmread_rw {
  * struct pvmread_attach - ioctl(PVMREAD_IOC_ATTACH): a process as a file
  * @size: in: sizeof(struct pvmread_attach); at least 32
  * @flags: in: PVMREAD_PIDFD; PVMREAD_WRITE to write, too; PVMREAD_NOWAIT and
- *	PVMREAD_RESIDENT for every transfer through the file; PVMREAD_CACHE
+ *	PVMREAD_RESIDENT for every transfer through the file; PVMREAD_CACHE; PVMREAD_WINDOW
  * @pid: in: the target, as in &struct pvmread_rw
  * @__reserved: in: must be 0
  * @start: in: the first address of the attached range
@@ -325,14 +377,16 @@ struct pvmread_rw {
  *
  * errno, in the order of the checks:
  *
+ *  - EINVAL: PVMREAD_WINDOW with PVMREAD_NOWAIT or PVMREAD_RESIDENT
  *  - EINVAL: @length is 0 and @start is not, or @start + @length overflows an address
  *  - EBADF: the device is not open for reading, or with PVMREAD_WRITE for writing
  *  - EROFS: PVMREAD_WRITE, and the module was loaded with readonly=1
- *  - EOPNOTSUPP: PVMREAD_CACHE is not supported: see PVMREAD_FEATURE_CACHE
+ *  - EOPNOTSUPP: PVMREAD_CACHE or PVMREAD_WINDOW is not supported: see
+ *    PVMREAD_FEATURE_CACHE and PVMREAD_FEATURE_WINDOW
  *  - EOPNOTSUPP, EBADF, ESRCH, EPERM, EINTR: the target, as for READV
- *  - EINTR: PVMREAD_CACHE, and the caller was killed while it waited for mmap_lock or for a
+ *  - EINTR: PVMREAD_CACHE or PVMREAD_WINDOW, and the caller was killed while it waited for mmap_lock or for a
  *    page fault of the target (Linux 6.15 to 6.19: for mmap_lock only)
- *  - EINTR: PVMREAD_CACHE, and a signal without SA_RESTART arrived while the kernel took the
+ *  - EINTR: PVMREAD_CACHE or PVMREAD_WINDOW, and a signal without SA_RESTART arrived while the kernel took the
  *    locks of the target's mappings
  *  - ENOMEM, EMFILE, ENFILE: no memory for another file, or too many of them
  */

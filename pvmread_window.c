@@ -1,0 +1,734 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Windows: mmap() of a target file that was attached with PVMREAD_WINDOW. The caller's page
+ * table gets entries for the target's pages, and loads from the window read those pages. A
+ * window holds no reference to a page. MMU notifiers remove an entry before the target's page
+ * table changes.
+ *
+ * A struct pvmread_windows belongs to one target file. When the file is freed, the notifier's
+ * worker frees it. A struct pvmread_window is one mapping of that file, a VMA, which keeps the
+ * file open. It lives until ->close(), or until the last fault that sleeps has returned.
+ *
+ * The target's side: windows->notifier watches the attached range. On an invalidation,
+ * pvmread_windows_invalidate() removes entries from the caller's page table. The kernel may
+ * call it with i_mmap_rwsem or the lock of an anon_vma held. Therefore it must not take the
+ * caller's mmap_lock, nor i_mmap_rwsem of the window's own file, and nothing of mm/ keeps the
+ * page tables that it walks.
+ *
+ * The caller's side: window->view watches the VMA. Before its page tables are freed or moved,
+ * pvmread_window_invalidate_view() removes all entries, and waits until no invalidation walks
+ * the page tables any more.
+ *
+ * A fault looks pages up and sets entries for them. The page table lock decides between
+ * the fault and an invalidation. The invalidation increments window->changes, and then looks
+ * for entries. The fault, with the page table lock held, compares window->changes with its
+ * value from before the look-up, and then sets entries. So either the fault sees the change, or the
+ * invalidation sees the entries. smp_mb() on both sides does the same for a page table that
+ * does not exist yet. A fault must not begin while an invalidation of its pages still runs:
+ * window->settled says so.
+ *
+ * Lock order: the caller's mmap_lock, the target's mmap_lock (only by trylock), the caller's
+ * page table lock. windows->lock is taken last.
+ *
+ * To remove entries is an invalidation of the caller's memory. A third process may have a
+ * window on the caller, and so pvmread_windows_invalidate() nests. The nested call finds no
+ * entry, because GUP refuses VM_PFNMAP: no window contains pages of another one. So the depth
+ * is two, even if two processes have windows on each other.
+ */
+#include <linux/atomic.h>
+#include <linux/err.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/hmm.h>
+#include <linux/hugetlb.h>
+#include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pgtable.h>
+#include <linux/refcount.h>
+#include <linux/sched/mm.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/wait_bit.h>
+
+#include <asm/tlbflush.h>
+
+#include <linux/pvmread.h>
+
+#include "pvmread.h"
+
+/* Pages that a fault maps: around its address, and if it follows another one. */
+#define PVMREAD_WINDOW_AROUND	16UL
+#define PVMREAD_WINDOW_AHEAD	64UL
+
+/* window->walkers if the page tables must not be walked. Walkers are added to it. */
+#define PVMREAD_WINDOW_CLOSED	INT_MIN
+
+/**
+ * struct pvmread_windows - the windows on a target file
+ * @notifier: watches the attached range
+ * @lock: protects @list and, for each window, @zaps and writes to @changes
+ * @list: the windows
+ * @mapped: number of pages that faults have mapped
+ * @zapped: number of invalidations that removed entries
+ */
+struct pvmread_windows {
+	struct pvmread_notifier notifier;
+	spinlock_t lock;	/* see above */
+	struct list_head list;
+	atomic64_t mapped;
+	atomic64_t zapped;
+};
+
+/**
+ * struct pvmread_window - a VMA that maps memory of a target
+ * @windows: those on the same file; valid until ->close()
+ * @node: in windows->list
+ * @view: watches the VMA
+ * @vma: the VMA
+ * @start: the first address in the target
+ * @last: the last one
+ * @users: one for the VMA, and one for each fault that sleeps
+ * @walkers: number of invalidations that use the caller's page tables; with
+ *	PVMREAD_WINDOW_CLOSED added, no more may begin
+ * @changes: number of invalidations of the target's memory from @start to @last
+ * @settled: a value of @changes at which all of them were known to have ended
+ * @low: the first address that the last fault mapped; racy, a hint
+ * @high: the address behind the last one; racy, a hint
+ * @zaps: the removals of entries that run now
+ */
+struct pvmread_window {
+	struct pvmread_windows *windows;
+	struct list_head node;
+	struct mmu_interval_notifier view;
+	struct vm_area_struct *vma;
+	unsigned long start;
+	unsigned long last;
+	refcount_t users;
+	atomic_t walkers;
+	unsigned long changes;
+	unsigned long settled;
+	unsigned long low;
+	unsigned long high;
+	struct list_head zaps;
+};
+
+/**
+ * struct pvmread_zap - a removal of entries
+ * @node: in window->zaps
+ * @start: the first address in the caller's memory
+ * @end: the address behind the last one
+ */
+struct pvmread_zap {
+	struct list_head node;
+	unsigned long start;
+	unsigned long end;
+};
+
+/**
+ * struct pvmread_fill - what a fault is about to map
+ * @window: the window
+ * @changes: window->changes from before the look-up
+ * @pfn: the next page, as in &struct hmm_range.hmm_pfns
+ * @checked: @changes was found current, with the page table lock held since
+ */
+struct pvmread_fill {
+	struct pvmread_window *window;
+	unsigned long changes;
+	const unsigned long *pfn;
+	bool checked;
+};
+
+static void pvmread_window_put(struct pvmread_window *window)
+{
+	if (refcount_dec_and_test(&window->users))
+		kfree(window);
+}
+
+/* --- removing entries ------------------------------------------------------- */
+
+/*
+ * Remove entries and flush the TLBs. zap_vma_ptes() invalidates the caller's memory, and may
+ * itself run in an invalidation of the target's. lockdep takes that for recursion, because it
+ * has one class for the invalidations of all processes. It is none: see the nesting above.
+ * lockdep also does not see the locks that are taken in here. They are those of any
+ * invalidation, and the page table lock.
+ */
+static void pvmread_window_zap(struct pvmread_window *window, unsigned long start,
+			       unsigned long end)
+{
+	struct pvmread_zap zap = { .start = start, .end = end };
+
+	spin_lock(&window->windows->lock);
+	list_add(&zap.node, &window->zaps);
+	spin_unlock(&window->windows->lock);
+	lockdep_off();
+	zap_vma_ptes(window->vma, start, end - start);
+	lockdep_on();
+	spin_lock(&window->windows->lock);
+	list_del(&zap.node);
+	spin_unlock(&window->windows->lock);
+}
+
+/* Does another invalidation remove entries there? It may still have to flush TLBs. */
+static bool pvmread_window_is_zapping(struct pvmread_window *window, unsigned long start,
+				      unsigned long end)
+{
+	struct pvmread_zap *zap;
+	bool found = false;
+
+	spin_lock(&window->windows->lock);
+	list_for_each_entry(zap, &window->zaps, node)
+		if (zap->start < end && start < zap->end)
+			found = true;
+	spin_unlock(&window->windows->lock);
+	return found;
+}
+
+/* Called for an entry that exists. */
+static int pvmread_window_find(pte_t *pte, unsigned long addr, void *data)
+{
+	*(unsigned long *)data = addr;
+	return 1;
+}
+
+/*
+ * Remove the entries for the target's memory from @first to @last. Return: false if there are
+ * any, but @may_sleep is not set.
+ */
+static bool pvmread_window_clear(struct pvmread_window *window, unsigned long first,
+				 unsigned long last, bool may_sleep)
+{
+	struct vm_area_struct *vma = window->vma;
+	unsigned long start, end;
+
+	start = vma->vm_start + (max(first, window->start) - window->start);
+	end = vma->vm_start + (min(last, window->last) - window->start) + 1;
+	/*
+	 * If another invalidation has cleared an entry, but not flushed the TLBs yet, this one
+	 * must flush them, too: it may be the one that frees the page. zap_vma_ptes() flushes
+	 * everything if another one runs in parallel.
+	 */
+	if (!apply_to_existing_page_range(vma->vm_mm, start, end - start,
+					  pvmread_window_find, &start) &&
+	    !pvmread_window_is_zapping(window, start, end))
+		return true;
+	if (!may_sleep)
+		return false;
+	pvmread_window_zap(window, start, end);
+	atomic64_inc(&window->windows->zapped);
+	return true;
+}
+
+static bool pvmread_windows_invalidate(struct mmu_interval_notifier *sub,
+				       const struct mmu_notifier_range *range,
+				       unsigned long seq)
+{
+	struct pvmread_windows *windows =
+		container_of(sub, struct pvmread_windows, notifier.sub);
+	unsigned long first = range->start & PAGE_MASK, last = (range->end - 1) | ~PAGE_MASK;
+	bool may_sleep = mmu_notifier_range_blockable(range), done = true;
+	struct pvmread_window *window;
+
+	mmu_interval_set_seq(sub, seq);
+	spin_lock(&windows->lock);
+	list_for_each_entry(window, &windows->list, node) {
+		if (first > window->last || last < window->start)
+			continue;
+		WRITE_ONCE(window->changes, window->changes + 1);
+		/* Pairs with smp_mb() in pvmread_window_set(). */
+		smp_mb();
+		if (!atomic_inc_unless_negative(&window->walkers))
+			continue;
+		spin_unlock(&windows->lock);
+		if (!pvmread_window_clear(window, first, last, may_sleep))
+			done = false;
+		spin_lock(&windows->lock);
+		/* Until the lock is dropped, the window stays in the list. */
+		if (atomic_dec_return(&window->walkers) == PVMREAD_WINDOW_CLOSED)
+			wake_up_var(&window->walkers);
+	}
+	spin_unlock(&windows->lock);
+	return done;
+}
+
+static const struct mmu_interval_notifier_ops pvmread_windows_ops = {
+	.invalidate = pvmread_windows_invalidate,
+};
+
+/*
+ * munmap(), mremap() and the exit of the caller. No fault runs: they hold mmap_lock for
+ * writing, or have the last reference to mm_users.
+ */
+static bool pvmread_window_invalidate_view(struct mmu_interval_notifier *sub,
+					   const struct mmu_notifier_range *range,
+					   unsigned long seq)
+{
+	struct pvmread_window *window = container_of(sub, struct pvmread_window, view);
+	struct vm_area_struct *vma = window->vma;
+
+	/* Other events leave the page tables where they are. */
+	if (range->event != MMU_NOTIFY_UNMAP && range->event != MMU_NOTIFY_RELEASE)
+		return true;
+	if (atomic_read(&window->walkers) == PVMREAD_WINDOW_CLOSED)
+		return true;
+	if (!mmu_notifier_range_blockable(range))
+		return false;
+	/* Until the entries are removed, invalidations of the target must find them. */
+	pvmread_window_zap(window, vma->vm_start, vma->vm_end);
+	if (atomic_add_return(PVMREAD_WINDOW_CLOSED, &window->walkers) !=
+	    PVMREAD_WINDOW_CLOSED)
+		wait_var_event(&window->walkers,
+			       atomic_read(&window->walkers) == PVMREAD_WINDOW_CLOSED);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops pvmread_window_view_ops = {
+	.invalidate = pvmread_window_invalidate_view,
+};
+
+/* --- setting entries --------------------------------------------------------- */
+
+/* Called with the page table lock held, for one entry after the other of one table. */
+static int pvmread_window_set(pte_t *pte, unsigned long addr, void *data)
+{
+	struct pvmread_fill *fill = data;
+	struct pvmread_window *window = fill->window;
+	struct vm_area_struct *vma = window->vma;
+	unsigned long pfn = *fill->pfn++;
+
+	if (!fill->checked) {
+		/* Pairs with smp_mb() in pvmread_windows_invalidate(). */
+		smp_mb();
+		if (READ_ONCE(window->changes) != fill->changes)
+			return -EAGAIN;
+		fill->checked = true;
+	}
+	if (pfn & HMM_PFN_VALID && pte_none(ptep_get(pte))) {
+		pfn &= ~HMM_PFN_FLAGS;
+		set_pte_at(vma->vm_mm, addr, pte,
+			   pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot)));
+		update_mmu_cache(vma, addr, pte);
+	}
+	return 0;
+}
+
+/*
+ * Refuse what a driver has mapped: the memory may be no RAM, or may have to be mapped with
+ * other attributes than ours. vma_set_page_prot() may remove VM_SHARED.
+ */
+static bool pvmread_window_allows(const struct vm_area_struct *source)
+{
+	pgprot_t prot = vm_get_page_prot(source->vm_flags);
+	pgprot_t notify = vm_get_page_prot(source->vm_flags & ~VM_SHARED);
+
+	return !(source->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP)) &&
+	       (pgprot_val(source->vm_page_prot) == pgprot_val(prot) ||
+		pgprot_val(source->vm_page_prot) == pgprot_val(notify));
+}
+
+/*
+ * Get the value of window->changes that pvmread_window_set() compares. Return: false if an
+ * invalidation of the window's pages may still run.
+ */
+static bool pvmread_window_begin(struct pvmread_window *window, unsigned long *changes)
+{
+	unsigned long seq;
+
+	/* The look-up must not read the target's page table before this, */
+	*changes = smp_load_acquire(&window->changes);
+	/* nor before this, which pairs with both stores to @settled. */
+	if (smp_load_acquire(&window->settled) == *changes)
+		return true;
+	/* Has nothing changed in the whole attached range? */
+	if (!pvmread_notifier_begin(&window->windows->notifier, &seq))
+		return false;
+	/* Pairs with smp_load_acquire() above. */
+	smp_store_release(&window->settled, *changes);
+	return true;
+}
+
+/*
+ * Choose which addresses in the caller's memory to map for a fault at @addr, from *@start to
+ * *@end: more if the program reads upwards or downwards. memcpy() may do either.
+ */
+static void pvmread_window_choose(const struct pvmread_window *window,
+				  const struct vm_area_struct *source, unsigned long addr,
+				  unsigned long *start, unsigned long *end)
+{
+	const struct vm_area_struct *vma = window->vma;
+	unsigned long offset = vma->vm_start - window->start;
+	unsigned long around = PVMREAD_WINDOW_AROUND * PAGE_SIZE;
+
+	*start = ALIGN_DOWN(addr, around);
+	*end = *start + around;
+	if (vma->vm_flags & VM_RAND_READ) {
+		*start = addr;
+		*end = addr + PAGE_SIZE;
+	} else if (vma->vm_flags & VM_SEQ_READ || addr == READ_ONCE(window->high)) {
+		*start = addr;
+		*end = addr + PVMREAD_WINDOW_AHEAD * PAGE_SIZE;
+	} else if (addr + PAGE_SIZE == READ_ONCE(window->low)) {
+		*end = addr + PAGE_SIZE;
+		*start = *end - min(*end, PVMREAD_WINDOW_AHEAD * PAGE_SIZE);
+	}
+	/* Stay in the window, in the target's VMA, and in one page table. */
+	*start = max3(*start, vma->vm_start, addr & PMD_MASK);
+	*end = min3(*end, vma->vm_end, (addr & PMD_MASK) + PMD_SIZE);
+	/* The target's VMA may begin before the window and end behind it. */
+	if (source->vm_start > *start - offset)
+		*start = source->vm_start + offset;
+	if (source->vm_end < *end - offset)
+		*end = source->vm_end + offset;
+}
+
+/*
+ * GUP up to @nr pages that the target has mapped, from @addr on, and put them at once: when
+ * pvmread_window_set() uses them, window->changes tells whether the target still has them.
+ * Return: how many there are, or an errno.
+ */
+static long pvmread_window_gup(struct mm_struct *mm, unsigned long addr, unsigned long nr,
+			       unsigned long *pfns)
+{
+	struct page *page, **pages = (struct page **)pfns;
+	long i, got;
+
+	BUILD_BUG_ON(sizeof(*pages) != sizeof(*pfns));
+	got = get_user_pages_remote(mm, addr, nr, FOLL_NOFAULT, pages, NULL);
+	for (i = 0; i < got; i++) {
+		page = pages[i];
+		pfns[i] = page_to_pfn(page) | HMM_PFN_VALID;
+		put_page(page);
+	}
+	return got;
+}
+
+/*
+ * Look up the pages that the target has mapped from @start to @end in @source, with that at
+ * @addr. hmm_range_fault() is quicker than GUP, but only GUP refuses secret memory, and GUP
+ * does not sleep in hugetlb. Return: false if the page at @addr is not there.
+ */
+static bool pvmread_window_look_up(struct mmu_interval_notifier *sub,
+				   const struct vm_area_struct *source, unsigned long addr,
+				   unsigned long *start, unsigned long *end,
+				   unsigned long *pfns)
+{
+	struct hmm_range range = {
+		.notifier = sub,
+		.notifier_seq = READ_ONCE(sub->invalidate_seq),
+		.start = *start,
+		.end = *end,
+		.hmm_pfns = pfns,
+	};
+	unsigned long before = (addr - *start) >> PAGE_SHIFT;
+	long got;
+
+	if (IS_ENABLED(CONFIG_HMM_MIRROR) && !is_vm_hugetlb_page(source)) {
+		if (pvmread_window_gup(sub->mm, addr, 1, pfns) != 1)
+			return false;
+		pfns[0] = 0;
+		return !hmm_range_fault(&range) && pfns[before] & HMM_PFN_VALID;
+	}
+	got = pvmread_window_gup(sub->mm, *start, (*end - *start) >> PAGE_SHIFT, pfns);
+	/* A page before the one at @addr may be missing. */
+	if (before && got <= (long)before) {
+		*start = addr;
+		got = pvmread_window_gup(sub->mm, addr, (*end - addr) >> PAGE_SHIFT, pfns);
+	}
+	if (got <= 0)
+		return false;
+	*end = *start + (got << PAGE_SHIFT);
+	return true;
+}
+
+/*
+ * Map pages that the target has mapped, that at @addr among them. The caller of this holds the
+ * reader's mmap_lock and a reference to the target's mm_users.
+ *
+ * Return: VM_FAULT_NOPAGE; VM_FAULT_RETRY if something must be waited for; VM_FAULT_SIGBUS;
+ * VM_FAULT_OOM.
+ */
+static vm_fault_t pvmread_window_fill(struct pvmread_window *window, struct mm_struct *mm,
+				      unsigned long addr)
+{
+	struct pvmread_fill fill = { .window = window };
+	struct mmu_interval_notifier *sub = &window->windows->notifier.sub;
+	struct vm_area_struct *vma = window->vma, *source;
+	unsigned long start, end, offset = vma->vm_start - window->start;
+	unsigned long pfns[PVMREAD_WINDOW_AHEAD] = {};
+	vm_fault_t ret = VM_FAULT_RETRY;
+	bool found = false;
+	int err;
+
+	/* Invalidations may walk the page tables from now on. */
+	if (atomic_read(&window->walkers) == PVMREAD_WINDOW_CLOSED)
+		atomic_cmpxchg(&window->walkers, PVMREAD_WINDOW_CLOSED, 0);
+	if (!pvmread_window_begin(window, &fill.changes))
+		return VM_FAULT_RETRY;
+	/* Waiting could deadlock if two processes have windows on each other. */
+	if (!mmap_read_trylock(mm))
+		return VM_FAULT_RETRY;
+	source = vma_lookup(mm, addr - offset);
+	if (source && pvmread_window_allows(source)) {
+		pvmread_window_choose(window, source, addr, &start, &end);
+		start -= offset;
+		end -= offset;
+		found = pvmread_window_look_up(sub, source, addr - offset, &start, &end, pfns);
+	} else {
+		ret = VM_FAULT_SIGBUS;
+	}
+	mmap_read_unlock(mm);
+	if (!found)
+		return ret;
+
+	fill.pfn = pfns;
+	err = apply_to_page_range(vma->vm_mm, start + offset, end - start, pvmread_window_set,
+				  &fill);
+	if (err == -ENOMEM)
+		return VM_FAULT_OOM;
+	/* If the target has changed meanwhile, the fault happens again. */
+	if (!err) {
+		WRITE_ONCE(window->low, start + offset);
+		WRITE_ONCE(window->high, end + offset);
+		atomic64_add((end - start) >> PAGE_SHIFT, &window->windows->mapped);
+	}
+	return VM_FAULT_NOPAGE;
+}
+
+/*
+ * Let the target fault the page at @addr in. Return: false if there is none; true also if
+ * a signal ended the wait.
+ */
+static bool pvmread_window_fault_in(struct mm_struct *mm, unsigned long addr)
+{
+	struct page *page;
+	int locked = 1;
+	long got;
+
+	if (mmap_read_lock_killable(mm))
+		return true;
+	got = get_user_pages_remote(mm, addr, 1, 0, &page, &locked);
+	if (locked)
+		mmap_read_unlock(mm);
+	if (got > 0)
+		put_page(page);
+	return got >= 0 || fatal_signal_pending(current);
+}
+
+/*
+ * Wait, with no lock held, for what keeps pvmread_window_fill() from mapping the page.
+ *
+ * Return: VM_FAULT_RETRY, and mmap_lock is dropped; VM_FAULT_SIGBUS, and it is held, as
+ * whoever calls ->fault() expects.
+ */
+static vm_fault_t pvmread_window_wait(struct pvmread_window *window, struct mm_struct *mm,
+				      struct vm_fault *vmf)
+{
+	unsigned long addr = vmf->address, from, changes;
+	struct mm_struct *reader = vmf->vma->vm_mm;
+	struct vm_area_struct *vma;
+	vm_fault_t ret = VM_FAULT_RETRY;
+	struct file *file;
+
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
+		return VM_FAULT_SIGBUS;
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+
+	from = window->start + ((addr & PAGE_MASK) - vmf->vma->vm_start);
+	/* The VMA may be unmapped meanwhile. The file keeps the module loaded. */
+	refcount_inc(&window->users);
+	file = get_file(vmf->vma->vm_file);
+	mmap_read_unlock(reader);
+
+	if (pvmread_window_fault_in(mm, from)) {
+		changes = READ_ONCE(window->changes);
+		if (changes != READ_ONCE(window->settled) &&
+		    !pvmread_notifier_wait(&window->windows->notifier))
+			/* Pairs with smp_load_acquire() in pvmread_window_begin(). */
+			smp_store_release(&window->settled, changes);
+	} else if (!mmap_read_lock_killable(reader)) {
+		/* The answer is for this window, not for what may be there now. */
+		vma = vma_lookup(reader, addr);
+		if (vma && vma->vm_private_data == window)
+			ret = VM_FAULT_SIGBUS;
+		else
+			mmap_read_unlock(reader);
+	}
+	pvmread_window_put(window);
+	fput(file);
+	return ret;
+}
+
+static vm_fault_t pvmread_window_fault(struct vm_fault *vmf)
+{
+	struct pvmread_window *window = vmf->vma->vm_private_data;
+	struct mm_struct *mm = window->windows->notifier.mm;
+	vm_fault_t ret;
+
+	if (!mmget_not_zero(mm))
+		return VM_FAULT_SIGBUS;
+	ret = pvmread_window_fill(window, mm, vmf->address & PAGE_MASK);
+	if (ret == VM_FAULT_RETRY)
+		ret = pvmread_window_wait(window, mm, vmf);
+	/* The last user would run exit_mmap(), which may wait for a FUSE server. */
+	mmput_async(mm);
+	return ret;
+}
+
+/* --- mmap() and munmap() ------------------------------------------------------ */
+
+static void pvmread_window_close(struct vm_area_struct *vma)
+{
+	struct pvmread_window *window = vma->vm_private_data;
+
+	/* mremap() makes a copy of the VMA, and unmaps it when it cannot move the window. */
+	if (window->vma != vma)
+		return;
+	mmu_interval_notifier_remove(&window->view);
+	WARN_ON_ONCE(atomic_read(&window->walkers) != PVMREAD_WINDOW_CLOSED);
+	spin_lock(&window->windows->lock);
+	list_del(&window->node);
+	spin_unlock(&window->windows->lock);
+	pvmread_window_put(window);
+}
+
+static int pvmread_window_may_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	return -EINVAL;
+}
+
+static int pvmread_window_mremap(struct vm_area_struct *vma)
+{
+	return -EINVAL;
+}
+
+static const struct vm_operations_struct pvmread_window_vm_ops = {
+	.close = pvmread_window_close,
+	.may_split = pvmread_window_may_split,
+	.mremap = pvmread_window_mremap,
+	.fault = pvmread_window_fault,
+};
+
+/**
+ * pvmread_window_mmap() - ->mmap() of a target file
+ * @file: the target file
+ * @vma: the VMA; its offset is the target's address
+ *
+ * Takes the lock of each VMA of the caller. The first notifier in the caller's memory also
+ * takes the locks of the mapped files and of anonymous memory.
+ *
+ * Return: 0; -ENODEV if the file was not attached with PVMREAD_WINDOW; -EINVAL for
+ * MAP_PRIVATE; -EACCES for PROT_WRITE or PROT_EXEC; -ENXIO if a part is outside the attached
+ * range; -ESRCH if the target has exited; -ENOMEM; -EINTR or -ERESTARTSYS as from
+ * pvmread_notifier_insert().
+ */
+int pvmread_window_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	unsigned long size = vma->vm_end - vma->vm_start;
+	struct pvmread_target *target = file->private_data;
+	struct pvmread_windows *windows = target->windows;
+	u64 start = (u64)vma->vm_pgoff << PAGE_SHIFT;
+	struct pvmread_window *window;
+	int ret;
+
+	if (!windows)
+		return -ENODEV;
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_flags & (VM_WRITE | VM_EXEC))
+		return -EACCES;
+	if (vma->vm_pgoff > ULONG_MAX >> PAGE_SHIFT ||
+	    pvmread_target_reach(target, start, size) < size)
+		return -ENXIO;
+	if (!pvmread_target_alive(target))
+		return -ESRCH;
+
+	window = kzalloc(sizeof(*window), GFP_KERNEL_ACCOUNT);
+	if (!window)
+		return -ENOMEM;
+	window->windows = windows;
+	window->vma = vma;
+	window->start = start;
+	window->last = start + size - 1;
+	refcount_set(&window->users, 1);
+	atomic_set(&window->walkers, PVMREAD_WINDOW_CLOSED);
+	window->settled = ULONG_MAX;	/* nothing is known */
+	INIT_LIST_HEAD(&window->zaps);
+	ret = pvmread_notifier_insert_locked(&window->view, vma->vm_mm, vma->vm_start, size,
+					     &pvmread_window_view_ops);
+	if (ret) {
+		kfree(window);
+		return ret;
+	}
+	spin_lock(&windows->lock);
+	list_add(&window->node, &windows->list);
+	spin_unlock(&windows->lock);
+	vm_flags_mod(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY,
+		     VM_MAYWRITE | VM_MAYEXEC);
+	vma->vm_private_data = window;
+	vma->vm_ops = &pvmread_window_vm_ops;
+	return 0;
+}
+
+/* --- the target file ----------------------------------------------------------- */
+
+static void pvmread_windows_free(struct pvmread_notifier *notifier)
+{
+	kfree(container_of(notifier, struct pvmread_windows, notifier));
+}
+
+/**
+ * pvmread_windows_create() - prepare a target file for windows
+ * @mm: the target's memory; the caller has a reference to mm_users
+ * @start: the first address of the attached range
+ * @last: the last one
+ *
+ * Return: what target->windows shall be, or an ERR_PTR: -ENOMEM, or what
+ * pvmread_notifier_insert() returns.
+ */
+struct pvmread_windows *pvmread_windows_create(struct mm_struct *mm, unsigned long start,
+					       unsigned long last)
+{
+	struct pvmread_windows *windows;
+	int ret;
+
+	windows = kzalloc(sizeof(*windows), GFP_KERNEL_ACCOUNT);
+	if (!windows)
+		return ERR_PTR(-ENOMEM);
+	spin_lock_init(&windows->lock);
+	INIT_LIST_HEAD(&windows->list);
+	pvmread_notifier_init(&windows->notifier, mm, start, last, &pvmread_windows_ops,
+			      pvmread_windows_free);
+	ret = pvmread_notifier_insert(&windows->notifier);
+	if (!ret) {
+		pvmread_notifier_renew(&windows->notifier);
+		return windows;
+	}
+	pvmread_notifier_close(&windows->notifier);
+	return ERR_PTR(ret);
+}
+
+/**
+ * pvmread_windows_destroy() - free what pvmread_windows_create() returned, from a worker
+ * @windows: it has no window any more
+ */
+void pvmread_windows_destroy(struct pvmread_windows *windows)
+{
+	pvmread_notifier_close(&windows->notifier);
+}
+
+/**
+ * pvmread_windows_show_fdinfo() - the windows' lines in /proc/PID/fdinfo/FD
+ * @windows: the windows
+ * @m: the file
+ */
+void pvmread_windows_show_fdinfo(struct pvmread_windows *windows, struct seq_file *m)
+{
+	seq_printf(m, "mapped:\t%lld\n", atomic64_read(&windows->mapped));
+	seq_printf(m, "zapped:\t%lld\n", atomic64_read(&windows->zapped));
+}
