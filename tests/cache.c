@@ -18,6 +18,7 @@
 #include <kselftest_harness.h>
 
 #include "process.h"
+#include "swap.h"
 
 #define PAGES		8U
 #define HUGE		(2UL << 20)
@@ -83,6 +84,11 @@ static void map_anonymous(void)
 	map_at(WINDOW, PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 }
 
+static bool is_racing(void)
+{
+	return get(&board->turn) == UINT64_MAX;
+}
+
 /*
  * Announce what the window is like. In turns, wait until the tester has read it; in the
  * race, go on at once or soon.
@@ -92,7 +98,7 @@ static void stage(int kind)
 	uint64_t state = (get(&board->state) | 3) + 1;
 
 	set(&board->state, state | kind);
-	if (get(&board->turn) == UINT64_MAX && state / 4 % 5 == 0)
+	if (is_racing() && state / 4 % 5 == 0)
 		usleep(100);
 	while (get(&board->turn) < state && !get(&board->stop))
 		usleep(10);
@@ -273,6 +279,55 @@ static void do_ksm(void)
 	stage(IS_ZERO);
 }
 
+static uint64_t frame_of(const void *addr)
+{
+	uint64_t entry = 0;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	if (pread(fd, &entry, 8, (uintptr_t)addr / PAGE * 8) != 8)
+		entry = 0;
+	close(fd);
+	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
+}
+
+/* Swap all pages out. In the race, the tester swaps some of them in meanwhile. */
+static void swap_out(void)
+{
+	long end = now_ms() + PATIENCE_MS;
+	unsigned int swapped;
+
+	for (;;) {
+		must(!madvise(WINDOW, PAGES * PAGE, MADV_PAGEOUT));
+		swapped = count_swapped(WINDOW, PAGES);
+		if (swapped == PAGES || (swapped && is_racing()) || get(&board->stop))
+			break;
+		errno = ETIMEDOUT;
+		must(now_ms() < end);
+		/* Pages that another CPU has yet to put on the LRU list stay. */
+		must(!write_file("/proc/sys/vm/drop_caches", "1"));
+	}
+	/* Other pages get the old frames, so that these come back in different ones. */
+	map_at(TWIN, 8 * PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	memset(TWIN, 0xee, 8 * PAGES * PAGE);
+}
+
+/* First the tester's read swaps the pages in, then the target's write. */
+static void do_swap(void)
+{
+	uint64_t frames[PAGES];
+	unsigned int moved = 0, i;
+
+	swap_out();
+	stage(HOLDS_ROUND);
+	for (i = 0; i < PAGES; i++)
+		frames[i] = frame_of(word(WINDOW, i));
+	swap_out();
+	write_round_at(WINDOW);
+	for (i = 0; i < PAGES; i++)
+		moved += frame_of(word(WINDOW, i)) != frames[i];
+	must(moved || is_racing());
+}
+
 /* As linux/userfaultfd.h has it since 6.8 */
 struct uffd_move {
 	uint64_t dst;
@@ -410,6 +465,7 @@ FIXTURE(cache) {
  * @prepare: maps the window; map_anonymous() if NULL
  * @needs: whether this kernel has it; NULL: each one has
  * @lacks: and what it lacks if not
+ * @counts: counters of /proc/vmstat that show that the event took place
  * @slow: how many times fewer rounds there are
  */
 FIXTURE_VARIANT(cache) {
@@ -417,6 +473,7 @@ FIXTURE_VARIANT(cache) {
 	void (*prepare)(void);
 	bool (*needs)(void);
 	const char *lacks;
+	const char *counts[2];
 	unsigned int slow;
 };
 
@@ -493,6 +550,13 @@ FIXTURE_VARIANT_ADD(cache, ksm) {
 	.needs = has_ksm,
 	.lacks = "KSM",
 	.slow = 10,
+};
+
+FIXTURE_VARIANT_ADD(cache, swap) {
+	.make = do_swap,
+	.needs = swap_on,
+	.lacks = "swap space",
+	.counts = { "pswpout", "pswpin" },
 };
 
 FIXTURE_VARIANT_ADD(cache, uffd_move) {
@@ -574,6 +638,7 @@ FIXTURE_TEARDOWN(cache)
 	close(dev);
 	write_file(KSM "run", "2");
 	write_file("/proc/sys/vm/nr_hugepages", "0");
+	swap_off();
 }
 
 /**
@@ -706,17 +771,34 @@ static void take_turns(struct __test_metadata *_metadata, FIXTURE_DATA(cache) * 
 	}
 }
 
+/* Expect what shows the event to have been counted, @least times; and count anew. */
+static void expect_counts(struct __test_metadata *_metadata,
+			  const FIXTURE_VARIANT(cache) * variant, long counts[2], long least)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2 && variant->counts[i]; i++) {
+		long count = proc_number("/proc/vmstat", variant->counts[i]);
+
+		EXPECT_LE(counts[i] + least, count) TH_LOG("%s", variant->counts[i]);
+		counts[i] = count;
+	}
+}
+
 TEST_F(cache, shows_each_change)
 {
 	const char *limit = getenv("RACE_SECONDS");
 	unsigned int slow = variant->slow ?: 1, way = 0;
 	long end, hits, rounds, invalidations;
+	long counts[2] = {};
 	struct look found;
 
+	expect_counts(_metadata, variant, counts, 0);
 	take_turns(_metadata, self, TURNS / slow + 2);
 	invalidations = figure(self, "invalidations:");
 	/* An event may advance the round number by two. */
 	EXPECT_LE(TURNS / slow / 2, invalidations);
+	expect_counts(_metadata, variant, counts, PAGES * TURNS / slow);
 
 	hits = figure(self, "hits:");
 	rounds = board->round;
@@ -734,6 +816,7 @@ TEST_F(cache, shows_each_change)
 	EXPECT_LE(100, self->reads);
 	EXPECT_LE(1, rounds);
 	EXPECT_LE(1, figure(self, "hits:") - hits);
+	expect_counts(_metadata, variant, counts, 1);
 
 	set(&board->stop, 1);
 	ASSERT_EQ(0, reap(self->target, LEAVE_MS));
@@ -939,17 +1022,6 @@ TEST_F(rest, ends_when_the_target_execs)
 	munmap(mem, PAGE);
 }
 
-static uint64_t frame_of(const void *addr)
-{
-	uint64_t entry = 0;
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-
-	if (pread(fd, &entry, 8, (uintptr_t)addr / PAGE * 8) != 8)
-		entry = 0;
-	close(fd);
-	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
-}
-
 /* Read once; with a cache, whose fdinfo is @path, until it has all pages. */
 static bool read_for_references(int fd, const char *path, const void *addr, size_t len)
 {
@@ -1045,4 +1117,11 @@ TEST_F(rest, takes_no_reference_that_a_split_would_see)
 	EXPECT_EQ(4, cached);
 }
 
-TEST_HARNESS_MAIN
+int main(int argc, char **argv)
+{
+	int ret = test_harness_run(argc, argv);
+
+	/* A test that was killed did not do this. */
+	swap_off();
+	return ret;
+}

@@ -31,6 +31,7 @@
 #include <kselftest_harness.h>
 
 #include "race_crew.h"
+#include "swap.h"
 
 #define SECONDS		2
 /* A race that meets with a slow machine may take longer by so much. */
@@ -762,6 +763,7 @@ FIXTURE_TEARDOWN_PARENT(race)
 		snprintf(text, sizeof(text), "%ld", self->settings[--self->nr].old);
 		write_file(self->settings[self->nr].path, text);
 	}
+	swap_off();
 	unlink(FILE_OF_IMAGE);
 	unlink(SETUID_FILE);
 	if (access(MODULE_FILE, R_OK))
@@ -1146,6 +1148,29 @@ TEST_F_TIMEOUT(race, memory_is_compacted, TIMEOUT_S)
 	race(_metadata, &(struct plan){
 		.churn = churn_compact, .rounds = 5, .goals = 64, .writes = 96,
 		.anon = COMPACTED_PAGES - 64, .shared = 32, .private = 32, .solid = true,
+	});
+}
+
+/* The crew and the write of the round swap the pages in again. */
+static void churn_swap(unsigned int round)
+{
+	unsigned int first, nr = lot_of_pages(&first);
+
+	if (madvise(window(first), nr * PAGE, MADV_PAGEOUT))
+		broken("MADV_PAGEOUT");
+	if (count_swapped(window(first), nr))
+		count(&board->goals);
+	sched_yield();
+	fill_pages(first, nr, mark_of(round));
+}
+
+TEST_F_TIMEOUT(race, pages_are_swapped_out_and_in, TIMEOUT_S)
+{
+	if (!swap_on())
+		SKIP(return, "not in this kernel: swap space");
+	race(_metadata, &(struct plan){
+		.churn = churn_swap, .rounds = 20, .goals = 20, .writes = 96,
+		.anon = 64, .solid = true,
 	});
 }
 
