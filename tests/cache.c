@@ -12,6 +12,7 @@
  */
 #define _GNU_SOURCE
 #include <limits.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
 
@@ -328,6 +329,56 @@ static void do_swap(void)
 	must(moved || is_racing());
 }
 
+static void *sleep_always(void *unused)
+{
+	(void)unused;
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/* NUMA balancing skips the node that a process with one thread runs on. */
+static void prepare_two_threads(void)
+{
+	pthread_t thread;
+
+	map_anonymous();
+	must(!pthread_create(&thread, NULL, sleep_always, NULL));
+}
+
+/* The kernel has a task scan its memory when the task has run for a while, as it does here. */
+static void await_hinting(void)
+{
+	long before = proc_number("/proc/vmstat", "numa_pte_updates");
+	long end = now_ms() + PATIENCE_MS;
+
+	while (proc_number("/proc/vmstat", "numa_pte_updates") < before + PAGES) {
+		errno = ETIMEDOUT;
+		must(now_ms() < end);
+		if (get(&board->stop))
+			break;
+	}
+}
+
+/* The pages become PROT_NONE, until the target touches them. */
+static void do_numa_hinting(void)
+{
+	long end = now_ms() + PATIENCE_MS, faults;
+	unsigned int i;
+
+	do {
+		errno = ETIMEDOUT;
+		must(now_ms() < end);
+		await_hinting();
+		stage(HOLDS_ROUND);
+		faults = proc_number("/proc/vmstat", "numa_hint_faults");
+		for (i = 0; i < PAGES; i++)
+			__atomic_load_n(word(WINDOW, i), __ATOMIC_RELAXED);
+		/* Other memory may have been scanned first. */
+	} while (proc_number("/proc/vmstat", "numa_hint_faults") < faults + PAGES &&
+		 !get(&board->stop));
+}
+
 /* As linux/userfaultfd.h has it since 6.8 */
 struct uffd_move {
 	uint64_t dst;
@@ -438,6 +489,28 @@ static bool has_ksm(void)
 	write_file(KSM "smart_scan", "0");
 	write_file(KSM "run", "1");
 	return true;
+}
+
+#define BALANCING	"/proc/sys/kernel/numa_balancing"
+#define BALANCING_DEBUG	"/sys/kernel/debug/sched/numa_balancing/"
+
+/* What it was before the tests. */
+static long was_balancing;
+
+/* Switch it on. Processes that begin from now on are scanned often. */
+static bool has_numa_balancing(void)
+{
+	write_file(BALANCING_DEBUG "scan_delay_ms", "1");
+	write_file(BALANCING_DEBUG "scan_period_min_ms", "1");
+	write_file(BALANCING_DEBUG "scan_period_max_ms", "20");
+	write_file(BALANCING_DEBUG "scan_size_mb", "16");
+	return !write_file(BALANCING, "1");
+}
+
+static void restore_balancing(void)
+{
+	if (was_balancing >= 0)
+		write_file(BALANCING, was_balancing ? "1" : "0");
 }
 
 static bool has_uffd_move(void)
@@ -559,6 +632,15 @@ FIXTURE_VARIANT_ADD(cache, swap) {
 	.counts = { "pswpout", "pswpin" },
 };
 
+FIXTURE_VARIANT_ADD(cache, numa_hinting) {
+	.make = do_numa_hinting,
+	.prepare = prepare_two_threads,
+	.needs = has_numa_balancing,
+	.lacks = "NUMA balancing",
+	.counts = { "numa_pte_updates", "numa_hint_faults" },
+	.slow = 4,
+};
+
 FIXTURE_VARIANT_ADD(cache, uffd_move) {
 	.make = do_uffd_move,
 	.prepare = prepare_uffd_move,
@@ -638,6 +720,7 @@ FIXTURE_TEARDOWN(cache)
 	close(dev);
 	write_file(KSM "run", "2");
 	write_file("/proc/sys/vm/nr_hugepages", "0");
+	restore_balancing();
 	swap_off();
 }
 
@@ -789,15 +872,19 @@ TEST_F(cache, shows_each_change)
 {
 	const char *limit = getenv("RACE_SECONDS");
 	unsigned int slow = variant->slow ?: 1, way = 0;
-	long end, hits, rounds, invalidations;
+	long end, hits, misses, rounds, invalidations;
 	long counts[2] = {};
 	struct look found;
 
 	expect_counts(_metadata, variant, counts, 0);
+	take_turns(_metadata, self, 2);
+	/* The cache has all pages now, and misses those that an event removes. */
+	misses = figure(self, "misses:");
 	take_turns(_metadata, self, TURNS / slow + 2);
 	invalidations = figure(self, "invalidations:");
 	/* An event may advance the round number by two. */
 	EXPECT_LE(TURNS / slow / 2, invalidations);
+	EXPECT_LE(TURNS / slow / 2, figure(self, "misses:") - misses);
 	expect_counts(_metadata, variant, counts, PAGES * TURNS / slow);
 
 	hits = figure(self, "hits:");
@@ -1119,9 +1206,12 @@ TEST_F(rest, takes_no_reference_that_a_split_would_see)
 
 int main(int argc, char **argv)
 {
-	int ret = test_harness_run(argc, argv);
+	int ret;
 
+	was_balancing = number_in(BALANCING);
+	ret = test_harness_run(argc, argv);
 	/* A test that was killed did not do this. */
+	restore_balancing();
 	swap_off();
 	return ret;
 }
