@@ -1204,6 +1204,116 @@ TEST_F(rest, takes_no_reference_that_a_split_would_see)
 	EXPECT_EQ(4, cached);
 }
 
+#define MERGED	64U
+
+/* Return: how many of the @pages equal pages KSM has made one of; -1 on failure. */
+static long count_merged(int fd, const char *path, unsigned int pages)
+{
+	unsigned char *mem = map_pages(pages);
+	long end, scans, merged = -1;
+
+	if (!mem)
+		return -1;
+	memset(mem, 0x77, pages * PAGE);
+	if (madvise(mem, pages * PAGE, MADV_MERGEABLE) ||
+	    !read_for_references(fd, path, mem, pages * PAGE))
+		goto unmap;
+	scans = number_in(KSM "full_scans");
+	end = now_ms() + PATIENCE_MS;
+	/* Switches it on. */
+	has_ksm();
+	/* The first scan may have begun before. */
+	while (number_in(KSM "full_scans") < scans + 4 && now_ms() < end)
+		usleep(1000);
+	merged = number_in(KSM "pages_shared") + number_in(KSM "pages_sharing");
+	write_file(KSM "run", "2");
+unmap:
+	munmap(mem, pages * PAGE);
+	return merged;
+}
+
+TEST_F(rest, takes_no_reference_that_ksm_would_see)
+{
+	long plain, cached;
+
+	if (access(KSM "run", F_OK))
+		SKIP(return, "not in this kernel: KSM");
+	plain = count_merged(self->plain, NULL, MERGED);
+	cached = count_merged(self->fd, self->path, MERGED);
+	say("merged pages: %ld without a cache, %ld with one", plain, cached);
+	EXPECT_EQ(MERGED, plain);
+	EXPECT_EQ(MERGED, cached);
+}
+
+#define COMPACTED	512U
+/* The number of free pages behind each. */
+#define GAP		31U
+
+/*
+ * Map pages with free pages between them in physical memory. So compaction has pages to
+ * move, and room to move them to.
+ */
+static unsigned char *map_apart(unsigned int pages)
+{
+	unsigned char *mem = map_pages(pages), *gaps = map_pages(pages * GAP);
+	unsigned int i, k;
+
+	if (!mem || !gaps)
+		return NULL;
+	/* Compaction moves no huge pages. */
+	madvise(mem, pages * PAGE, MADV_NOHUGEPAGE);
+	madvise(gaps, pages * GAP * PAGE, MADV_NOHUGEPAGE);
+	for (i = 0; i < pages; i++) {
+		mem[i * PAGE] = 1;
+		for (k = 0; k < GAP; k++)
+			gaps[(i * GAP + k) * PAGE] = 1;
+	}
+	munmap(gaps, pages * GAP * PAGE);
+	return mem;
+}
+
+/* Return: how many of the @pages pages compaction has moved; -1 on failure. */
+static long count_compacted(int fd, const char *path, unsigned int pages)
+{
+	unsigned char *mem = map_apart(pages);
+	static uint64_t frames[COMPACTED];
+	long moved = -1;
+	unsigned int i;
+
+	if (!mem)
+		return -1;
+	if (!read_for_references(fd, path, mem, pages * PAGE))
+		goto unmap;
+	for (i = 0; i < pages; i++)
+		frames[i] = frame_of(mem + i * PAGE);
+	if (write_file("/proc/sys/vm/compact_memory", "1"))
+		goto unmap;
+	for (moved = 0, i = 0; i < pages; i++)
+		moved += frame_of(mem + i * PAGE) != frames[i];
+unmap:
+	munmap(mem, pages * PAGE);
+	return moved;
+}
+
+TEST_F(rest, takes_no_reference_that_compaction_would_see)
+{
+	long plain, cached;
+	unsigned int tries;
+
+	if (!has_compaction())
+		SKIP(return, "not in this kernel: compaction");
+	/* The first compactions also move other memory, to the same free pages. */
+	for (tries = 0; tries < 5; tries++) {
+		plain = count_compacted(self->plain, NULL, COMPACTED);
+		cached = count_compacted(self->fd, self->path, COMPACTED);
+		say("moved pages: %ld without a cache, %ld with one", plain, cached);
+		if (plain >= COMPACTED / 4 && cached >= plain / 2)
+			break;
+	}
+	EXPECT_LE(COMPACTED / 4, plain);
+	EXPECT_LE(plain / 2, cached);
+}
+
 int main(int argc, char **argv)
 {
 	int ret;
