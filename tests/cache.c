@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Cache: a target file with PVMREAD_CACHE shows what the target's memory holds at the
- * time of the call, whatever the target and the kernel do to its pages.
+ * Cache: a target file with PVMREAD_CACHE, and a window on it, show what the target's memory
+ * holds at the time of the call or load, whatever the target and the kernel do to its pages.
  *
  * A variant of the fixture is one event that changes translations. The target makes it
  * over and over. After each it writes the number of the round to all its pages. First
@@ -19,6 +19,7 @@
 #include <kselftest_harness.h>
 
 #include "process.h"
+#include "load.h"
 #include "swap.h"
 
 #define PAGES		8U
@@ -528,6 +529,8 @@ static bool has_uffd_move(void)
 FIXTURE(cache) {
 	pid_t target;
 	int fd;
+	unsigned char *window;
+	unsigned int ways;
 	unsigned long reads;
 	char path[64];
 };
@@ -686,11 +689,15 @@ static bool wait_until(uint64_t *what, uint64_t least)
 
 FIXTURE_SETUP(cache)
 {
+	bool window;
+
 	self->fd = -1;
+	self->window = MAP_FAILED;
 	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dev);
 	if (!has_feature(dev, PVMREAD_FEATURE_CACHE))
 		SKIP(return, "not in this kernel: MMU notifiers");
+	window = has_feature(dev, PVMREAD_FEATURE_WINDOW);
 	if (variant->needs && !variant->needs())
 		SKIP(return, "not in this kernel: %s", variant->lacks);
 
@@ -702,8 +709,16 @@ FIXTURE_SETUP(cache)
 	if (!self->target)
 		be_target(variant->prepare ?: map_anonymous, variant->make);
 	ASSERT_TRUE(wait_until(&board->state, 4)) TH_LOG("%s", board->trouble);
-	self->fd = attach(dev, self->target, PVMREAD_CACHE, (uintptr_t)WINDOW, PAGES * PAGE);
+	self->fd = attach(dev, self->target, PVMREAD_CACHE | (window ? PVMREAD_WINDOW : 0),
+			  (uintptr_t)WINDOW, PAGES * PAGE);
 	ASSERT_LE(0, self->fd);
+	self->ways = 3;
+	if (window) {
+		self->window = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_SHARED, self->fd,
+				    (uintptr_t)WINDOW);
+		ASSERT_NE(MAP_FAILED, self->window);
+		self->ways = 4;
+	}
 	snprintf(self->path, sizeof(self->path), "/proc/self/fdinfo/%d", self->fd);
 }
 
@@ -716,6 +731,8 @@ FIXTURE_TEARDOWN(cache)
 	if (board)
 		munmap(board, PAGE);
 	board = NULL;
+	if (self->window != MAP_FAILED)
+		munmap(self->window, PAGES * PAGE);
 	close(self->fd);
 	close(dev);
 	write_file(KSM "run", "2");
@@ -734,8 +751,8 @@ struct look {
 	uint64_t values[PAGES];
 };
 
-/* All in one read, a read for each page, or a BATCH. */
-static void look(int fd, unsigned int way, struct look *found)
+/* All in one read, a read for each page, a BATCH, or loads from the window. */
+static void look(const FIXTURE_DATA(cache) * self, unsigned int way, struct look *found)
 {
 	static unsigned char bytes[PAGES * PAGE];
 	struct pvmread_segment segs[PAGES];
@@ -745,10 +762,11 @@ static void look(int fd, unsigned int way, struct look *found)
 		.count = PAGES,
 	};
 	ssize_t got = PAGES * PAGE;
+	int fd = self->fd;
 	unsigned int i;
 
 	found->error = 0;
-	switch (way % 3) {
+	switch (way % self->ways) {
 	case 0:
 		got = pread(fd, bytes, sizeof(bytes), (uintptr_t)WINDOW);
 		for (i = 0; i < PAGES; i++)
@@ -759,7 +777,7 @@ static void look(int fd, unsigned int way, struct look *found)
 			got = pread(fd, &found->values[i], 8, (uintptr_t)word(WINDOW, i));
 		got = got == 8 ? (ssize_t)sizeof(bytes) : got;
 		break;
-	default:
+	case 2:
 		for (i = 0; i < PAGES; i++)
 			segs[i] = (struct pvmread_segment){
 				.remote = (uintptr_t)word(WINDOW, i),
@@ -771,6 +789,11 @@ static void look(int fd, unsigned int way, struct look *found)
 		for (i = 0; i < PAGES; i++)
 			if (segs[i].error)
 				got = -1, errno = segs[i].error;
+		break;
+	default:
+		for (i = 0; i < PAGES && got; i++)
+			if (!load_word(word(self->window, i), &found->values[i]))
+				got = 0;
 	}
 	if (got < 0)
 		found->error = errno;
@@ -809,13 +832,13 @@ static bool look_and_judge(FIXTURE_DATA(cache) * self, unsigned int way)
 
 	before = get(&board->state);
 	floor = get(&board->floor);
-	look(self->fd, way, &found);
+	look(self, way, &found);
 	after = get(&board->state);
 	round = get(&board->round);
 	self->reads++;
 	if (is_right(&found, before, floor, after, round))
 		return true;
-	say("way %u, state %llx to %llx, floor %llu, round %llu, error %d", way % 3,
+	say("way %u, state %llx to %llx, floor %llu, round %llu, error %d", way % self->ways,
 	    (unsigned long long)before, (unsigned long long)after, (unsigned long long)floor,
 	    (unsigned long long)round, found.error);
 	for (i = 0; i < PAGES && !found.error; i++)
@@ -841,7 +864,7 @@ static void take_turns(struct __test_metadata *_metadata, FIXTURE_DATA(cache) * 
 		/* Until the cache has the pages, if there are any. */
 		do {
 			hits = figure(self, "hits:");
-			for (way = 0; way < 3; way++)
+			for (way = 0; way < self->ways; way++)
 				ASSERT_TRUE(look_and_judge(self, way));
 			ASSERT_GT(end, now_ms());
 		} while ((state & 3) != IS_GONE && figure(self, "hits:") < hits + 2 * PAGES + 1);
@@ -908,10 +931,12 @@ TEST_F(cache, shows_each_change)
 	set(&board->stop, 1);
 	ASSERT_EQ(0, reap(self->target, LEAVE_MS));
 	self->target = 0;
-	for (way = 0; way < 3; way++) {
-		look(self->fd, way, &found);
-		EXPECT_EQ(ESRCH, found.error);
+	for (way = 0; way < self->ways; way++) {
+		look(self, way, &found);
+		EXPECT_EQ(way == 3 ? EIO : ESRCH, found.error);
 	}
+	if (self->ways == 4)
+		EXPECT_LE(TURNS / slow / 2, figure(self, "zapped:"));
 }
 
 /* --- a target that rests --------------------------------------------------- */
