@@ -409,8 +409,9 @@ static long pvmread_window_gup(struct mm_struct *mm, unsigned long addr, unsigne
 
 /*
  * Look up the pages that the target has mapped from @start to @end in @source, with that at
- * @addr. hmm_range_fault() is quicker than GUP, but only GUP refuses secret memory, and GUP
- * does not sleep in hugetlb. Return: false if the page at @addr is not there.
+ * @addr. hmm_range_fault() is quicker than GUP, but only GUP refuses secret memory, follows
+ * entries that NUMA balancing has made inaccessible, and does not sleep in hugetlb. Return:
+ * false if the page at @addr is not there.
  */
 static bool pvmread_window_look_up(struct mmu_interval_notifier *sub,
 				   const struct vm_area_struct *source, unsigned long addr,
@@ -424,14 +425,20 @@ static bool pvmread_window_look_up(struct mmu_interval_notifier *sub,
 		.end = *end,
 		.hmm_pfns = pfns,
 	};
-	unsigned long before = (addr - *start) >> PAGE_SHIFT;
+	unsigned long before = (addr - *start) >> PAGE_SHIFT, pfn;
 	long got;
 
 	if (IS_ENABLED(CONFIG_HMM_MIRROR) && !is_vm_hugetlb_page(source)) {
-		if (pvmread_window_gup(sub->mm, addr, 1, pfns) != 1)
+		if (pvmread_window_gup(sub->mm, addr, 1, &pfn) != 1)
 			return false;
-		pfns[0] = 0;
-		return !hmm_range_fault(&range) && pfns[before] & HMM_PFN_VALID;
+		if (hmm_range_fault(&range)) {
+			/* Only this page, then. */
+			*start = addr;
+			*end = addr + PAGE_SIZE;
+			before = 0;
+		}
+		pfns[before] = pfn;
+		return true;
 	}
 	got = pvmread_window_gup(sub->mm, *start, (*end - *start) >> PAGE_SHIFT, pfns);
 	/* A page before the one at @addr may be missing. */
