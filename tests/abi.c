@@ -796,7 +796,7 @@ TEST_F(abi, refuses_a_longer_struct_with_something_in_its_tail)
 
 TEST_F(abi, refuses_a_struct_of_more_than_a_page)
 {
-	static const __u32 sizes[] = { 4097, 4104, 8192, 0x7fffffff, 0x80000000, 0xffffffff };
+	static const __u32 sizes[] = { PAGE + 1, PAGE + 8, 2 * PAGE, INT_MAX, 1U << 31, UINT_MAX };
 	unsigned char *arg = (void *)ARG;
 	enum form form;
 	size_t i;
@@ -1234,24 +1234,24 @@ static const struct stop stops[] = {
 	{ N(0, 0), 1, F(0, 0), 1, 1, 0 },
 	{ N(0, 7), 2 * PAGE, F(1, 9), 2 * PAGE, 2 * PAGE, 0 },
 	/* up to the last byte before a hole is not into it */
-	{ N(0, 0), 10, F(3, 4086), 10, 10, 0 },
-	{ N(3, 4086), 10, F(0, 0), 10, 10, 0 },
+	{ N(0, 0), 10, F(3, PAGE - 10), 10, 10, 0 },
+	{ N(3, PAGE - 10), 10, F(0, 0), 10, 10, 0 },
 	/* one side used up */
-	{ N(0, 7), 99, F(1, 9), 5000, 99, 0 },
-	{ N(0, 7), 5000, F(1, 9), 4999, 4999, 0 },
-	{ N(0, 7), 96, F(3, 4000), 97, 96, 0 },
-	{ N(3, 4000), 97, F(0, 7), 96, 96, 0 },
+	{ N(0, 7), 99, F(1, 9), PAGE + 1000, 99, 0 },
+	{ N(0, 7), PAGE + 1000, F(1, 9), PAGE + 999, PAGE + 999, 0 },
+	{ N(0, 7), 96, F(3, PAGE - 96), 97, 96, 0 },
+	{ N(3, PAGE - 96), 97, F(0, 7), 96, 96, 0 },
 	/* remote hole: first byte, after some, after pages */
 	{ N(0, 0), 10, F(HOLE, 0), 10, 0, EIO },
 	{ N(0, 0), 10, F(HOLE, 17), 10, 0, EIO },
-	{ N(0, 0), 10, F(3, 4095), 10, 1, EIO },
-	{ N(0, 0), 97, F(3, 4000), 97, 96, EIO },
+	{ N(0, 0), 10, F(3, PAGE - 1), 10, 1, EIO },
+	{ N(0, 0), 97, F(3, PAGE - 96), 97, 96, EIO },
 	{ N(0, 5), 4 * PAGE - 5, F(1, 5), 4 * PAGE, 3 * PAGE - 5, EIO },
 	{ N(0, 0), 10, KERNEL_ADDR, 10, 0, EIO },
 	/* local hole */
 	{ N(HOLE, 0), 10, F(0, 3), 10, 0, EFAULT },
-	{ N(3, 4095), 10, F(0, 3), 10, 1, EFAULT },
-	{ N(3, 4000), 200, F(0, 3), 200, 96, EFAULT },
+	{ N(3, PAGE - 1), 10, F(0, 3), 10, 1, EFAULT },
+	{ N(3, PAGE - 96), 200, F(0, 3), 200, 96, EFAULT },
 	{ N(1, 5), 4 * PAGE, F(0, 5), 4 * PAGE - 5, 3 * PAGE - 5, EFAULT },
 };
 
@@ -1292,7 +1292,7 @@ TEST_F(abi, says_in_which_segment_a_transfer_ended)
 {
 	struct iovec far[] = {
 		{ (void *)F(0, 0), 10 }, { (void *)F(1, 0), 0 }, { (void *)F(2, 7), 20 },
-		{ (void *)F(3, 4090), 30 }, { (void *)F(0, 100), 40 },
+		{ (void *)F(3, PAGE - 6), 30 }, { (void *)F(0, 100), 40 },
 	};
 	struct iovec near[] = {
 		{ (void *)N(0, 0), 15 }, { (void *)N(1, 1), 3 }, { (void *)N(2, 0), 500 },
@@ -1342,7 +1342,7 @@ TEST_F(abi, says_in_which_segment_a_transfer_ended)
 		EXPECT_EQ(F(0, 10), self->rw.stop_addr);
 
 		/* The local side is bad in the third remote segment */
-		near[1] = (struct iovec){ (void *)N(3, 4092), 10 };
+		near[1] = (struct iovec){ (void *)N(3, PAGE - 4), 10 };
 		self->rw.local_count = ARRAY_SIZE(near);
 		EXPECT_EQ(0, send(self->fd, command(write), &self->rw));
 		EXPECT_EQ(EFAULT, self->rw.error);
@@ -1351,7 +1351,7 @@ TEST_F(abi, says_in_which_segment_a_transfer_ended)
 
 		near[0].iov_len = 15;
 		near[1] = (struct iovec){ (void *)N(1, 1), 3 };
-		far[3].iov_base = (void *)F(3, 4090);
+		far[3].iov_base = (void *)F(3, PAGE - 6);
 	}
 }
 
@@ -1364,12 +1364,12 @@ TEST_F(abi, writes_nothing_to_read_only_memory)
 
 	/* The page before it is written, as by the system call */
 	good_request(self);
-	self->remote.iov_base = (void *)F(ALONE, 4092);
+	self->remote.iov_base = (void *)F(ALONE, PAGE - 4);
 	ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_WRITEV, &self->rw));
 	EXPECT_EQ(EIO, self->rw.error);
 	EXPECT_EQ(4, self->rw.transferred);
 	EXPECT_EQ(F(READ_ONLY, 0), self->rw.stop_addr);
-	EXPECT_EQ(F(ALONE, 4092), differs(1, FAR));
+	EXPECT_EQ(F(ALONE, PAGE - 4), differs(1, FAR));
 	EXPECT_EQ(0, differs(1, F(READ_ONLY, 0)));
 
 	/* It can be read */

@@ -46,6 +46,8 @@
 #define MAX_PAGES	1320UL
 #define MAX_BATCH	65536UL
 #define MAX_RW_COUNT	(INT_MAX & ~(PAGE - 1))
+/* The most bytes that are moved at a time. */
+#define MOST		65536UL
 /* Behind these pages is nothing: an array is placed against their end. */
 #define VEC_SIZE	(((MAX_BATCH + 2) * sizeof(struct pvmread_segment) / PAGE + 1) * PAGE)
 #define VEND		(VBASE + VEC_SIZE)
@@ -1191,11 +1193,11 @@ TEST_F(batch, segment_of_any_length_is_moved_whole_or_to_the_hole)
 {
 	const size_t pages = 1300, hole = 1200;
 	static const size_t lengths[] = {
-		1, PAGE - 1, PAGE, PAGE + 1, 15 * PAGE, 16 * PAGE - 1, 16 * PAGE, 16 * PAGE + 1,
+		1, PAGE - 1, PAGE, PAGE + 1, 15 * PAGE, MOST - 1, MOST, MOST + 1,
 		17 * PAGE, 33 * PAGE + 77, 1023 * PAGE, 1024 * PAGE, 1024 * PAGE + 1,
 		1100 * PAGE, 1199 * PAGE, 1200 * PAGE, 1201 * PAGE, 1300 * PAGE,
 	};
-	static const size_t offsets[] = { 0, 1, 4095, 5000 };
+	static const size_t offsets[] = { 0, 1, PAGE - 1, PAGE + 904 };
 	size_t i, j, expect;
 
 	make_uniform(self->lmap, pages + 2, 'w');
@@ -1680,10 +1682,10 @@ TEST_F(batch, strings_and_other_segments_share_a_batch)
 	ASSERT_TRUE(open_strings(&world));
 	/* Words of length 0 to 99, one behind the other, over two pages. */
 	for (i = 0; i < 100; i++)
-		ASSERT_TRUE(poke(&world, RBASE + i * (i + 1) / 2 + i + PAGE / 2, 0));
+		ASSERT_TRUE(poke(&world, RBASE + i * (i + 1) / 2 + i + PAGE - 2048, 0));
 	plan.count = 200;
 	for (i = 0; i < 100; i++) {
-		uint64_t at = RBASE + PAGE / 2 + (i ? (i - 1) * i / 2 + i : 0);
+		uint64_t at = RBASE + PAGE - 2048 + (i ? (i - 1) * i / 2 + i : 0);
 
 		plan.seg[2 * i] = piece(at, LBASE + 200 * i, 190, PVMREAD_SEGMENT_STRING);
 		plan.seg[2 * i + 1] = piece(at, LBASE + 200 * i + 190, 10, 0);
@@ -1732,7 +1734,7 @@ TEST_F(batch, page_behind_the_nul_is_not_brought_in)
 
 TEST_F(batch, array_may_lie_anywhere)
 {
-	static const size_t gaps[] = { 1, 2, 3, 4, 5, 6, 7, 8, 12, 36, 39, 4096, 4097 };
+	static const size_t gaps[] = { 1, 2, 3, 4, 5, 6, 7, 8, 12, 36, 39, PAGE, PAGE + 1 };
 	size_t i;
 
 	ASSERT_TRUE(open_world(&world, "ww", "ww.", 16));
@@ -2322,6 +2324,7 @@ TEST_F(batch, process_reads_and_writes_itself)
 {
 	unsigned char *own = (void *)XBASE;
 	struct pvmread_segment seg[64];
+	const size_t part = 2 * PAGE / ARRAY_SIZE(seg);
 	uint64_t completed;
 	size_t i;
 	int fd;
@@ -2333,18 +2336,18 @@ TEST_F(batch, process_reads_and_writes_itself)
 	fd = attach(world.dev, getpid(), PVMREAD_WRITE, 0, 0);
 	ASSERT_LE(0, fd);
 	for (i = 0; i < 64; i++)
-		seg[i] = piece(XBASE + 128 * i, XBASE + 2 * PAGE + 128 * i, 128, 0);
+		seg[i] = piece(XBASE + part * i, XBASE + 2 * PAGE + part * i, part, 0);
 	ASSERT_EQ(0, send_batch(fd, 0, seg, 64, &completed));
 	EXPECT_EQ(64, completed);
 	EXPECT_EQ(0, memcmp(own, own + 2 * PAGE, 2 * PAGE));
 	for (i = 0; i < 64; i++) {
-		EXPECT_EQ(128, seg[i].done);
+		EXPECT_EQ(part, seg[i].done);
 		EXPECT_EQ(0, seg[i].error);
 	}
 
 	memset(own, 7, 2 * PAGE);
 	for (i = 0; i < 64; i++)
-		seg[i] = piece(XBASE + 128 * i, XBASE + 2 * PAGE + 128 * i, 128, 0);
+		seg[i] = piece(XBASE + part * i, XBASE + 2 * PAGE + part * i, part, 0);
 	ASSERT_EQ(0, send_batch(fd, PVMREAD_WRITE, seg, 64, &completed));
 	EXPECT_EQ(64, completed);
 	EXPECT_EQ(0, memcmp(own, own + 2 * PAGE, 2 * PAGE));

@@ -23,7 +23,8 @@
 #include "swap.h"
 
 #define PAGES		8U
-#define HUGE		(2UL << 20)
+/* As much as a page of page-table entries maps. */
+#define HUGE		(PAGE / 8 * PAGE)
 /* Free in every process here, and on the border of a huge page. */
 #define WINDOW		((unsigned char *)0x50000000UL)
 #define ELSEWHERE	((unsigned char *)0x60000000UL)

@@ -461,24 +461,26 @@ TEST_F(library, writes_any_number_of_bytes)
 
 TEST_F(library, goes_on_where_the_kernel_moves_a_part)
 {
-	static const size_t sizes[] = { 1, 7, 4095, 4096, 9999 };
+	const size_t len = 2 * PAGE + 1807;
+	const size_t rest = PAGE + 904;
+	const size_t sizes[] = { 1, 7, PAGE - 1, PAGE, len };
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		most_bytes = sizes[i];
 		memset(near, 0, PAGES * PAGE);
-		EXPECT_EQ(9999, pvmread_read(self->target, FAR + 1, near, 9999));
-		EXPECT_TRUE(holds(near, FAR + 1, 9999));
-		EXPECT_TRUE(blank(near + 9999));
-		EXPECT_EQ(333, pvmread_read(self->target, END - 333, near, 9999));
+		EXPECT_EQ((ssize_t)len, pvmread_read(self->target, FAR + 1, near, len));
+		EXPECT_TRUE(holds(near, FAR + 1, len));
+		EXPECT_TRUE(blank(near + len));
+		EXPECT_EQ(333, pvmread_read(self->target, END - 333, near, len));
 		EXPECT_TRUE(holds(near, END - 333, 333));
 		if (self->readonly)
 			continue;
 		memset(near, i, PAGES * PAGE);
-		EXPECT_EQ(9000, pvmread_write(self->target, FAR, near, 9000));
-		EXPECT_EQ(0, memcmp(near, far, 9000));
-		EXPECT_EQ(5000, pvmread_read(self->target, END - 5000, far, 9999));
-		EXPECT_EQ(5000, pvmread_write(self->target, END - 5000, near, 9999));
+		EXPECT_EQ((ssize_t)len, pvmread_write(self->target, FAR, near, len));
+		EXPECT_EQ(0, memcmp(near, far, len));
+		EXPECT_EQ((ssize_t)rest, pvmread_read(self->target, END - rest, far, len));
+		EXPECT_EQ((ssize_t)rest, pvmread_write(self->target, END - rest, near, len));
 		for (size_t j = 0; j < PAGES * PAGE; j++)
 			far[j] = pattern(j);
 	}

@@ -47,6 +47,8 @@
 #define MAX_SEGS	1026
 #define VEC_PAGES	5UL		/* 1,025 elements of 16 bytes */
 #define MAX_PAGES	1100UL
+/* As much as a page of page-table entries maps. */
+#define HUGE_PAGE	(PAGE / 8 * PAGE)
 #define MAX_RW_COUNT	(INT_MAX & ~(PAGE - 1))
 
 #if __SIZEOF_POINTER__ == 8
@@ -1228,7 +1230,7 @@ static bool send_by_resident(const struct world *w, struct request *req, const s
 			     ssize_t moved, struct outcome *o)
 {
 	if (p->write && p->whom != SELF && moved > 0) {
-		struct iovec other[MAX_PAGES * PAGE / sizeof(junk) + 1];
+		struct iovec other[(MAX_PAGES * PAGE + HUGE_PAGE) / sizeof(junk) + 1];
 		struct request before = *req;
 		size_t left = moved;
 		unsigned long n;
@@ -1783,7 +1785,7 @@ static const char short_map[] = "wwwwwwww";
 
 static const struct row lengths[] = {
 	{ "one segment each", { SEGS(L(0, 8, 100)) }, { SEGS(R(1, 16, 100)) }, BOTH(100) },
-	{ "one byte", { SEGS(L(0, 8, 1)) }, { SEGS(R(1, 4095, 1)) }, BOTH(1) },
+	{ "one byte", { SEGS(L(0, 8, 1)) }, { SEGS(R(1, PAGE - 1, 1)) }, BOTH(1) },
 	{ "no local segment", { 0 }, { SEGS(R(0, 0, 100)) }, BOTH(0) },
 	{ "no remote segment", { SEGS(L(0, 0, 100)) }, { 0 }, BOTH(0) },
 	{ "no segment at all", { 0 }, { 0 }, BOTH(0) },
@@ -1809,10 +1811,10 @@ static const struct row lengths[] = {
 	  { SEGS(AT(KERNEL_ADDR, 0), L(0, 0, 100)) }, { SEGS(R(0, 0, 100)) }, BOTH(ANY) },
 	{ "length 0 at a bad address, nothing else",
 	  { SEGS(AT(KERNEL_ADDR, 0)) }, { SEGS(AT(KERNEL_ADDR, 0)) }, BOTH(ANY) },
-	{ "local longer than remote", { SEGS(L(0, 8, 5000)) }, { SEGS(R(1, 1, 4999)) },
-	  BOTH(4999) },
-	{ "remote longer than local", { SEGS(L(0, 8, 4999)) }, { SEGS(R(1, 1, 5000)) },
-	  BOTH(4999) },
+	{ "local longer than remote",
+	  { SEGS(L(0, 8, PAGE + 904)) }, { SEGS(R(1, 1, PAGE + 903)) }, BOTH(PAGE + 903) },
+	{ "remote longer than local",
+	  { SEGS(L(0, 8, PAGE + 903)) }, { SEGS(R(1, 1, PAGE + 904)) }, BOTH(PAGE + 903) },
 	{ "remote segment not reached",
 	  { SEGS(L(0, 8, 10)) }, { SEGS(R(1, 1, 10), AT(KERNEL_ADDR, 8)) }, BOTH(10) },
 	{ "local segment not reached",
@@ -2022,8 +2024,8 @@ TEST_F(parity, iovec_arrays_are_read_alike)
 }
 
 static const struct row pages[] = {
-	{ "two bytes across a page boundary", { SEGS(L(0, 4095, 2)) }, { SEGS(R(3, 4095, 2)) },
-	  BOTH(2) },
+	{ "two bytes across a page boundary",
+	  { SEGS(L(0, PAGE - 1, 2)) }, { SEGS(R(3, PAGE - 1, 2)) }, BOTH(2) },
 	{ "a page from the middle of one to the middle of the next",
 	  { SEGS(L(0, 100, PAGE)) }, { SEGS(R(3, 2000, PAGE)) }, BOTH(PAGE) },
 	{ "15 pages", { SEGS(L(0, 0, 15 * PAGE)) }, { SEGS(R(0, 0, 15 * PAGE)) },
@@ -2031,7 +2033,7 @@ static const struct row pages[] = {
 	{ "16 pages, what the kernel keeps on its stack",
 	  { SEGS(L(0, 0, 16 * PAGE)) }, { SEGS(R(0, 0, 16 * PAGE)) }, BOTH(16 * PAGE) },
 	{ "15 pages and 2 bytes, in 17 pages",
-	  { SEGS(L(0, 0, 17 * PAGE)) }, { SEGS(R(0, 4095, 15 * PAGE + 2)) },
+	  { SEGS(L(0, 0, 17 * PAGE)) }, { SEGS(R(0, PAGE - 1, 15 * PAGE + 2)) },
 	  BOTH(15 * PAGE + 2) },
 	{ "17 pages", { SEGS(L(0, 0, 17 * PAGE)) }, { SEGS(R(0, 0, 17 * PAGE)) },
 	  BOTH(17 * PAGE) },
@@ -2056,13 +2058,15 @@ static const struct row pages[] = {
 	  { SEGS(L(0, 0, 1024 * PAGE + 1)) }, { SEGS(R(0, 0, 1030 * PAGE)) },
 	  BOTH(1024 * PAGE + 1) },
 	{ "boundaries that never line up",
-	  { SEGS(L(0, 0, 4095), L(7, 13, 1), L(9, 4000, 977), L(20, 1, 8191)), .repeat = 100 },
-	  { SEGS(R(0, 1, 4097), R(13, 5, 3), R(30, 4093, 997)), .repeat = 100 }, BOTH(172298) },
+	  { SEGS(L(0, 0, PAGE - 1), L(7, 13, 1), L(9, PAGE - 96, 977), L(20, 1, 2 * PAGE - 1)),
+	    .repeat = 100 },
+	  { SEGS(R(0, 1, PAGE + 1), R(13, 5, 3), R(30, PAGE - 3, 997)), .repeat = 100 },
+	  BOTH(34 * PAGE + 33034) },
 	{ "a big segment against small ones",
-	  { SEGS(L(3, 3, 40 * PAGE)) }, { SEGS(R(0, 4090, 13)), .repeat = 1024 },
+	  { SEGS(L(3, 3, 40 * PAGE)) }, { SEGS(R(0, PAGE - 6, 13)), .repeat = 1024 },
 	  BOTH(13 * 1024) },
 	{ "small segments against a big one",
-	  { SEGS(L(0, 4090, 13), L(3, 7, 1), L(4, 4095, 2)), .repeat = 1023 },
+	  { SEGS(L(0, PAGE - 6, 13), L(3, 7, 1), L(4, PAGE - 1, 2)), .repeat = 1023 },
 	  { SEGS(R(3, 3, 40 * PAGE)) }, BOTH(16 * 341) },
 };
 
@@ -2118,11 +2122,12 @@ static const struct row holes[] = {
 	{ "hole in a later segment",
 	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(1, 0, 10), R(5, 7, 11), R(4, 0, 1), R(1, 0, 9)) },
 	  BOTH(21) },
-	{ "one byte before the hole", { SEGS(L(0, 0, PAGE)) }, { SEGS(R(3, 4095, 2)) }, BOTH(1) },
+	{ "one byte before the hole",
+	  { SEGS(L(0, 0, PAGE)) }, { SEGS(R(3, PAGE - 1, 2)) }, BOTH(1) },
 	{ "hole that the local side does not reach",
-	  { SEGS(L(0, 0, 96)) }, { SEGS(R(3, 4000, 200)) }, BOTH(96) },
+	  { SEGS(L(0, 0, 96)) }, { SEGS(R(3, PAGE - 96, 200)) }, BOTH(96) },
 	{ "hole one byte further than the local side reaches",
-	  { SEGS(L(0, 0, 97)) }, { SEGS(R(3, 4000, 200)) }, BOTH(96) },
+	  { SEGS(L(0, 0, 97)) }, { SEGS(R(3, PAGE - 96, 200)) }, BOTH(96) },
 	{ "PROT_NONE first", { SEGS(L(0, 0, PAGE)) }, { SEGS(R(8, 5, 20)) }, BOTH(-EFAULT) },
 	{ "PROT_NONE in the middle",
 	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(7, 5, 3 * PAGE)) }, BOTH(PAGE - 5) },
@@ -2141,36 +2146,36 @@ static const struct row holes[] = {
 	{ "local hole first, then a good segment",
 	  { SEGS(L(8, 0, 10), L(0, 0, 10)) }, { SEGS(R(1, 0, 10)) }, BOTH(-EFAULT) },
 	{ "local hole in the middle of a segment",
-	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(1, 0, 3 * PAGE)) }, BOTH(96) },
+	  { SEGS(L(7, PAGE - 96, 200)) }, { SEGS(R(1, 0, 3 * PAGE)) }, BOTH(96) },
 	{ "local hole in the middle of a segment, unaligned",
-	  { SEGS(L(7, 4001, 200)) }, { SEGS(R(1, 3, 3 * PAGE)) }, BOTH(95) },
+	  { SEGS(L(7, PAGE - 95, 200)) }, { SEGS(R(1, 3, 3 * PAGE)) }, BOTH(95) },
 	{ "local hole pages into a segment",
 	  { SEGS(L(2, 50, 7 * PAGE)) }, { SEGS(R(9, 3, 3 * PAGE - 3), R(13, 3, 3 * PAGE - 3)) },
 	  BOTH(6 * PAGE - 50) },
 	{ "local hole in a later segment",
 	  { SEGS(L(0, 0, 10), L(1, 0, 10), L(8, 0, 1)) }, { SEGS(R(1, 0, 100)) }, BOTH(20) },
 	{ "local hole between two remote segments",
-	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(1, 0, 96), R(2, 0, 100)) }, BOTH(96) },
+	  { SEGS(L(7, PAGE - 96, 200)) }, { SEGS(R(1, 0, 96), R(2, 0, 100)) }, BOTH(96) },
 	{ "local hole that the remote side does not reach",
-	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(1, 0, 96)) }, BOTH(96) },
+	  { SEGS(L(7, PAGE - 96, 200)) }, { SEGS(R(1, 0, 96)) }, BOTH(96) },
 	{ "local hole one byte further than the remote side reaches",
-	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(1, 0, 97)) }, BOTH(96) },
+	  { SEGS(L(7, PAGE - 96, 200)) }, { SEGS(R(1, 0, 97)) }, BOTH(96) },
 	{ "local read-only",
 	  { SEGS(L(12, 4, 100)) }, { SEGS(R(1, 0, 100)) }, EACH(-EFAULT, 100) },
 	{ "local read-only in the middle",
-	  { SEGS(L(11, 4000, 200)) }, { SEGS(R(1, 0, 200)) }, EACH(96, 200) },
+	  { SEGS(L(11, PAGE - 96, 200)) }, { SEGS(R(1, 0, 200)) }, EACH(96, 200) },
 	/* User mode Linux looks for a present page only, and finds one to read from */
 	{ "local PROT_NONE", { SEGS(L(13, 4, 100)) }, { SEGS(R(1, 0, 100)) }, EACH(-EFAULT, ANY) },
 	{ "local past the end of a file",
-	  { SEGS(L(15, 4000, 100)) }, { SEGS(R(1, 0, 100)) }, BOTH(96) },
+	  { SEGS(L(15, PAGE - 96, 100)) }, { SEGS(R(1, 0, 100)) }, BOTH(96) },
 	{ "both sides bad at once",
 	  { SEGS(L(8, 0, 10)) }, { SEGS(R(0, 0, 10)) }, BOTH(-EFAULT) },
 	{ "both sides end at the same byte",
-	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(3, 4000, 200)) }, BOTH(96) },
+	  { SEGS(L(7, PAGE - 96, 200)) }, { SEGS(R(3, PAGE - 96, 200)) }, BOTH(96) },
 	{ "the local side is bad a byte before the remote",
-	  { SEGS(L(7, 4001, 200)) }, { SEGS(R(3, 4000, 200)) }, BOTH(95) },
+	  { SEGS(L(7, PAGE - 95, 200)) }, { SEGS(R(3, PAGE - 96, 200)) }, BOTH(95) },
 	{ "the remote side is bad a byte before the local",
-	  { SEGS(L(7, 4000, 200)) }, { SEGS(R(3, 4001, 200)) }, BOTH(95) },
+	  { SEGS(L(7, PAGE - 96, 200)) }, { SEGS(R(3, PAGE - 95, 200)) }, BOTH(95) },
 	{ "every other byte of many segments, then a hole",
 	  { SEGS(L(0, 0, 1), L(0, 2, 1), L(0, 4, 1)), .repeat = 600 },
 	  { SEGS(R(1, 0, 300), R(1, 50, 200), R(4, 0, 1)), .repeat = 30 }, BOTH(500) },
@@ -2302,7 +2307,6 @@ TEST_F(parity, targets_are_found_alike_and_a_process_may_name_itself)
 
 /* What lies at XBASE in the targets, if it is to be had */
 
-#define HUGE_PAGE	(2UL << 20)
 #define STACK		(XBASE + 512 * PAGE)
 #define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
 
@@ -2401,14 +2405,15 @@ static void set_number(const char *path, long n)
 }
 
 static const struct row huge_rows[] = {
-	{ "huge page", { SEGS(L(0, 8, 5000)) }, { SEGS(AT(XBASE + 100, 5000)) },
-	  BOTH(5000) },
+	{ "huge page",
+	  { SEGS(L(0, 8, PAGE + 904)) }, { SEGS(AT(XBASE + 100, PAGE + 904)) },
+	  BOTH(PAGE + 904) },
 	{ "end of a huge page",
 	  { SEGS(L(0, 8, 5000)) }, { SEGS(AT(XBASE + HUGE_PAGE - 3000, 5000)) },
 	  BOTH(3000) },
 	{ "a huge page whole",
-	  { SEGS(L(0, 0, 8 * PAGE)), .repeat = 64 }, { SEGS(AT(XBASE, HUGE_PAGE)) },
-	  BOTH(HUGE_PAGE) },
+	  { SEGS(L(0, 0, 8 * PAGE)), .repeat = HUGE_PAGE / (8 * PAGE) },
+	  { SEGS(AT(XBASE, HUGE_PAGE)) }, BOTH(HUGE_PAGE) },
 };
 
 TEST_F(parity, huge_pages_are_reached_alike)
@@ -2424,7 +2429,7 @@ TEST_F(parity, huge_pages_are_reached_alike)
 	if (had < TARGETS)
 		set_number(NR_HUGEPAGES, had);
 	if (got < 0)
-		SKIP(return, "no %d free huge pages of 2 MiB", TARGETS);
+		SKIP(return, "no %d free huge pages", TARGETS);
 	ASSERT_EQ(1, got);
 }
 
@@ -2563,7 +2568,7 @@ static double now(void)
  */
 TEST_F_TIMEOUT(parity, more_than_a_request_may_move_is_cut_alike, 1200)
 {
-	static const size_t piece = 512 * PAGE;
+	static const size_t piece = 2UL << 20;
 	char map[512 + 1] = "";
 	struct row row = {
 		"a small part of it, to see how fast this machine is",
@@ -2573,7 +2578,7 @@ TEST_F_TIMEOUT(parity, more_than_a_request_may_move_is_cut_alike, 1200)
 	const double budget = 240;
 	double start, took;
 
-	memset(map, 'w', 512);
+	memset(map, 'w', piece / PAGE);
 	ASSERT_TRUE(open_world(&world, map, map, TABLE_SEED));
 	world.doors = 1U << BY_SYSCALL | 1U << BY_IOCTL;
 	start = now();

@@ -1434,7 +1434,7 @@ static void rewrite_rw(struct __test_metadata *_metadata, FIXTURE_DATA(rewritten
 {
 	const struct flip flips[] = {
 		FIELD_OF(play->rw.pid, mine, other, other, -1, other, 0),
-		FIELD_OF(play->rw.size, sizeof(play->rw), 56, 80, 0, 4097, ~0U),
+		FIELD_OF(play->rw.size, sizeof(play->rw), 56, 80, 0, PAGE + 1, ~0U),
 		FIELD_OF(play->rw.flags, flags, flags ^ PVMREAD_PIDFD, ~0U, PVMREAD_WRITE,
 			 flags | PVMREAD_NOWAIT, flags | PVMREAD_RESIDENT),
 		FIELD_OF(play->rw.pid, mine, other, other, other, other, other),
@@ -1470,7 +1470,7 @@ TEST_F(rewritten, attach_gets_nobody_else)
 	const uint32_t flags = of_write ? PVMREAD_WRITE : 0;
 	const struct flip flips[] = {
 		FIELD_OF(play->attach.pid, friend, foe, foe, -1, foe, 0),
-		FIELD_OF(play->attach.size, sizeof(play->attach), 31, 40, 0, 4097, ~0U),
+		FIELD_OF(play->attach.size, sizeof(play->attach), 31, 40, 0, PAGE + 1, ~0U),
 		FIELD_OF(play->attach.flags, flags, flags ^ PVMREAD_WRITE, ~0U,
 			 flags | PVMREAD_PIDFD, flags | PVMREAD_NOWAIT, 1U << 30),
 		FIELD_OF(play->attach.pid, friend, foe, foe, foe, foe, foe),
@@ -1487,7 +1487,7 @@ TEST_F(rewritten, batch_harms_nobody_else)
 	const uint32_t flags = of_write ? PVMREAD_WRITE : 0;
 	struct pvmread_segment *seg = play->segment;
 	const struct flip flips[] = {
-		FIELD_OF(play->batch.size, sizeof(play->batch), 31, 40, 0, 4097, ~0U),
+		FIELD_OF(play->batch.size, sizeof(play->batch), 31, 40, 0, PAGE + 1, ~0U),
 		FIELD_OF(play->batch.flags, flags, flags ^ PVMREAD_WRITE, ~0U, PVMREAD_PIDFD,
 			 flags | PVMREAD_STOP, flags | PVMREAD_NOWAIT),
 		FIELD_OF(play->batch.segments, (uintptr_t)seg, KERNEL, 0, -PAGE,
@@ -1515,7 +1515,7 @@ TEST_F(rewritten, batch_harms_nobody_else)
 TEST_F(rewritten, info_writes_no_more_than_it_has)
 {
 	const struct flip flips[] = {
-		FIELD_OF(play->info.size, sizeof(play->info), 7, 72, 0, 4097, ~0U),
+		FIELD_OF(play->info.size, sizeof(play->info), 7, 72, 0, PAGE + 1, ~0U),
 		FIELD_OF(play->info.__reserved, 0, 1, ~0U, 1U << 31, 2, 3),
 		FIELD_OF(play->info.size, sizeof(play->info), 8, 12, 16, 24, 39),
 	};
@@ -1848,7 +1848,7 @@ TEST_F(sides, show_in_fdinfo_what_is_documented_and_nothing_else)
 		const char *range, *mode;
 	} rows[] = {
 		{ 0, 0, 0, NULL, "r" },
-		{ PVMREAD_WRITE, FAR, PAGE, "38000000-38001000", "rw" },
+		{ PVMREAD_WRITE, FAR, 0x1234, "38000000-38001234", "rw" },
 		{ PVMREAD_NOWAIT | PVMREAD_RESIDENT, FAR, 1, "38000000-38000001",
 		  "r nowait resident" },
 		{ PVMREAD_WRITE | PVMREAD_RESIDENT, 0x1000, 0x10, "00001000-00001010",

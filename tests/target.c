@@ -45,12 +45,11 @@
 #define LOCAL		((unsigned char *)0x50000000UL)
 #define WINDOW		0x60000000UL
 #define BIG		0x61000000UL
-#define LATE		0x62000000UL
+#define LATE		0x68000000UL
 
-/* The most that a request has of the target's pages at a time, and more. */
-#define MOST_PAGES	16UL
-#define BIG_PAGES	1100UL
-#define BIG_LEN		(BIG_PAGES * PAGE)
+/* The most bytes that a request moves at a time, and more. Any user may lock so many. */
+#define MOST		65536UL
+#define BIG_LEN		(69 * MOST)
 #define LATE_PAGES	96UL
 #define LOCAL_LEN	(BIG_LEN + 4 * PAGE)
 #define LOCAL_END	(LOCAL + LOCAL_LEN)	/* a hole */
@@ -1570,40 +1569,40 @@ TEST_F(target, is_not_given_to_another_user)
 static const struct span spans[] = {
 	/* nothing, wherever it is */
 	{ F(0, 0), 0, 0, 0 },
-	{ F(1, 4095), 0, 0, 0 },
+	{ F(1, PAGE - 1), 0, 0, 0 },
 	{ F(HOLE, 0), 0, 0, 0 },
 	/* inside of a page, and its edges */
 	{ F(0, 0), 1, 1, 1 },
 	{ F(0, 7), 100, 100, 100 },
 	{ F(0, 0), PAGE, PAGE, PAGE },
-	{ F(1, 4095), 1, 1, 1 },
+	{ F(1, PAGE - 1), 1, 1, 1 },
 	{ F(1, 1), PAGE - 1, PAGE - 1, PAGE - 1 },
 	/* over edges */
-	{ F(0, 4095), 2, 2, 2 },
-	{ F(0, 4000), PAGE, PAGE, PAGE },
-	{ F(1, 4000), 2 * PAGE + 17, 2 * PAGE + 17, 2 * PAGE + 17 },
+	{ F(0, PAGE - 1), 2, 2, 2 },
+	{ F(0, PAGE - 96), PAGE, PAGE, PAGE },
+	{ F(1, PAGE - 96), 2 * PAGE + 17, 2 * PAGE + 17, 2 * PAGE + 17 },
 	{ F(0, 0), 4 * PAGE, 4 * PAGE, 4 * PAGE },
 	{ F(0, 1), 4 * PAGE - 2, 4 * PAGE - 2, 4 * PAGE - 2 },
 	/* up to a hole, and into it */
-	{ F(3, 4086), 10, 10, 10 },
-	{ F(3, 4086), 11, 10, 10 },
-	{ F(3, 4095), PAGE, 1, 1 },
+	{ F(3, PAGE - 10), 10, 10, 10 },
+	{ F(3, PAGE - 10), 11, 10, 10 },
+	{ F(3, PAGE - 1), PAGE, 1, 1 },
 	{ F(3, 0), 3 * PAGE, PAGE, PAGE },
 	{ F(0, 5), 5 * PAGE, 4 * PAGE - 5, 4 * PAGE - 5 },
 	/* a hole at once, though something follows */
 	{ F(HOLE, 0), 1, -EIO, -EIO },
 	{ F(HOLE, 17), PAGE, -EIO, -EIO },
-	{ F(HOLE, 4095), 2, -EIO, -EIO },
+	{ F(HOLE, PAGE - 1), 2, -EIO, -EIO },
 	{ F(HOLE, 0), 2 * PAGE, -EIO, -EIO },
 	/* memory that cannot be written, and none at all */
 	{ F(ALONE, 0), PAGE, PAGE, PAGE },
-	{ F(ALONE, 4090), 12, 12, 6 },
+	{ F(ALONE, PAGE - 6), 12, 12, 6 },
 	{ F(READ_ONLY, 0), 1, 1, -EIO },
 	{ F(READ_ONLY, 5), 100, 100, -EIO },
-	{ F(READ_ONLY, 4095), 2, 1, -EIO },
+	{ F(READ_ONLY, PAGE - 1), 2, 1, -EIO },
 	{ F(ALONE, 0), 3 * PAGE, 2 * PAGE, PAGE },
 	{ F(NO_ACCESS, 0), 1, -EIO, -EIO },
-	{ F(NO_ACCESS, 4095), 1, -EIO, -EIO },
+	{ F(NO_ACCESS, PAGE - 1), 1, -EIO, -EIO },
 	/* where nothing ever is */
 	{ 0, 1, -EIO, -EIO },
 	{ 0, 2 * PAGE, -EIO, -EIO },
@@ -1624,7 +1623,7 @@ static const struct span above_llong_max[] = {
 	{ 1ULL << 63, 1, -EIO, -EIO },
 	{ (1ULL << 63) + 1, 5 * PAGE, -EIO, -EIO },
 	{ KERNEL_ADDR, 1, -EIO, -EIO },
-	{ KERNEL_ADDR + 4095, 2, -EIO, -EIO },
+	{ KERNEL_ADDR + PAGE - 1, 2, -EIO, -EIO },
 	{ -2 * PAGE, PAGE, -EIO, -EIO },
 	{ 1ULL << 63, 0, 0, 0 },
 	/* to the end of all addresses, and over it */
@@ -1747,10 +1746,10 @@ TEST_F(target, answers_efault_or_short_for_the_callers_own_memory)
 		EXPECT_EQ(EFAULT, errno);
 		EXPECT_TRUE(window_is_new(self->pid, 0, 0));
 		ASSERT_EQ(0, mprotect(page, PAGE, PROT_READ | PROT_WRITE));
-		fill(LOCAL_END - 20, 20, F(0, 4090), NEW);
+		fill(LOCAL_END - 20, 20, F(0, PAGE - 6), NEW);
 		ASSERT_EQ(0, mprotect(page, PAGE, PROT_READ));
-		EXPECT_EQ(20, door->write(fd, LOCAL_END - 20, 2 * PAGE, F(0, 4090)));
-		EXPECT_TRUE(window_is_new(self->pid, F(0, 4090), F(0, 4110)));
+		EXPECT_EQ(20, door->write(fd, LOCAL_END - 20, 2 * PAGE, F(0, PAGE - 6)));
+		EXPECT_TRUE(window_is_new(self->pid, F(0, PAGE - 6), F(1, 14)));
 		EXPECT_TRUE(restore_window(self->pid));
 		if (_metadata->exit_code)
 			TH_LOG("%s", door->name);
@@ -1780,8 +1779,8 @@ TEST_F(target, keeps_its_position_as_any_file_does)
 {
 	static const struct span moves[] = {
 		{ F(0, 100), 50, 50, 50 },
-		{ F(0, 4000), PAGE, PAGE, PAGE },
-		{ F(3, 4000), PAGE, 96, 96 },
+		{ F(0, PAGE - 96), PAGE, PAGE, PAGE },
+		{ F(3, PAGE - 96), PAGE, 96, 96 },
 		{ F(HOLE, 3), 10, -EIO, -EIO },
 		{ F(2, 0), 0, 0, 0 },
 	};
@@ -1870,8 +1869,8 @@ TEST_F(target, cannot_be_mapped_or_waited_for)
 static const struct {
 	uint64_t start, length;
 } ranges[] = {
-	{ F(0, 0), PAGE }, { F(0, 100), 200 }, { F(1, 4000), PAGE + 500 }, { F(1, 4095), 2 },
-	{ F(2, 17), 1 }, { F(0, 1), 4 * PAGE - 2 },
+	{ F(0, 0), PAGE }, { F(0, 100), 200 }, { F(1, PAGE - 96), PAGE + 500 },
+	{ F(1, PAGE - 1), 2 }, { F(2, 17), 1 }, { F(0, 1), 4 * PAGE - 2 },
 };
 
 TEST_F(target, reaches_its_range_and_not_a_byte_more_through_every_door)
@@ -1916,7 +1915,7 @@ TEST_F(target, finds_the_holes_in_its_range)
 	static const struct span holes[] = {
 		{ F(3, 50), PAGE, PAGE - 50, PAGE - 50 },
 		{ F(HOLE, 0), 1, -EIO, -EIO },
-		{ F(HOLE, 4095), 2, -EIO, -EIO },
+		{ F(HOLE, PAGE - 1), 2, -EIO, -EIO },
 		{ F(ALONE, 0), 50, 50, 50 },
 		{ F(ALONE, 0), 51, 50, 50 },
 		{ F(ALONE, 50), 1, -EIO, -EIO },
@@ -1931,7 +1930,7 @@ TEST_F(target, reaches_a_range_that_ends_at_the_last_address)
 {
 	int fd = attach(dev, self->pid, PVMREAD_WRITE, F(2, 0), ~0ULL - F(2, 0));
 	const struct span edges[] = {
-		{ F(1, 4095), 2, -EIO, -EIO },
+		{ F(1, PAGE - 1), 2, -EIO, -EIO },
 		{ F(2, 0), 1, 1, 1 },
 		{ F(3, 0), PAGE, PAGE, PAGE },
 		{ NOT_CANONICAL, 1, -EIO, -EIO },
@@ -2076,7 +2075,7 @@ static const struct span waits[] = {
 	{ LATE - PAGE, 3 * PAGE, PAGE, PAGE },
 	{ F(HOLE, 0), 1, -EIO, -EIO },
 	{ F(HOLE, 17), 2 * PAGE, -EIO, -EIO },
-	{ F(3, 4000), 200, 96, 96 },
+	{ F(3, PAGE - 96), 200, 96, 96 },
 	{ LATE - 2 * PAGE, 2 * PAGE, -EIO, -EIO },
 };
 
@@ -2242,7 +2241,7 @@ TEST_F(late, io_uring_moves_all_or_nothing_where_it_was_told_not_to_wait)
 
 TEST_F(target, io_uring_moves_as_much_as_it_has_at_a_time_if_it_must_not_wait)
 {
-	const size_t most = MOST_PAGES * PAGE;
+	const size_t most = MOST;
 	pid_t pid = start_and_wait(be_big_target);
 	size_t i;
 	int fd;
@@ -2332,11 +2331,11 @@ TEST_F(late, io_uring_keeps_the_order_of_linked_requests)
 
 	ASSERT_NE(NULL, ring);
 	/* What the first writes the second reads. */
-	fill(LOCAL, 200, F(1, 4000), NEW);
-	ASSERT_TRUE(link_two(ring, self->fd, &write_req, F(1, 4000), 200, F(1, 4000)));
+	fill(LOCAL, 200, F(1, PAGE - 96), NEW);
+	ASSERT_TRUE(link_two(ring, self->fd, &write_req, F(1, PAGE - 96), 200, F(1, PAGE - 96)));
 	EXPECT_EQ(200, uring_result(ring, 1));
 	EXPECT_EQ(200, uring_result(ring, 2));
-	EXPECT_EQ(200, differs(LOCAL + 2 * PAGE, 200, F(1, 4000), NEW));
+	EXPECT_EQ(200, differs(LOCAL + 2 * PAGE, 200, F(1, PAGE - 96), NEW));
 	EXPECT_TRUE(restore_window(self->pid));
 
 	/* The second does not begin while the first waits. */
@@ -2354,7 +2353,7 @@ TEST_F(late, io_uring_keeps_the_order_of_linked_requests)
 	ASSERT_TRUE(link_two(ring, self->fd, &plain_read, F(HOLE, 0), PAGE, F(0, 0)));
 	EXPECT_EQ(-EIO, uring_result(ring, 1));
 	EXPECT_EQ(-ECANCELED, uring_result(ring, 2));
-	ASSERT_TRUE(link_two(ring, self->fd, &async_read, F(3, 4000), PAGE, F(0, 0)));
+	ASSERT_TRUE(link_two(ring, self->fd, &async_read, F(3, PAGE - 96), PAGE, F(0, 0)));
 	EXPECT_EQ(96, uring_result(ring, 1));
 	EXPECT_EQ(-ECANCELED, uring_result(ring, 2));
 }
@@ -2480,12 +2479,12 @@ TEST_F(target, io_uring_reads_a_registered_file_that_was_closed)
 	ASSERT_EQ(0, io_uring_register_files(ring, &fd, 1));
 	close(fd);
 	EXPECT_EQ(refs, module_refs());
-	EXPECT_EQ(300, by_uring(&req, 0, LOCAL, 300, F(0, 4000)));
-	EXPECT_EQ(300, differs(LOCAL, 300, F(0, 4000), OLD));
+	EXPECT_EQ(300, by_uring(&req, 0, LOCAL, 300, F(0, PAGE - 96)));
+	EXPECT_EQ(300, differs(LOCAL, 300, F(0, PAGE - 96), OLD));
 	req.flags |= IOSQE_ASYNC;
-	EXPECT_EQ(96, by_uring(&req, 0, LOCAL, 300, F(3, 4000)));
+	EXPECT_EQ(96, by_uring(&req, 0, LOCAL, 300, F(3, PAGE - 96)));
 	EXPECT_TRUE(kill_and_reap(self->pid));
-	EXPECT_EQ(ESRCH, errno_of(by_uring(&req, 0, LOCAL, 300, F(0, 4000))));
+	EXPECT_EQ(ESRCH, errno_of(by_uring(&req, 0, LOCAL, 300, F(0, PAGE - 96))));
 	ASSERT_EQ(0, io_uring_unregister_files(ring));
 	EXPECT_TRUE(module_refs_become(refs - 1));
 }
@@ -2496,7 +2495,7 @@ TEST_F(target, io_uring_reads_a_registered_file_that_was_closed)
 TEST_F(target, is_sent_into_another_target)
 {
 	pid_t pid = start_and_wait(be_target);
-	off_t off = F(1, 4000);
+	off_t off = F(1, PAGE - 96);
 	int from, to, self_fd;
 	unsigned char c;
 
@@ -2506,20 +2505,20 @@ TEST_F(target, is_sent_into_another_target)
 	self_fd = attach_all(self->pid, 0);
 	ASSERT_TRUE(from >= 0 && to >= 0 && self_fd >= 0);
 	/* The tester's own window, NEW for this once, to the same addresses */
-	fill((void *)F(1, 4000), 2 * PAGE, F(1, 4000), NEW);
-	ASSERT_TRUE(seek(to, F(1, 4000)));
+	fill((void *)F(1, PAGE - 96), 2 * PAGE, F(1, PAGE - 96), NEW);
+	ASSERT_TRUE(seek(to, F(1, PAGE - 96)));
 	EXPECT_EQ((ssize_t)(2 * PAGE), sendfile(to, from, &off, 2 * PAGE));
-	EXPECT_EQ((off_t)(F(1, 4000) + 2 * PAGE), off);
-	EXPECT_EQ((off_t)(F(1, 4000) + 2 * PAGE), lseek(to, 0, SEEK_CUR));
-	EXPECT_TRUE(window_is_new(pid, F(1, 4000), F(1, 4000) + 2 * PAGE));
+	EXPECT_EQ((off_t)(F(1, PAGE - 96) + 2 * PAGE), off);
+	EXPECT_EQ((off_t)(F(1, PAGE - 96) + 2 * PAGE), lseek(to, 0, SEEK_CUR));
+	EXPECT_TRUE(window_is_new(pid, F(1, PAGE - 96), F(1, PAGE - 96) + 2 * PAGE));
 	EXPECT_TRUE(window_is_new(self->pid, 0, 0));
 	/* It ends where the one who is written to ends, and where the other does. */
-	fill((void *)F(3, 4000), 96, F(3, 4000), NEW);
-	off = F(3, 4000);
-	ASSERT_TRUE(seek(to, F(3, 4000)));
+	fill((void *)F(3, PAGE - 96), 96, F(3, PAGE - 96), NEW);
+	off = F(3, PAGE - 96);
+	ASSERT_TRUE(seek(to, F(3, PAGE - 96)));
 	ASSERT_TRUE(restore_window(pid));
 	EXPECT_EQ(96, sendfile(to, from, &off, PAGE));
-	EXPECT_TRUE(window_is_new(pid, F(3, 4000), F(HOLE, 0)));
+	EXPECT_TRUE(window_is_new(pid, F(3, PAGE - 96), F(HOLE, 0)));
 	EXPECT_EQ(EIO, errno_of(sendfile(to, from, &off, PAGE)));
 	off = F(0, 0);
 	ASSERT_TRUE(seek(to, F(HOLE, 0)));
@@ -2672,11 +2671,11 @@ static const char *watch_exec(int fd)
 
 	fill(written, PAGE, F(1, 0), NEW);
 	while (poll(&pfd, 1, 0) != 1) {
-		ssize_t ret = pread(fd, seen, sizeof(seen), F(0, 3900));
+		ssize_t ret = pread(fd, seen, sizeof(seen), F(0, PAGE - 196));
 
 		if (ret != sizeof(seen) && (ret != -1 || errno != ESRCH))
 			return "an answer of neither kind";
-		if (ret > 0 && differs(seen, sizeof(seen), F(0, 3900), OLD) != sizeof(seen))
+		if (ret > 0 && differs(seen, sizeof(seen), F(0, PAGE - 196), OLD) != sizeof(seen))
 			return "bytes of the new image";
 		if (ret > 0 && gone)
 			return "the old image once more";
@@ -3130,7 +3129,7 @@ static void *be_stalled(void *arg)
 	struct pvmread_segment segment = {
 		.remote = BIG,
 		.local = LATE,
-		.length = 2 * MOST_PAGES * PAGE,
+		.length = 2 * MOST,
 	};
 
 	if (stalled->batch) {
@@ -3139,7 +3138,7 @@ static void *be_stalled(void *arg)
 			stalled->ret = segment.done;
 		stalled->err = segment.error;
 	} else {
-		stalled->ret = pread(stalled->fd, (void *)LATE, 2 * MOST_PAGES * PAGE, BIG);
+		stalled->ret = pread(stalled->fd, (void *)LATE, 2 * MOST, BIG);
 		stalled->err = stalled->ret < 0 ? errno : 0;
 	}
 	return NULL;
@@ -3159,7 +3158,7 @@ static void stall(struct __test_metadata *_metadata, bool by_batch)
 
 	if (uffd < 0)
 		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
-	map(LATE, 2 * MOST_PAGES * PAGE);
+	map(LATE, 2 * MOST);
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
 	pid = start_and_wait(be_target_with_much_memory);
 	assert_started(_metadata, pid);
@@ -3221,7 +3220,7 @@ static int set_scope(int value)
 	return ret;
 }
 
-#define GRANT		F(0, 4000)
+#define GRANT		F(0, PAGE - 96)
 #define GRANT_LEN	300UL
 #define GIFT		F(2, 50)
 #define GIFT_LEN	100UL
@@ -3406,14 +3405,14 @@ TEST_F(target, tells_in_fdinfo_how_it_was_attached)
 		uint64_t start, length;
 		const char *range;
 	} rows[] = {
-		{ 0, F(0, 0), PAGE, "60000000-60001000" },
-		{ PVMREAD_WRITE, F(1, 5), 1, "60001005-60001006" },
+		{ 0, F(0, 0), 0x1234, "60000000-60001234" },
+		{ PVMREAD_WRITE, F(0, 0x105), 1, "60000105-60000106" },
 		{ PVMREAD_NOWAIT, 0, 1, "00000000-00000001" },
 		{ PVMREAD_RESIDENT, 0xabcde, 0x10, "000abcde-000abcee" },
-		{ PVMREAD_NOWAIT | PVMREAD_RESIDENT, 0x7ffffffff000, PAGE,
-		  "7ffffffff000-800000000000" },
-		{ PVMREAD_WRITE | PVMREAD_NOWAIT | PVMREAD_RESIDENT, KERNEL_ADDR, PAGE,
-		  "ffff888000000000-ffff888000001000" },
+		{ PVMREAD_NOWAIT | PVMREAD_RESIDENT, 0x7fffffffff00, 0x100,
+		  "7fffffffff00-800000000000" },
+		{ PVMREAD_WRITE | PVMREAD_NOWAIT | PVMREAD_RESIDENT, KERNEL_ADDR, 0x1234,
+		  "ffff888000000000-ffff888000001234" },
 		{ PVMREAD_WRITE | PVMREAD_RESIDENT, 0, 0, NULL },
 	};
 	size_t i;
@@ -3463,7 +3462,7 @@ TEST_F(target, counts_in_fdinfo_what_it_moved_and_where_memory_was_not_there)
 	struct pvmread_segment segments[] = {
 		{ .remote = F(0, 0), .local = (uintptr_t)LOCAL, .length = 10 },
 		{ .remote = F(HOLE, 0), .local = (uintptr_t)LOCAL, .length = 10 },
-		{ .remote = F(3, 4000), .local = (uintptr_t)LOCAL, .length = 100 },
+		{ .remote = F(3, PAGE - 96), .local = (uintptr_t)LOCAL, .length = 100 },
 	};
 	int copy = dup(fd);
 
@@ -3487,11 +3486,11 @@ TEST_F(target, counts_in_fdinfo_what_it_moved_and_where_memory_was_not_there)
 	EXPECT_EQ(0, pread(fd, LOCAL, 0, F(HOLE, 0)));
 	EXPECT_COUNTS(fd, r, w, f);
 	/* short, and nothing at all */
-	EXPECT_EQ(96, pread(fd, LOCAL, PAGE, F(3, 4000)));
+	EXPECT_EQ(96, pread(fd, LOCAL, PAGE, F(3, PAGE - 96)));
 	EXPECT_COUNTS(fd, r += 96, w, f += 1);
 	EXPECT_EQ(EIO, errno_of(pread(fd, LOCAL, PAGE, F(HOLE, 0))));
 	EXPECT_COUNTS(fd, r, w, f += 1);
-	EXPECT_EQ(6, pwrite(fd, LOCAL, 10, F(ALONE, 4090)));
+	EXPECT_EQ(6, pwrite(fd, LOCAL, 10, F(ALONE, PAGE - 6)));
 	EXPECT_COUNTS(fd, r, w += 6, f += 1);
 	EXPECT_EQ(EIO, errno_of(pwrite(fd, LOCAL, 10, F(READ_ONLY, 0))));
 	EXPECT_COUNTS(fd, r, w, f += 1);

@@ -51,9 +51,10 @@
 #define ANON_AT		0x68000000UL	/* anonymous memory */
 #define HUGE_AT		0x70000000UL	/* huge pages */
 
-#define FILE_PAGES	16384UL		/* 64 MiB */
+#define FILE_PAGES	((64UL << 20) / PAGE)
 #define ANON_PAGES	600UL
-#define HUGE_PAGE	(2UL << 20)
+/* As much as a page of page-table entries maps. */
+#define HUGE_PAGE	(PAGE / 8 * PAGE)
 #define LOCAL_SIZE	(256 * PAGE)
 #define FS_PAGES	64UL
 
@@ -2448,7 +2449,8 @@ TEST_F(target, resident_write_goes_where_the_target_could_write_as_it_is)
 		{ "the page cache's page of a private mapping", FILE_AT + 8, false },
 		{ "the copied page of a private mapping", FILE_AT + PAGE + 8, true },
 		{ "a dirty page of a shared mapping", LATE + 200, true },
-		{ "an untouched page of a private mapping", FILE_AT + 9000 * PAGE, false },
+		{ "an untouched page of a private mapping", FILE_AT + (FILE_PAGES - 1) * PAGE,
+		  false },
 	};
 	unsigned char buf[16], in_file[3 * PAGE], in_file_after[3 * PAGE];
 	uint64_t before;
