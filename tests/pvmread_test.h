@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -39,6 +40,15 @@
 #ifndef PAGE
 #define PAGE		4096UL
 #endif
+
+static __attribute__((constructor)) void check_page_size(void)
+{
+	if ((unsigned long)getpagesize() == PAGE)
+		return;
+	fprintf(stderr, "built for pages of %lu bytes: run make with PAGE_SIZE=%d\n", PAGE,
+		getpagesize());
+	_exit(2);
+}
 
 /* A line that is no result. */
 #define say(fmt, ...)	ksft_print_msg(fmt "\n", ##__VA_ARGS__)
