@@ -22,4 +22,6 @@ phases_debug_all=(readme abi abi32 target batch cache wait parity parity32 lifet
 # a C library.
 phases_arm64=(abi abi32 target batch cache wait parity parity32 lifetime tags trace security
 	security32)
+# The kernel with pages of 16 KiB runs no 32-bit programs.
+phases_arm64_16k=(abi target batch cache wait parity lifetime tags trace security)
 phases_s390x=(abi target batch cache parity lifetime trace security)
