@@ -74,11 +74,13 @@ static_assert(offsetof(struct pvmread_batch, count) == 16, "count");
 static_assert(offsetof(struct pvmread_batch, completed) == 24, "completed");
 static_assert(alignof(struct pvmread_batch) == 8, "alignment");
 
-static_assert(PVMREAD_IOC_INFO == 0xd500, "INFO");
-static_assert(PVMREAD_IOC_READV == 0xd501, "READV");
-static_assert(PVMREAD_IOC_WRITEV == 0xd502, "WRITEV");
-static_assert(PVMREAD_IOC_ATTACH == 0xd503, "ATTACH");
-static_assert(PVMREAD_IOC_BATCH == 0xd504, "BATCH");
+/* powerpc marks a command that has no direction. */
+#define NUMBER(command)	((command) & ~(_IOC_NONE << _IOC_DIRSHIFT))
+static_assert(NUMBER(PVMREAD_IOC_INFO) == 0xd500, "INFO");
+static_assert(NUMBER(PVMREAD_IOC_READV) == 0xd501, "READV");
+static_assert(NUMBER(PVMREAD_IOC_WRITEV) == 0xd502, "WRITEV");
+static_assert(NUMBER(PVMREAD_IOC_ATTACH) == 0xd503, "ATTACH");
+static_assert(NUMBER(PVMREAD_IOC_BATCH) == 0xd504, "BATCH");
 static_assert(PVMREAD_FEATURE_READV == 1, "READV");
 static_assert(PVMREAD_FEATURE_WRITEV == 2, "WRITEV");
 static_assert(PVMREAD_FEATURE_READONLY == 4, "READONLY");
