@@ -3,14 +3,14 @@
  * Fuzz: cases made at random, and changed at random where that reached code which
  * no case had reached before.
  *
- * fuzz_case.h says what a case is, fuzz_memory.h which memory it meets, and
- * fuzz_model.h what must come of it. Here they are made and chosen. Cases that
+ * fuzz_case.c says what a case is, fuzz_memory.c which memory it meets, and
+ * fuzz_model.c what must come of it. Here they are made and chosen. Cases that
  * reached something new are the corpus, of which most new ones are made: new
  * are two places of the module's code one behind the other (KCOV), or an answer
  * of an operation. Without KCOV there are the answers alone.
  *
  * A case that fails, or that leaves a page pinned or a file open, is made as small
- * as it gets while it still does so, and printed as a line for fuzz_cases.h. One on
+ * as it gets while it still does so, and printed as a line for fuzz_cases.c. One on
  * which the kernel reports something is printed as it was: most reports come once.
  * One that the kernel does not survive is found by running the same again with TRACE.
  *
@@ -19,7 +19,7 @@
  *   SECONDS=n  how long at most
  *   SEED=n     what to make them from, 32 bits (a new one every time)
  *   TRACE=n    print each case from the n-th on before it is run
- *   FRESH=1    do not begin with the cases of fuzz_cases.h
+ *   FRESH=1    do not begin with the cases of fuzz_cases.c
  *   KEEP=1     print what comes into the corpus, and at the end what was covered
  *
  * Cases of an earlier run are taken from the file /corpus.
@@ -33,6 +33,7 @@
 #include <kselftest_harness.h>
 
 #include "fuzz_model.h"
+#include "process.h"
 
 #define MAX_CORPUS	3000U
 /* So many in a row are made of one: its windows need not be made anew. */
@@ -46,9 +47,7 @@
 /* A litter takes less than a second. */
 #define LITTER_S	300
 
-static const char * const kept_cases[] = {
-#include "fuzz_cases.h"
-};
+static struct world world;
 
 /* --- Random numbers --- */
 
@@ -880,7 +879,7 @@ static void report(struct fuzz_case *c, uint64_t nr)
 		rounds++;
 	fails(c);
 	say("made smaller %u times. Now: %s", rounds, world.why);
-	say("for fuzz_cases.h:");
+	say("for fuzz_cases.c:");
 	out = open_memstream(&text, &len);
 	if (!out)
 		return;
@@ -1089,16 +1088,16 @@ TEST_F_TIMEOUT(fuzz, cases_that_are_kept_answer_as_the_system_call, 600)
 	unsigned int i;
 
 	searching = true;
-	for (i = 0; i < ARRAY_SIZE(kept_cases); i++) {
+	for (i = 0; i < kept_count; i++) {
 		ASSERT_TRUE(parse_case(kept_cases[i], &c)) {
-			TH_LOG("case %u of fuzz_cases.h is none", i);
+			TH_LOG("case %u of fuzz_cases.c is none", i);
 		}
 		world.careful = true;
 		ASSERT_TRUE(carry_out(&c, ignore_outcome)) {
-			TH_LOG("case %u of fuzz_cases.h: %s", i, world.why);
+			TH_LOG("case %u of fuzz_cases.c: %s", i, world.why);
 		}
 	}
-	say("%u cases of fuzz_cases.h", i);
+	say("%u cases of fuzz_cases.c", i);
 }
 
 /* Cases of an earlier run. Return: how many, or -1 if one failed. */
@@ -1192,7 +1191,7 @@ TEST_F_TIMEOUT(fuzz, random_cases_answer_as_the_system_call, 7200)
 	keeping = number_from("KEEP", 0);
 	tracing = !trace;
 	searching = true;
-	for (i = 0; i < ARRAY_SIZE(kept_cases) && !number_from("FRESH", 0); i++) {
+	for (i = 0; i < kept_count && !number_from("FRESH", 0); i++) {
 		ASSERT_TRUE(parse_case(kept_cases[i], &c));
 		ASSERT_TRUE(try_case(&c)) {
 			report(&c, 0);

@@ -6,7 +6,6 @@
 #ifndef PVMREAD_PROCESS_H
 #define PVMREAD_PROCESS_H
 
-#include <linux/kernel-page-flags.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,195 +17,9 @@
 
 #include "pvmread_test.h"
 
-/* The test may not use every one of these. */
-#define MAYBE_UNUSED	__attribute__((unused))
-
-static MAYBE_UNUSED long now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* Again after each change of credentials: that clears the first. */
-static MAYBE_UNUSED void die_with_parent(void)
-{
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
-		abort();
-	alarm(LIFETIME_S);
-}
-
-/* splitmix64: any two numbers give sequences that have nothing to do with each other. */
-static MAYBE_UNUSED uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15ULL;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
-}
-
-static MAYBE_UNUSED int open_pidfd(pid_t pid)
-{
-	return syscall(SYS_pidfd_open, pid, 0);
-}
-
-/**
- * reap_in() - wait for a child, but not for ever
- * @pid: the child
- * @limit: how long at most, in milliseconds
- * @status: how it ended, as waitpid(2) says it
- *
- * Return: how long that took, in milliseconds, or -1 if it has not ended.
- */
-static MAYBE_UNUSED long reap_in(pid_t pid, int limit, int *status)
-{
-	struct pollfd pfd = { .fd = open_pidfd(pid), .events = POLLIN };
-	long begin = now_ms();
-	bool ended;
-
-	ended = pfd.fd >= 0 && poll(&pfd, 1, limit) == 1;
-	close(pfd.fd);
-	if (!ended || waitpid(pid, status, 0) != pid)
-		return -1;
-	return now_ms() - begin;
-}
-
-/* Return: how a child ended, or -1 if not in @limit milliseconds. */
-static MAYBE_UNUSED int reap(pid_t pid, int limit)
-{
-	int status;
-
-	return reap_in(pid, limit, &status) < 0 ? -1 : status;
-}
-
-/* Return: the fd of a target file, or -1 with errno set. */
-static MAYBE_UNUSED int attach(int dev, pid_t pid, unsigned int flags,
-			       uint64_t start, uint64_t length)
-{
-	struct pvmread_attach arg = {
-		.size = sizeof(arg),
-		.flags = flags,
-		.pid = pid,
-		.start = start,
-		.length = length,
-	};
-
-	return ioctl(dev, PVMREAD_IOC_ATTACH, &arg);
-}
-
-/* @feature: a bit of enum pvmread_feature */
-static MAYBE_UNUSED bool has_feature(int dev, uint64_t feature)
-{
-	struct pvmread_info info = { .size = sizeof(info) };
-
-	return !ioctl(dev, PVMREAD_IOC_INFO, &info) && info.features & feature;
-}
-
-/* Return: 0, or -1 with errno set; EAGAIN if that would wait. */
-static MAYBE_UNUSED int send_fd(int sock, int fd)
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} ctl = {};
-	struct iovec vec = { "f", 1 };
-	struct msghdr msg = {
-		.msg_iov = &vec,
-		.msg_iovlen = 1,
-		.msg_control = &ctl,
-		.msg_controllen = sizeof(ctl),
-	};
-
-	ctl.head.cmsg_len = CMSG_LEN(sizeof(int));
-	ctl.head.cmsg_level = SOL_SOCKET;
-	ctl.head.cmsg_type = SCM_RIGHTS;
-	memcpy(CMSG_DATA(&ctl.head), &fd, sizeof(fd));
-	return sendmsg(sock, &msg, MSG_DONTWAIT) == 1 ? 0 : -1;
-}
-
-/* Return: the file, or -1 if what came was not one. */
-static MAYBE_UNUSED int receive_fd(int sock)
-{
-	union {
-		struct cmsghdr head;
-		char space[CMSG_SPACE(sizeof(int))];
-	} ctl;
-	char c;
-	struct iovec vec = { &c, 1 };
-	struct msghdr msg = {
-		.msg_iov = &vec,
-		.msg_iovlen = 1,
-		.msg_control = &ctl,
-		.msg_controllen = sizeof(ctl),
-	};
-	int fd;
-
-	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1 ||
-	    msg.msg_controllen < CMSG_LEN(sizeof(int)))
-		return -1;
-	memcpy(&fd, CMSG_DATA(&ctl.head), sizeof(fd));
-	return fd;
-}
-
-/**
- * proc_number() - a number behind a name, as /proc shows them
- * @path: /proc/vmstat, /proc/meminfo, /proc/PID/status ...
- * @name: the first word of the line, with its colon if it has one
- *
- * Return: the number, or -1 if there is no such file or line.
- */
-static MAYBE_UNUSED long proc_number(const char *path, const char *name)
-{
-	char line[256], word[64];
-	long value, found = -1;
-	FILE *f = fopen(path, "re");
-
-	if (!f)
-		return -1;
-	while (found < 0 && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%63s %ld", word, &value) == 2 && !strcmp(word, name))
-			found = value;
-	fclose(f);
-	return found;
-}
-
-/* Return: 0, or -1 with errno set; as a shell's "echo TEXT >PATH". */
-static MAYBE_UNUSED int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	int ret = -1;
-
-	if (fd < 0)
-		return -1;
-	if (write(fd, text, strlen(text)) == (ssize_t)strlen(text))
-		ret = 0;
-	close(fd);
-	return ret;
-}
-
 /* The module's file in a guest, and what it is called when it is loaded. */
 #define MODULE_FILE	"/pvmread.ko"
 #define MODULE_NAME	"pvmread"
-
-/* Return: 0, or -1 with errno set; as insmod(8) with these parameters. */
-static MAYBE_UNUSED int load(const char *parameters)
-{
-	int fd = open(MODULE_FILE, O_RDONLY | O_CLOEXEC);
-	int ret;
-
-	if (fd < 0)
-		return -1;
-	ret = syscall(SYS_finit_module, fd, parameters, 0);
-	close(fd);
-	return ret;
-}
-
-/* Return: 0, or -1 with errno set; @flags are those of delete_module(2). */
-static MAYBE_UNUSED int unload(int flags)
-{
-	return syscall(SYS_delete_module, MODULE_NAME, flags);
-}
 
 /**
  * struct pins - pages pinned and given back since the kernel began
@@ -218,53 +31,22 @@ struct pins {
 	long released;
 };
 
-static MAYBE_UNUSED struct pins pins(void)
-{
-	/* Each CPU has some of the count until it is asked for them. */
-	write_file("/proc/sys/vm/stat_refresh", "1");
-	return (struct pins){
-		.acquired = proc_number("/proc/vmstat", "nr_foll_pin_acquired"),
-		.released = proc_number("/proc/vmstat", "nr_foll_pin_released"),
-	};
-}
-
-/* Return: how many pins have not been given back. */
-static MAYBE_UNUSED long pins_held(void)
-{
-	struct pins p = pins();
-
-	return p.acquired - p.released;
-}
-
-/**
- * stray_pages() - anonymous memory that nobody has mapped
- *
- * A page of a process that has ended is freed with its last reference: whoever
- * forgot to give back a pin, or a reference that nr_foll_pin_* do not count, keeps
- * it for ever. What waits on a list of each CPU is sent on its way first.
- *
- * Return: how many pages, or -1 if this kernel does not show them.
- */
-static MAYBE_UNUSED long stray_pages(void)
-{
-	/* The kernel's own pages may look like anonymous ones, but for the last. */
-	const uint64_t kind = 1ULL << KPF_ANON | 1ULL << KPF_SWAPBACKED;
-	const uint64_t mask = kind | 1ULL << KPF_MMAP;
-	uint64_t flags[512];
-	long stray = 0;
-	ssize_t len, i;
-	int fd;
-
-	/* Before it drops anything it has each CPU empty its lists. */
-	write_file("/proc/sys/vm/drop_caches", "1");
-	fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	while ((len = read(fd, flags, sizeof(flags))) > 0)
-		for (i = 0; i < len / (ssize_t)sizeof(*flags); i++)
-			stray += (flags[i] & mask) == kind;
-	close(fd);
-	return stray;
-}
+long now_ms(void);
+void die_with_parent(void);
+uint64_t mix(uint64_t x);
+int open_pidfd(pid_t pid);
+long reap_in(pid_t pid, int limit, int *status);
+int reap(pid_t pid, int limit);
+int attach(int dev, pid_t pid, unsigned int flags, uint64_t start, uint64_t length);
+bool has_feature(int dev, uint64_t feature);
+int send_fd(int sock, int fd);
+int receive_fd(int sock);
+long proc_number(const char *path, const char *name);
+int write_file(const char *path, const char *text);
+int load(const char *parameters);
+int unload(int flags);
+struct pins pins(void);
+long pins_held(void);
+long stray_pages(void);
 
 #endif /* PVMREAD_PROCESS_H */

@@ -4,9 +4,9 @@
  * about, all at once and for a while.
  *
  * A race has a target, which changes what it can in rounds, a crew that reads
- * and writes it (race_crew.h), and a neighbour that uses up pages as fast as they
+ * and writes it (race_crew.c), and a neighbour that uses up pages as fast as they
  * are given back. What the crew finds must be what the target had at that address
- * at some time: memory is stamped (race_stamp.h). A round that takes part in
+ * at some time: memory is stamped (race_stamp.c). A round that takes part in
  * nothing proves nothing, so a race goes on until there were enough of them.
  *
  * RACE_SECONDS says how long a race takes at least, SEED which lots are drawn;
@@ -22,6 +22,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/sendfile.h>

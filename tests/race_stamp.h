@@ -1,31 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Stamps: memory that tells where it belongs.
- *
- * A page is full of one word of eight bytes, which says in which place the page
- * is and who owns it. Whoever reads it can tell the right page from that of
- * another process, of another image of the same process, of another address,
- * and from a page that was given back.
- *
- *   byte 0      the mark: who wrote it last; any value
- *   bytes 1, 2  the place, a number of a page
- *   bytes 3, 4  the owner, a number that no two targets share
- *   bytes 5-7   "pvm"
- *
- * A page that was never written is zero. A copy can meet a page that is being
- * written, and emulated by QEMU it may go byte by byte, so a word may be half
- * old and half new. No byte from the second on is ever 0, and those that are
- * written over each other agree in all bytes but one: each byte is right by itself.
+ * Stamps: memory that tells where it belongs, see race_stamp.c.
  */
 #ifndef PVMREAD_RACE_STAMP_H
 #define PVMREAD_RACE_STAMP_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/types.h>
-
-#include "pvmread_test.h"
 
 /* Free in every process here: above the program and its heap, below all else. */
 #define WINDOW		0x60000000UL
@@ -53,104 +35,11 @@ struct rule {
 	unsigned int quiet;
 };
 
-static inline uint64_t stamp(uint32_t owner, unsigned int place, unsigned char mark)
-{
-	return mark |
-	       (uint64_t)(1 + place % 255) << 8 | (uint64_t)(1 + place / 255) << 16 |
-	       (uint64_t)(1 + owner % 255) << 24 | (uint64_t)(1 + owner / 255) << 32 |
-	       0x6d7670ULL << 40;
-}
-
-static inline uint32_t stamp_owner(uint64_t word)
-{
-	return (word >> 24 & 0xff) - 1 + 255 * ((word >> 32 & 0xff) - 1);
-}
-
-/* Draw what belongs at @addr into @buf. */
-static inline void draw(void *buf, uintptr_t addr, size_t len, unsigned int period,
-			uint32_t owner, unsigned char mark)
-{
-	unsigned char *to = buf;
-
-	while (len) {
-		uint64_t word = stamp(owner, (addr - WINDOW) / PAGE % period, mark);
-		size_t n = 8 - addr % 8;
-
-		if (n > len)
-			n = len;
-		memcpy(to, (unsigned char *)&word + addr % 8, n);
-		to += n;
-		addr += n;
-		len -= n;
-	}
-}
-
-static inline bool word_fits(uint64_t word, unsigned int page, const struct rule *rule,
-			     uint32_t *owner)
-{
-	uint64_t want = stamp(0, page % rule->period, 0);
-	bool whole = true;
-	uint32_t found;
-	int byte;
-
-	if (page >= rule->pages)
-		return false;
-	if (page >= rule->quiet && (word & 0xff) >= MARK_LOUD)
-		return false;
-	for (byte = 1; byte < 8; byte++) {
-		unsigned char has = word >> 8 * byte, should = want >> 8 * byte;
-
-		if (!has)
-			whole = false;
-		else if (byte != 3 && byte != 4 && has != should)
-			return false;
-	}
-	if (!whole)
-		return true;
-	found = stamp_owner(word);
-	if (rule->also && found == rule->also)
-		return true;
-	*owner = found;
-	return found >= rule->first && found <= rule->last;
-}
-
-/**
- * inspect() - does what was read fit to where it was read?
- * @buf: the bytes
- * @addr: where they come from
- * @len: how many
- * @rule: what may stand there
- * @owner: set to an owner that was found, if one was
- *
- * Return: the offset of the first word that does not fit, or -1.
- */
-static inline ssize_t inspect(const void *buf, uintptr_t addr, size_t len,
-			      const struct rule *rule, uint32_t *owner)
-{
-	const unsigned char *at = buf;
-	unsigned int known_page = -1;
-	uint64_t word, known = 0;
-	size_t i, n;
-
-	for (i = 0; i < len; i += n) {
-		unsigned int page = (addr + i - WINDOW) / PAGE;
-
-		n = 8 - (addr + i) % 8;
-		if (n > len - i)
-			n = len - i;
-		word = 0;
-		if (n == 8)
-			memcpy(&word, at + i, 8);
-		else
-			memcpy((unsigned char *)&word + (addr + i) % 8, at + i, n);
-		if (word == known && page == known_page)
-			continue;
-		if (!word_fits(word, page, rule, owner))
-			return i;
-		known = word;
-		known_page = page;
-	}
-	return -1;
-}
+uint64_t stamp(uint32_t owner, unsigned int place, unsigned char mark);
+uint32_t stamp_owner(uint64_t word);
+void draw(void *buf, uintptr_t addr, size_t len, unsigned int period, uint32_t owner,
+	  unsigned char mark);
+ssize_t inspect(const void *buf, uintptr_t addr, size_t len, const struct rule *rule,
+		uint32_t *owner);
 
 #endif /* PVMREAD_RACE_STAMP_H */

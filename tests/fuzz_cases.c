@@ -1,8 +1,11 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+// SPDX-License-Identifier: GPL-2.0
 /*
  * Cases that every run of the fuzzer begins with: one of each kind, and those
  * that once failed. A new one is printed as it goes in here.
  */
+#include "fuzz_case.h"
+
+const char * const kept_cases[] = {
 	/* READV and WRITEV: all is well */
 	"own wwwwwwwwwwww;"
 	" target wwwwwwwwwwww;"
@@ -161,3 +164,6 @@
 	" batch l=o+0 r=t+0:0x1;"
 	" protect side=0 kind=0;"
 	" batch flags=0x18 l=o+0 r=t+0:0x1;",
+};
+
+const unsigned int kept_count = ARRAY_SIZE(kept_cases);
