@@ -34,7 +34,9 @@
 
 #include <kselftest_harness.h>
 
+#include "numbers.h"
 #include "process.h"
+#include "random.h"
 
 /* Free in every process here: above the program and its heap, below all else. */
 #define LBASE		0x50000000UL	/* the arena: the caller's memory */
@@ -167,26 +169,6 @@ static unsigned char scratch[MAX_PAGES * PAGE];
 
 /* --- Numbers --- */
 
-struct rng {
-	uint64_t state;
-};
-
-static uint64_t next(struct rng *rng)
-{
-	rng->state += 0x9e3779b97f4a7c15ULL;
-	return mix(rng->state);
-}
-
-static uint64_t below(struct rng *rng, uint64_t n)
-{
-	return next(rng) % n;
-}
-
-static bool one_in(struct rng *rng, uint64_t n)
-{
-	return !below(rng, n);
-}
-
 static uint64_t min3(uint64_t a, uint64_t b, uint64_t c)
 {
 	if (b < a)
@@ -214,7 +196,7 @@ static void fill_page(unsigned char *page, struct rng *rng)
 	size_t i;
 
 	for (i = 0; i < PAGE / sizeof(*word); i++)
-		word[i] = next(rng);
+		word[i] = below(rng, UINT64_MAX);
 	if (!style)
 		return;
 	if (style == 4) {
@@ -1982,45 +1964,22 @@ static void *meddle(void *arg)
 {
 	static const unsigned char zeros[PAGE];
 	struct meddler *m = arg;
-	struct uffdio_copy copy = {
-		.dst = (uintptr_t)m->page,
-		.src = (uintptr_t)zeros,
-		.len = PAGE,
-	};
-	struct pollfd pfd = { .fd = m->uffd, .events = POLLIN };
-	struct uffd_msg msg;
 
-	if (poll(&pfd, 1, PATIENCE_MS) == 1 &&
-	    read(m->uffd, &msg, sizeof(msg)) == sizeof(msg)) {
+	if (page_asked_for(m->uffd, PATIENCE_MS)) {
 		m->what(m->arg);
 		m->met = true;
 	}
-	ioctl(m->uffd, UFFDIO_COPY, &copy);
+	serve_page(m->uffd, (uintptr_t)m->page, zeros);
 	return NULL;
-}
-
-static bool have_uffd(void)
-{
-	int fd = open_uffd();
-
-	if (fd < 0)
-		return false;
-	close(fd);
-	return true;
 }
 
 static bool put_on_uffd(unsigned char *page, int *uffd)
 {
-	struct uffdio_register reg = {
-		.range = { .start = (uintptr_t)page, .len = PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
 	if (mmap(page, PAGE, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page)
 		return false;
-	*uffd = open_uffd();
-	return *uffd >= 0 && !ioctl(*uffd, UFFDIO_REGISTER, &reg);
+	*uffd = hold_back((uintptr_t)page, PAGE);
+	return *uffd >= 0;
 }
 
 /*
@@ -2176,9 +2135,9 @@ static void *rewrite(void *unused)
 		__atomic_store_n(&seg->length, lengths[below(&rng, 5)], __ATOMIC_RELAXED);
 		__atomic_store_n(&seg->remote, remotes[below(&rng, 5)], __ATOMIC_RELAXED);
 		__atomic_store_n(&seg->local, locals[below(&rng, 5)], __ATOMIC_RELAXED);
-		__atomic_store_n(&seg->flags, one_in(&rng, 8) ? next(&rng) : below(&rng, 2),
+		__atomic_store_n(&seg->flags, below(&rng, one_in(&rng, 8) ? 1UL << 32 : 2),
 				 __ATOMIC_RELAXED);
-		__atomic_store_n(&seg->done, next(&rng), __ATOMIC_RELAXED);
+		__atomic_store_n(&seg->done, below(&rng, UINT64_MAX), __ATOMIC_RELAXED);
 	}
 	return unused;
 }
@@ -2236,15 +2195,6 @@ static void be_reader(int fd)
 	ioctl(fd, PVMREAD_IOC_BATCH, &legacy->batch);
 	__atomic_store_n(&legacy->ended, 1, __ATOMIC_RELEASE);
 	_exit(0);
-}
-
-static int take_fd(pid_t pid, int number)
-{
-	int pidfd = syscall(SYS_pidfd_open, pid, 0);
-	int fd = syscall(SYS_pidfd_getfd, pidfd, number, 0);
-
-	close(pidfd);
-	return fd;
 }
 
 TEST_F(batch, reader_killed_in_the_middle_leaves)
@@ -2585,13 +2535,6 @@ static void make_batch(struct rng *rng, const struct world *w, struct plan *p, b
 	}
 }
 
-static uint64_t number_from(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : otherwise;
-}
-
 /*
  * The first run may fill the cache, so that the second one can hit it. A batch that writes
  * runs once, because its second run would have other results.
@@ -2672,11 +2615,8 @@ TEST_F_TIMEOUT(batch, random_batches_answer_as_the_model, 7200)
 	uint64_t one = number_from("CASE", UINT64_MAX);
 	unsigned long met[CLASSES] = { 0 };
 	uint64_t first = 0, end, i;
-	uint32_t seed = 0;
+	uint32_t seed = choose_seed();
 
-	while (!seed && getrandom(&seed, sizeof(seed), 0) == sizeof(seed))
-		;
-	seed = number_from("SEED", seed);
 	if (one != UINT64_MAX) {
 		if (one >> 32)
 			seed = one >> 32;

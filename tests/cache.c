@@ -18,8 +18,10 @@
 
 #include <kselftest_harness.h>
 
+#include "numbers.h"
 #include "process.h"
 #include "load.h"
+#include "random.h"
 #include "swap.h"
 
 #define PAGES		8U
@@ -53,9 +55,6 @@ struct board {
 	int stop;
 	char trouble[128];
 };
-
-#define get(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define set(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 
 static struct board *board;
 static int dev = -1;
@@ -253,19 +252,6 @@ static void do_migrate(void)
 }
 
 #define KSM	"/sys/kernel/mm/ksm/"
-
-static long number_in(const char *path)
-{
-	char text[32] = "";
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	if (read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	close(fd);
-	return strtol(text, NULL, 10);
-}
 
 /* All pages get the same bytes, and KSM makes one page of them until they are written. */
 static void do_ksm(void)

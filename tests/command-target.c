@@ -10,7 +10,6 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,6 +19,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "uffd.h"
 
 #define PAGES	8
 /* User mode Linux has no room for more pages than the host has mappings for it. */
@@ -54,18 +55,11 @@ static void map_file(const char *path)
 /* leave_to_nobody() - whoever touches that page waits for ever; false without permission */
 static bool leave_to_nobody(void *page)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = {
-		.range = { .start = (uintptr_t)page, .len = getpagesize() },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int fd = syscall(SYS_userfaultfd, 0);
-
-	if (fd < 0 && errno == EPERM)
-		return false;
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg))
+	if (hold_back((uintptr_t)page, getpagesize()) >= 0)
+		return true;
+	if (errno != EPERM)
 		err(1, "userfaultfd");
-	return true;
+	return false;
 }
 
 static void place(const char *name, const void *at)

@@ -13,7 +13,6 @@
  * Prints "ready" when all is in place. At SIGUSR1 it executes itself, without arguments.
  */
 #include <err.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -25,6 +24,8 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "uffd.h"
 
 #define KIB	1024UL
 #define MIB	(1024 * KIB)
@@ -122,19 +123,12 @@ static void map_sparse(void)
 }
 
 /* Map three pages. Nobody serves the userfaultfd of the second, so a touch waits. */
-static void map_unserved(void)
+static void map_three_unserved(void)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = {
-		.range = { BASE + 7 * MIB, 12 * KIB },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int fd = syscall(SYS_userfaultfd, 0);
-
 	map(BASE + 7 * MIB, 12 * KIB, MAP_ANONYMOUS, -1);
 	put(BASE + 7 * MIB, "cfgpsf");
 	put(BASE + 7 * MIB + 8 * KIB, "cfijoe");
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &range))
+	if (hold_back(BASE + 7 * MIB, 12 * KIB) < 0)
 		err(1, "userfaultfd");
 }
 
@@ -255,7 +249,7 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[i], "many"))
 			map_many();
 		else if (!strcmp(argv[i], "hole"))
-			map_unserved();
+			map_three_unserved();
 		else if (!strcmp(argv[i], "large"))
 			map_large();
 		else if (!strcmp(argv[i], "stray"))

@@ -2082,16 +2082,6 @@ static struct board *board;
 /* In each image of this program at the same address, and so until it is written. */
 static char witness[64] = "the same before and after execve(2)";
 
-static int get(int *flag)
-{
-	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
-}
-
-static void set(int *flag, int value)
-{
-	__atomic_store_n(flag, value, __ATOMIC_RELEASE);
-}
-
 static bool wait_until(int *flag, bool is_set)
 {
 	long end = now_ms() + PATIENCE_MS;
@@ -2101,41 +2091,10 @@ static bool wait_until(int *flag, bool is_set)
 	return get(flag) == is_set;
 }
 
-static int told[2];
-
-static void tell(void)
-{
-	if (write(told[1], "r", 1) != 1)
-		_exit(1);
-}
-
-static bool is_told(void)
-{
-	struct pollfd pfd = { .fd = told[0], .events = POLLIN };
-	char c;
-
-	return poll(&pfd, 1, PATIENCE_MS) == 1 && read(told[0], &c, 1) == 1;
-}
-
 static void count_signal(int sig)
 {
 	(void)sig;
 	board->signals++;
-}
-
-/* Return: a userfaultfd for the page at @at, or -1. */
-static int leave_to_tester(uintptr_t at)
-{
-	struct uffdio_register reg = {
-		.range = { .start = at, .len = PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int fd = open_uffd();
-
-	if (fd >= 0 && !ioctl(fd, UFFDIO_REGISTER, &reg))
-		return fd;
-	close(fd);
-	return -1;
 }
 
 static bool is_of_target(enum place place)
@@ -2326,7 +2285,7 @@ static __attribute__((noreturn)) void be_caller(enum place place, enum way way, 
 	    !map_at((void *)ARGUMENT, PAGE, MAP_SHARED | MAP_FIXED_NOREPLACE, argument_fd))
 		_exit(1);
 	if (left_by_caller(place)) {
-		board->uffd = leave_to_tester(left_by_caller(place));
+		board->uffd = hold_back(left_by_caller(place), PAGE);
 		if (board->uffd < 0)
 			_exit(1);
 	}
@@ -2577,28 +2536,12 @@ FIXTURE_VARIANT_ADD(signals, lock_on_a_page) {
 	.place = PAGE_LOCK,
 };
 
-static bool is_asked_for_a_page(int uffd)
-{
-	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
-	struct uffd_msg msg;
-
-	return poll(&pfd, 1, PATIENCE_MS) == 1 && read(uffd, &msg, sizeof(msg)) == sizeof(msg) &&
-	       msg.event == UFFD_EVENT_PAGEFAULT;
-}
-
-static bool serve(int uffd, uintptr_t at, const void *page)
-{
-	struct uffdio_copy copy = { .dst = at, .src = (uintptr_t)page, .len = PAGE };
-
-	return !ioctl(uffd, UFFDIO_COPY, &copy);
-}
-
 /* A call on its way to where it waits. */
 static void start_call(struct __test_metadata *_metadata, struct wait *wait, enum way way)
 {
 	enum place place = wait->place;
 	pid_t pid = getpid();
-	int pidfd, fd;
+	int fd;
 
 	memset(board, 0, sizeof(*board));
 	ASSERT_TRUE(make_files());
@@ -2618,7 +2561,7 @@ static void start_call(struct __test_metadata *_metadata, struct wait *wait, enu
 		close(fd);
 		memcpy((void *)REMOTE, old_bytes, PAGE);
 	} else if (needs_late_page(place)) {
-		wait->targets_uffd = leave_to_tester(LATE);
+		wait->targets_uffd = hold_back(LATE, PAGE);
 		ASSERT_LE(0, wait->targets_uffd);
 	}
 	/* Until it is dropped it is there. */
@@ -2645,26 +2588,24 @@ static void start_call(struct __test_metadata *_metadata, struct wait *wait, enu
 		be_caller(place, way, pid);
 	ASSERT_TRUE(is_told());
 	if (left_by_caller(place)) {
-		pidfd = open_pidfd(wait->caller);
-		wait->callers_uffd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
+		wait->callers_uffd = take_fd(wait->caller, board->uffd);
 		ASSERT_LE(0, wait->callers_uffd);
-		close(pidfd);
 	}
 }
 
 /* The bytes move, and what is to be said of them is written to a page that is not there. */
 static void drop_argument(struct __test_metadata *_metadata, struct wait *wait)
 {
-	ASSERT_TRUE(is_asked_for_a_page(wait->targets_uffd));
+	ASSERT_TRUE(page_asked_for(wait->targets_uffd, PATIENCE_MS));
 	ASSERT_EQ((ssize_t)PAGE, pread(argument_fd, board->page, PAGE, 0));
 	ASSERT_EQ(0, fallocate(argument_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE));
-	ASSERT_TRUE(serve(wait->targets_uffd, LATE, old_bytes + PAGE));
+	ASSERT_TRUE(serve_page(wait->targets_uffd, LATE, old_bytes + PAGE));
 }
 
 /* The page that the call has pinned is locked, and clean, when the bytes come. */
 static void lock_page(struct __test_metadata *_metadata, struct wait *wait)
 {
-	ASSERT_TRUE(is_asked_for_a_page(wait->callers_uffd));
+	ASSERT_TRUE(page_asked_for(wait->callers_uffd, PATIENCE_MS));
 	set(&board->hold, 1);
 	wait->target = fork();
 	if (!wait->target) {
@@ -2672,7 +2613,7 @@ static void lock_page(struct __test_metadata *_metadata, struct wait *wait)
 		_exit(open(path, O_RDONLY) < 0);
 	}
 	ASSERT_TRUE(wait_until(&board->held, true));
-	ASSERT_TRUE(serve(wait->callers_uffd, LOCAL, own_bytes));
+	ASSERT_TRUE(serve_page(wait->callers_uffd, LOCAL, own_bytes));
 }
 
 /* Until a call waits, and will wait until let_go(). */
@@ -2686,9 +2627,9 @@ static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 	else if (wait->place == PAGE_LOCK)
 		lock_page(_metadata, wait);
 	if (wait->place == TARGETS_PAGE)
-		waits = is_asked_for_a_page(wait->targets_uffd);
+		waits = page_asked_for(wait->targets_uffd, PATIENCE_MS);
 	else if (!is_by_server(wait->place))
-		waits = is_asked_for_a_page(wait->callers_uffd);
+		waits = page_asked_for(wait->callers_uffd, PATIENCE_MS);
 	else if (wait->place == TARGETS_FILE)
 		waits = wait_until(&board->held, true);
 	else
@@ -2710,9 +2651,9 @@ static void let_go(struct __test_metadata *_metadata, struct wait *wait)
 
 	set(&board->hold, 0);
 	if (wait->place == TARGETS_PAGE)
-		served = serve(wait->targets_uffd, LATE, old_bytes + PAGE);
+		served = serve_page(wait->targets_uffd, LATE, old_bytes + PAGE);
 	else if (!is_by_server(wait->place))
-		served = serve(wait->callers_uffd, left_by_caller(wait->place), page);
+		served = serve_page(wait->callers_uffd, left_by_caller(wait->place), page);
 	ASSERT_TRUE(served);
 }
 
@@ -2761,10 +2702,8 @@ static void set_up_wait(struct __test_metadata *_metadata, struct wait *wait, en
 	ASSERT_NE(MAP_FAILED, board);
 	ASSERT_EQ(0, pipe2(told, O_CLOEXEC));
 	if (left_by_caller(place) || place == TARGETS_PAGE) {
-		fd = open_uffd();
-		if (fd < 0)
+		if (!have_uffd())
 			SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
-		close(fd);
 	}
 	if (is_by_server(place)) {
 		fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -3003,9 +2942,9 @@ TEST_F(results, that_cannot_be_written_are_efault)
 		if (!goes(variant->place, way))
 			continue;
 		start_call(_metadata, wait, way);
-		ASSERT_TRUE(is_asked_for_a_page(wait->targets_uffd));
+		ASSERT_TRUE(page_asked_for(wait->targets_uffd, PATIENCE_MS));
 		ASSERT_EQ(0, ftruncate(argument_fd, 0));
-		ASSERT_TRUE(serve(wait->targets_uffd, LATE, old_bytes + PAGE));
+		ASSERT_TRUE(serve_page(wait->targets_uffd, LATE, old_bytes + PAGE));
 		ASSERT_LE(0, reap_in(wait->caller, PATIENCE_MS, &status));
 		EXPECT_EQ(0, status);
 		EXPECT_EQ(-1, board->ret) {

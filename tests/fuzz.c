@@ -27,13 +27,14 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/kcov.h>
-#include <sys/random.h>
 #include <termios.h>
 
 #include <kselftest_harness.h>
 
 #include "fuzz_model.h"
+#include "numbers.h"
 #include "process.h"
+#include "random.h"
 
 #define MAX_CORPUS	3000U
 /* So many in a row are made of one: its windows need not be made anew. */
@@ -48,26 +49,7 @@
 #define LITTER_S	300
 
 static struct world world;
-
-/* --- Random numbers --- */
-
-static uint64_t rng_state;
-
-static uint64_t rnd(void)
-{
-	rng_state += 0x9e3779b97f4a7c15ULL;
-	return mix(rng_state);
-}
-
-static uint64_t below(uint64_t n)
-{
-	return rnd() % n;
-}
-
-static bool one_in(unsigned int n)
-{
-	return !below(n);
-}
+static struct rng rng;
 
 /* --- What a case can be made of --- */
 
@@ -81,18 +63,18 @@ static uint64_t random_length(void)
 		UINT64_MAX,
 	};
 
-	switch (below(8)) {
+	switch (below(&rng, 8)) {
 	case 0:
-		return odd[below(ARRAY_SIZE(odd))];
+		return odd[below(&rng, ARRAY_SIZE(odd))];
 	case 1:
-		return below(WINDOW * PAGE);
+		return below(&rng, WINDOW * PAGE);
 	case 2:
 	case 3:
-		return below(3 * PAGE);
+		return below(&rng, 3 * PAGE);
 	case 4:
-		return odd[below(14)];
+		return odd[below(&rng, 14)];
 	default:
-		return 1 + below(200);
+		return 1 + below(&rng, 200);
 	}
 }
 
@@ -102,29 +84,29 @@ static struct value random_address(enum base near)
 	static const int64_t odd[] = { 0, 1, -1, 8, -8, 64, -64, 100, 2048, -7 };
 	struct value v = { near, 0 };
 
-	switch (below(24)) {
+	switch (below(&rng, 24)) {
 	case 0:
-		return (struct value){ TOP, odd[below(ARRAY_SIZE(odd))] };
+		return (struct value){ TOP, odd[below(&rng, ARRAY_SIZE(odd))] };
 	case 1:
-		return (struct value){ KERNEL, odd[below(ARRAY_SIZE(odd))] };
+		return (struct value){ KERNEL, odd[below(&rng, ARRAY_SIZE(odd))] };
 	case 2:
-		return (struct value){ ABSOLUTE, odd[below(ARRAY_SIZE(odd))] };
+		return (struct value){ ABSOLUTE, odd[below(&rng, ARRAY_SIZE(odd))] };
 	case 3:
-		return (struct value){ ABSOLUTE, HALF + odd[below(ARRAY_SIZE(odd))] };
+		return (struct value){ ABSOLUTE, HALF + odd[below(&rng, ARRAY_SIZE(odd))] };
 	}
-	v.off = below(pages + 1) * PAGE;
-	if (one_in(3))
-		v.off += below(PAGE);
+	v.off = below(&rng, pages + 1) * PAGE;
+	if (one_in(&rng, 3))
+		v.off += below(&rng, PAGE);
 	else
-		v.off += odd[below(ARRAY_SIZE(odd))];
+		v.off += odd[below(&rng, ARRAY_SIZE(odd))];
 	return v;
 }
 
 static enum base random_base(bool remote, uint64_t who)
 {
 	if (remote && who != SELF)
-		return one_in(40) ? TARGET_BIG : one_in(30) ? OWN : TARGET;
-	return one_in(40) ? OWN_BIG : OWN;
+		return one_in(&rng, 40) ? TARGET_BIG : one_in(&rng, 30) ? OWN : TARGET;
+	return one_in(&rng, 40) ? OWN_BIG : OWN;
 }
 
 static struct element random_element(bool remote, uint64_t who)
@@ -135,10 +117,10 @@ static struct element random_element(bool remote, uint64_t who)
 	};
 
 	/* Up to the end of a page, or nearly. */
-	if (one_in(4))
-		e.len.off = PAGE * below(3) + PAGE - e.addr.off % PAGE + below(3) - 1;
-	if (one_in(64))
-		e.len = (struct value){ one_in(2) ? REST : TURN, below(3) - 1 };
+	if (one_in(&rng, 4))
+		e.len.off = PAGE * below(&rng, 3) + PAGE - e.addr.off % PAGE + below(&rng, 3) - 1;
+	if (one_in(&rng, 64))
+		e.len = (struct value){ one_in(&rng, 2) ? REST : TURN, below(&rng, 3) - 1 };
 	return e;
 }
 
@@ -150,12 +132,12 @@ static uint64_t random_count(void)
 	};
 
 	/* The last ones take long. */
-	return odd[below(ARRAY_SIZE(odd) - (one_in(16) ? 0 : 2))];
+	return odd[below(&rng, ARRAY_SIZE(odd) - (one_in(&rng, 16) ? 0 : 2))];
 }
 
 static uint64_t random_place(size_t most)
 {
-	return one_in(3) ? 1 + below(4) : CUT + below(most + 1);
+	return one_in(&rng, 3) ? 1 + below(&rng, 4) : CUT + below(&rng, most + 1);
 }
 
 static uint64_t random_number(enum kind kind, enum field f)
@@ -172,45 +154,45 @@ static uint64_t random_number(enum kind kind, enum field f)
 
 	switch (f) {
 	case F_SLOT:
-		return one_in(16) ? GONE_SLOT : below(2);
+		return one_in(&rng, 16) ? GONE_SLOT : below(&rng, 2);
 	case F_WHO:
-		return one_in(3) ? below(WHOS) : one_in(2) ? SELF : LIVE;
+		return one_in(&rng, 3) ? below(&rng, WHOS) : one_in(&rng, 2) ? SELF : LIVE;
 	case F_FLAGS:
-		if (one_in(20))
-			return 1U << below(32);
-		return one_in(3) ? below(32) : flags[below(ARRAY_SIZE(flags))];
+		if (one_in(&rng, 20))
+			return 1U << below(&rng, 32);
+		return one_in(&rng, 3) ? below(&rng, 32) : flags[below(&rng, ARRAY_SIZE(flags))];
 	case F_SIZE:
-		return one_in(4) ? DEFAULT : size[below(ARRAY_SIZE(size))];
+		return one_in(&rng, 4) ? DEFAULT : size[below(&rng, ARRAY_SIZE(size))];
 	case F_TAIL:
-		return below(40);
+		return below(&rng, 40);
 	case F_RESERVED:
 	case F_SIDE:
 	case F_RING:
-		return below(2);
+		return below(&rng, 2);
 	case F_DEV:
-		return below(3);
+		return below(&rng, 3);
 	case F_AT:
-		return one_in(3) ? GOOD : random_place(80);
+		return one_in(&rng, 3) ? GOOD : random_place(80);
 	case F_LAT:
 	case F_RAT:
-		return one_in(3) ? GOOD : random_place(kind == OP_BATCH ? 480 : 200);
+		return one_in(&rng, 3) ? GOOD : random_place(kind == OP_BATCH ? 480 : 200);
 	case F_LCOUNT:
 	case F_RCOUNT:
-		return one_in(4) ? DEFAULT : random_count();
+		return one_in(&rng, 4) ? DEFAULT : random_count();
 	case F_RWF:
-		return one_in(8) ? 0x4000000 : below(2) * RWF_NOWAIT;
+		return one_in(&rng, 8) ? 0x4000000 : below(&rng, 2) * RWF_NOWAIT;
 	case F_WHENCE:
-		return one_in(4) ? below(6) : below(2);
+		return one_in(&rng, 4) ? below(&rng, 6) : below(&rng, 2);
 	case F_CMD:
-		return below(0x8000);
+		return below(&rng, 0x8000);
 	case F_PAGE:
-		return below(WINDOW);
+		return below(&rng, WINDOW);
 	case F_PAGES:
-		return 1 + below(3);
+		return 1 + below(&rng, 3);
 	case F_KIND:
 		if (kind != OP_MAP)
-			return below(4);
-		return PAGE_KINDS[below(sizeof(PAGE_KINDS) - 1)];
+			return below(&rng, 4);
+		return PAGE_KINDS[below(&rng, sizeof(PAGE_KINDS) - 1)];
 	default:
 		return 0;
 	}
@@ -246,7 +228,7 @@ static const enum kind likely[] = {
 
 static void random_list(struct op *op, enum flank hand)
 {
-	unsigned int n = one_in(3) ? 1 + below(MAX_LIST) : 1 + below(3), i;
+	unsigned int n = one_in(&rng, 3) ? 1 + below(&rng, MAX_LIST) : 1 + below(&rng, 3), i;
 
 	op->count[hand] = n;
 	for (i = 0; i < n; i++)
@@ -260,17 +242,17 @@ static void random_op(struct op *op, enum kind kind)
 	op_init(op, kind);
 	/* Most of what an operation has is usual, and most operations are valid. */
 	for (i = 0; i < FIELDS; i++)
-		if (field[i].kinds & BIT(kind) && (BIT(kind) & ON_MEMORY || one_in(12)))
+		if (field[i].kinds & BIT(kind) && (BIT(kind) & ON_MEMORY || one_in(&rng, 12)))
 			op->f[i] = random_number(kind, i);
-	if (field[F_FLAGS].kinds & BIT(kind) && one_in(3))
+	if (field[F_FLAGS].kinds & BIT(kind) && one_in(&rng, 3))
 		op->f[F_FLAGS] = random_number(kind, F_FLAGS) & 0x1f;
-	if (BIT(kind) & VECTORED && one_in(2))
+	if (BIT(kind) & VECTORED && one_in(&rng, 2))
 		op->f[F_FLAGS] &= ALL_FLAGS;
-	if (kind == OP_ATTACH && one_in(2))
+	if (kind == OP_ATTACH && one_in(&rng, 2))
 		op->f[F_FLAGS] |= PVMREAD_WRITE;
-	if (field[F_RING].kinds & BIT(kind) && one_in(3)) {
+	if (field[F_RING].kinds & BIT(kind) && one_in(&rng, 3)) {
 		op->f[F_RING] = 1;
-		op->f[F_RWF] = below(2) * RWF_NOWAIT;
+		op->f[F_RWF] = below(&rng, 2) * RWF_NOWAIT;
 	}
 	if (BIT(kind) & HAS_LEFT)
 		random_list(op, LEFT);
@@ -281,18 +263,18 @@ static void random_op(struct op *op, enum kind kind)
 		for (i = 0; i < op->count[RIGHT]; i++) {
 			if (!op->list[LEFT][i].addr.off)
 				op->list[LEFT][i] = random_element(false, LIVE);
-			op->list[RIGHT][i].flags = one_in(4) ? PVMREAD_SEGMENT_STRING : 0;
+			op->list[RIGHT][i].flags = one_in(&rng, 4) ? PVMREAD_SEGMENT_STRING : 0;
 		}
 	}
-	if (word[W_POS].kinds & BIT(kind) && (kind == OP_ATTACH || !one_in(4)))
-		op->w[W_POS] = random_address(one_in(8) ? OWN : TARGET);
+	if (word[W_POS].kinds & BIT(kind) && (kind == OP_ATTACH || !one_in(&rng, 4)))
+		op->w[W_POS] = random_address(one_in(&rng, 8) ? OWN : TARGET);
 	if (word[W_LEN].kinds & BIT(kind)) {
 		struct element e = random_element(true, LIVE);
 
 		op->w[W_LEN] = e.len;
 	}
 	/* All of memory. */
-	if (kind == OP_ATTACH && one_in(2))
+	if (kind == OP_ATTACH && one_in(&rng, 2))
 		memset(op->w, 0, sizeof(op->w));
 	mend(op);
 }
@@ -303,9 +285,9 @@ static void random_map(char *map)
 	unsigned int i, n;
 
 	for (i = 0; i < WINDOW; i += n) {
-		char kind = kinds[below(sizeof(kinds) - 1)];
+		char kind = kinds[below(&rng, sizeof(kinds) - 1)];
 
-		n = 1 + below(3);
+		n = 1 + below(&rng, 3);
 		if (n > WINDOW - i)
 			n = WINDOW - i;
 		memset(map + i, kind, n);
@@ -332,45 +314,45 @@ static void remove_op(struct fuzz_case *c, unsigned int at)
 
 static void random_case(struct fuzz_case *c)
 {
-	unsigned int n = 1 + below(5), i;
+	unsigned int n = 1 + below(&rng, 5), i;
 
 	memset(c, 0, sizeof(*c));
 	for (i = 0; i < SIDES; i++)
 		random_map(c->map[i]);
-	if (one_in(2)) {
+	if (one_in(&rng, 2)) {
 		random_op(&c->op[c->ops++], OP_ATTACH);
 		/* One that works. */
 		for (i = 0; i < FIELDS; i++)
 			if (i != F_FLAGS)
 				c->op[0].f[i] = field[i].usual;
 		c->op[0].f[F_FLAGS] &= PVMREAD_WRITE | PVMREAD_NOWAIT | PVMREAD_RESIDENT;
-		c->op[0].f[F_WHO] = one_in(6) ? SELF : LIVE;
+		c->op[0].f[F_WHO] = one_in(&rng, 6) ? SELF : LIVE;
 	}
 	while (n--)
-		random_op(&c->op[c->ops++], likely[below(ARRAY_SIZE(likely))]);
+		random_op(&c->op[c->ops++], likely[below(&rng, ARRAY_SIZE(likely))]);
 }
 
 static void mutate_value(struct value *v)
 {
 	static const int64_t step[] = { 1, -1, 8, -8, 64, -64, PAGE, -PAGE, PAGE - 1, 1 - PAGE };
 
-	v->off += step[below(ARRAY_SIZE(step))];
+	v->off += step[below(&rng, ARRAY_SIZE(step))];
 }
 
 static void mutate_list(struct op *op)
 {
-	enum flank hand = BIT(op->kind) & HAS_RIGHT ? below(HANDS) : LEFT;
+	enum flank hand = BIT(op->kind) & HAS_RIGHT ? below(&rng, HANDS) : LEFT;
 	unsigned int *n = &op->count[hand], i;
 	struct element *e;
 
-	if (!*n || (op->kind != OP_BATCH && one_in(12))) {
+	if (!*n || (op->kind != OP_BATCH && one_in(&rng, 12))) {
 		if (op->kind != OP_BATCH)
 			random_list(op, hand);
 		return;
 	}
-	i = below(*n);
+	i = below(&rng, *n);
 	e = &op->list[hand][i];
-	switch (below(8)) {
+	switch (below(&rng, 8)) {
 	case 0:
 		/* One fewer, of both sides of a BATCH. */
 		for (hand = 0; hand < HANDS; hand++) {
@@ -399,14 +381,14 @@ static void mutate_list(struct op *op)
 		mutate_value(&e->addr);
 		break;
 	case 4:
-		if (e->len.base == ABSOLUTE && one_in(2))
+		if (e->len.base == ABSOLUTE && one_in(&rng, 2))
 			e->len.off = random_length();
 		else
 			mutate_value(&e->len);
 		break;
 	case 5:
 		if (op->kind == OP_BATCH)
-			op->list[RIGHT][i].flags ^= one_in(16) ? 1U << below(32) :
+			op->list[RIGHT][i].flags ^= one_in(&rng, 16) ? 1U << below(&rng, 32) :
 						    PVMREAD_SEGMENT_STRING;
 		break;
 	case 6:
@@ -427,18 +409,18 @@ static void mutate_op(struct op *op)
 {
 	unsigned int i;
 
-	if (BIT(op->kind) & HAS_LEFT && !one_in(3)) {
+	if (BIT(op->kind) & HAS_LEFT && !one_in(&rng, 3)) {
 		mutate_list(op);
 		mend(op);
 		return;
 	}
 	for (i = 0; i < 8; i++) {
-		unsigned int f = below(FIELDS + WORDS);
+		unsigned int f = below(&rng, FIELDS + WORDS);
 
 		if (f < FIELDS) {
 			if (!(field[f].kinds & BIT(op->kind)))
 				continue;
-			op->f[f] = one_in(3) ? field[f].usual : random_number(op->kind, f);
+			op->f[f] = one_in(&rng, 3) ? field[f].usual : random_number(op->kind, f);
 			if (op->kind == OP_MAP && f == F_KIND)
 				op->f[f] = random_number(op->kind, f);
 			break;
@@ -449,8 +431,8 @@ static void mutate_op(struct op *op)
 		if (f == W_LEN)
 			op->w[f] = random_element(true, LIVE).len;
 		else
-			op->w[f] = random_address(one_in(8) ? OWN : TARGET);
-		if (one_in(2))
+			op->w[f] = random_address(one_in(&rng, 8) ? OWN : TARGET);
+		if (one_in(&rng, 2))
 			mutate_value(&op->w[f]);
 		break;
 	}
@@ -460,20 +442,20 @@ static void mutate_op(struct op *op)
 /* Let an operation come to where a file's range begins or ends. */
 static void aim(const struct fuzz_case *c, struct op *op)
 {
-	const struct op *attached = &c->op[below(c->ops)];
+	const struct op *attached = &c->op[below(&rng, c->ops)];
 	struct value edge = attached->w[W_POS];
 
 	if (attached->kind != OP_ATTACH || attached->w[W_LEN].base != ABSOLUTE ||
 	    attached->w[W_LEN].off > BIG_PAGES * PAGE)
 		return;
-	if (!one_in(4))
+	if (!one_in(&rng, 4))
 		edge.off += attached->w[W_LEN].off;
-	edge.off += below(132) - 130;
+	edge.off += below(&rng, 132) - 130;
 	if (op->kind == OP_BATCH && op->count[RIGHT]) {
-		struct element *e = &op->list[RIGHT][below(op->count[RIGHT])];
+		struct element *e = &op->list[RIGHT][below(&rng, op->count[RIGHT])];
 
 		e->addr = edge;
-		e->len = (struct value){ ABSOLUTE, below(140) };
+		e->len = (struct value){ ABSOLUTE, below(&rng, 140) };
 	} else if (op->kind == OP_READ || op->kind == OP_WRITE) {
 		op->w[W_POS] = edge;
 	}
@@ -485,7 +467,7 @@ static unsigned int corpus_len;
 
 static void mutate_case(struct fuzz_case *c)
 {
-	unsigned int n = 1 + below(3), i;
+	unsigned int n = 1 + below(&rng, 3), i;
 	const struct fuzz_case *other;
 	struct op op;
 
@@ -494,11 +476,11 @@ static void mutate_case(struct fuzz_case *c)
 			random_case(c);
 			return;
 		}
-		i = below(c->ops);
-		switch (below(12)) {
+		i = below(&rng, c->ops);
+		switch (below(&rng, 12)) {
 		case 0:
-			random_op(&op, likely[below(ARRAY_SIZE(likely))]);
-			insert_op(c, below(c->ops + 1), &op);
+			random_op(&op, likely[below(&rng, ARRAY_SIZE(likely))]);
+			insert_op(c, below(&rng, c->ops + 1), &op);
 			break;
 		case 1:
 			if (c->ops > 1)
@@ -506,21 +488,21 @@ static void mutate_case(struct fuzz_case *c)
 			break;
 		case 2:
 			op = c->op[i];
-			insert_op(c, below(c->ops + 1), &op);
+			insert_op(c, below(&rng, c->ops + 1), &op);
 			break;
 		case 3:
-			other = corpus[below(corpus_len)];
+			other = corpus[below(&rng, corpus_len)];
 			if (other->ops)
-				insert_op(c, i + 1, &other->op[below(other->ops)]);
+				insert_op(c, i + 1, &other->op[below(&rng, other->ops)]);
 			break;
 		case 4:
-			if (one_in(4))
-				c->map[below(SIDES)][below(WINDOW)] =
-					PAGE_KINDS[below(sizeof(PAGE_KINDS) - 1)];
+			if (one_in(&rng, 4))
+				c->map[below(&rng, SIDES)][below(&rng, WINDOW)] =
+					PAGE_KINDS[below(&rng, sizeof(PAGE_KINDS) - 1)];
 			break;
 		default:
 			mutate_op(&c->op[i]);
-			if (one_in(6))
+			if (one_in(&rng, 6))
 				aim(c, &c->op[i]);
 		}
 	}
@@ -619,7 +601,7 @@ static void keep_case(const struct fuzz_case *c)
 	struct fuzz_case **kept = &corpus[corpus_len];
 
 	if (corpus_len == MAX_CORPUS)
-		kept = &corpus[below(MAX_CORPUS)];
+		kept = &corpus[below(&rng, MAX_CORPUS)];
 	else
 		*kept = malloc(sizeof(**kept));
 	if (!*kept)
@@ -1047,13 +1029,6 @@ static void close_world(struct world *w)
 	reap(w->pid[ZOMBIE], 60000);
 }
 
-static uint64_t number_from(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : otherwise;
-}
-
 /* --- The tests --- */
 
 FIXTURE(fuzz) {
@@ -1175,14 +1150,11 @@ TEST_F_TIMEOUT(fuzz, random_cases_answer_as_the_system_call, 7200)
 	uint64_t cases = number_from("CASES", 20000), trace = number_from("TRACE", UINT64_MAX);
 	long begin = now_ms(), end, last;
 	static struct fuzz_case c, parent;
-	uint32_t seed = 0;
+	uint32_t seed = choose_seed();
 	uint64_t n;
 	unsigned int i;
 
 	end = begin + number_from("SECONDS", 7000) * 1000;
-	while (!seed && getrandom(&seed, sizeof(seed), 0) == sizeof(seed))
-		;
-	seed = number_from("SEED", seed);
 	start_cover();
 	say("SEED=%u CASES=%llu", seed, (unsigned long long)cases);
 	if (!cover)
@@ -1202,14 +1174,14 @@ TEST_F_TIMEOUT(fuzz, random_cases_answer_as_the_system_call, 7200)
 
 	last = now_ms();
 	for (n = 0; n < cases; n++) {
-		rng_state = mix(mix(seed) + n);
+		rng.state = mix(mix(seed) + n);
 		/* One that hangs ends the test. */
 		if (!(n % LITTER))
 			alarm(LITTER_S);
 		if (!(n % (4 * LITTER)))
 			random_case(&parent);
 		else if (!(n % LITTER))
-			parent = corpus_len ? *corpus[below(corpus_len)] : c;
+			parent = corpus_len ? *corpus[below(&rng, corpus_len)] : c;
 		c = parent;
 		if (n % LITTER)
 			mutate_case(&c);

@@ -34,6 +34,7 @@
 
 #include "fuzz_memory.h"
 #include "process.h"
+#include "random.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ	22

@@ -88,16 +88,6 @@ static __attribute__((noreturn)) void broken(const char *what)
 	_exit(2);
 }
 
-static int get(int *flag)
-{
-	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
-}
-
-static void set(int *flag)
-{
-	__atomic_store_n(flag, 1, __ATOMIC_RELEASE);
-}
-
 static void wait_for(int *flag)
 {
 	while (!get(flag))
@@ -195,70 +185,20 @@ static unsigned char old_byte(size_t i)
 
 static void leave_to_tester(unsigned char *page)
 {
-	struct uffdio_register reg = {
-		.range = { .start = (uintptr_t)page, .len = PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
-	board->uffd = open_uffd();
+	board->uffd = hold_back((uintptr_t)page, PAGE);
 	if (board->uffd < 0)
 		broken("userfaultfd");
-	if (ioctl(board->uffd, UFFDIO_REGISTER, &reg))
-		broken("UFFDIO_REGISTER");
-}
-
-/* Take a child's userfaultfd over. */
-static int take_uffd(pid_t pid)
-{
-	int pidfd = syscall(SYS_pidfd_open, pid, 0);
-	int fd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
-
-	close(pidfd);
-	return fd;
 }
 
 /* Return: true once somebody waits for @page. */
 static bool is_waited_for(int uffd, const unsigned char *page)
 {
-	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
-	struct uffd_msg msg;
-
-	return poll(&pfd, 1, PATIENCE_MS) == 1 &&
-	       read(uffd, &msg, sizeof(msg)) == sizeof(msg) &&
-	       msg.event == UFFD_EVENT_PAGEFAULT &&
-	       (msg.arg.pagefault.address & ~(PAGE - 1)) == (uintptr_t)page;
-}
-
-static int serve(int uffd, const unsigned char *page, const void *contents)
-{
-	struct uffdio_copy copy = {
-		.dst = (uintptr_t)page,
-		.src = (uintptr_t)contents,
-		.len = PAGE,
-	};
-
-	return ioctl(uffd, UFFDIO_COPY, &copy);
+	return page_asked_for(uffd, PATIENCE_MS) == (uintptr_t)page;
 }
 
 static const unsigned char zeros[PAGE];
 
 /* --- The partners --- */
-
-static int told[2];
-
-static void tell(void)
-{
-	if (write(told[1], "r", 1) != 1)
-		broken("telling the tester");
-}
-
-static bool is_told(void)
-{
-	struct pollfd pfd = { .fd = told[0], .events = POLLIN };
-	char c;
-
-	return poll(&pfd, 1, PATIENCE_MS) == 1 && read(told[0], &c, 1) == 1;
-}
 
 static void map_target_memory(void)
 {
@@ -335,7 +275,7 @@ static void note_answer(ssize_t ret)
 	board->err = ret < 0 ? errno : 0;
 	board->ret = ret;
 	board->held = held();
-	set(&board->done);
+	set(&board->done, 1);
 }
 
 static void compare(const unsigned char *at, size_t len,
@@ -437,17 +377,9 @@ static pid_t start(void (*what)(void))
 	_exit(0);
 }
 
-/* Return: a child that has told that it is ready, or -1. */
 static pid_t start_and_wait(void (*what)(void))
 {
-	pid_t pid = start(what);
-
-	if (pid > 0 && !is_told()) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-		return -1;
-	}
-	return pid;
+	return await_ready(start(what));
 }
 
 static void assert_started(struct __test_metadata *_metadata, pid_t pid)
@@ -483,13 +415,8 @@ FIXTURE_VARIANT_ADD(lifetime, ioctl) {
 
 FIXTURE_SETUP(lifetime)
 {
-	int fd;
-
-	fd = open_uffd();
-	if (fd < 0)
-		SKIP(return, "not in this kernel: userfaultfd: %s",
-		     strerror(errno));
-	close(fd);
+	if (!have_uffd())
+		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
 	door = variant->door;
 	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -524,9 +451,9 @@ static void start_both(struct __test_metadata *_metadata,
 	whom = of->target;
 	of->reader = start_and_wait(reader);
 	assert_started(_metadata, of->reader);
-	of->uffd = take_uffd(of->reader);
+	of->uffd = take_fd(of->reader, board->uffd);
 	ASSERT_LE(0, of->uffd);
-	set(&board->go);
+	set(&board->go, 1);
 	ASSERT_TRUE(is_waited_for(of->uffd, LOCAL));
 	ASSERT_EQ(0, get(&board->done));
 	ASSERT_EQ((long)FILE_PAGES, held());
@@ -580,7 +507,7 @@ TEST_F(lifetime, memory_of_a_dead_target_is_read_to_the_end_and_then_freed)
 	/* Nobody but the reader has it now. */
 	usleep(50000);
 	ASSERT_EQ((long)FILE_PAGES, held());
-	ASSERT_EQ(0, serve(self->of.uffd, LOCAL, zeros));
+	ASSERT_TRUE(serve_page(self->of.uffd, (uintptr_t)LOCAL, zeros));
 	expect_old_bytes(_metadata, self->of.reader);
 	/* Freed in the call, and not because the reader went. */
 	EXPECT_EQ(0, board->held);
@@ -621,10 +548,10 @@ TEST_F(lifetime, reader_killed_in_its_own_page_fault_leaves_the_target_alone)
 TEST_F(lifetime, target_that_execs_is_read_to_the_end_of_its_old_image)
 {
 	start_both(_metadata, &self->of, be_reader_twice);
-	set(&board->exec);
+	set(&board->exec, 1);
 	ASSERT_TRUE(is_told());
 	EXPECT_EQ((long)FILE_PAGES, held());
-	ASSERT_EQ(0, serve(self->of.uffd, LOCAL, zeros));
+	ASSERT_TRUE(serve_page(self->of.uffd, (uintptr_t)LOCAL, zeros));
 	expect_old_bytes(_metadata, self->of.reader);
 	EXPECT_EQ(0, board->held);
 	kill_target(_metadata, self->of.target);
@@ -637,11 +564,11 @@ static void start_late(struct __test_metadata *_metadata,
 	of->target = start_and_wait(be_target_on_userfaultfd);
 	assert_started(_metadata, of->target);
 	whom = of->target;
-	of->uffd = take_uffd(of->target);
+	of->uffd = take_fd(of->target, board->uffd);
 	ASSERT_LE(0, of->uffd);
 	of->reader = start_and_wait(be_reader_of_late);
 	assert_started(_metadata, of->reader);
-	set(&board->go);
+	set(&board->go, 1);
 	ASSERT_TRUE(is_waited_for(of->uffd, REMOTE_LATE));
 	ASSERT_EQ(0, get(&board->done));
 }
@@ -665,7 +592,7 @@ TEST_F(lifetime, signal_that_does_not_kill_waits_for_the_targets_page_fault)
 	EXPECT_EQ(0, get(&board->done));
 	EXPECT_EQ(0, board->signals);
 	fill(page, PAGE, late_byte);
-	ASSERT_EQ(0, serve(self->of.uffd, REMOTE_LATE, page));
+	ASSERT_TRUE(serve_page(self->of.uffd, (uintptr_t)REMOTE_LATE, page));
 	ASSERT_LE(0, reap_in(self->of.reader, PATIENCE_MS, &status));
 	ASSERT_EQ(0, status);
 	EXPECT_EQ((ssize_t)PAGE, board->ret);
@@ -1039,25 +966,22 @@ TEST_F(module, stays_while_a_request_is_on_its_way)
 	pid_t reader;
 	int uffd;
 
-	uffd = open_uffd();
-	if (uffd < 0)
-		SKIP(return, "not in this kernel: userfaultfd: %s",
-		     strerror(errno));
-	close(uffd);
+	if (!have_uffd())
+		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
 	reader = start_and_wait(be_reader_that_closes);
 	assert_started(_metadata, reader);
-	uffd = take_uffd(reader);
+	uffd = take_fd(reader, board->uffd);
 	ASSERT_LE(0, uffd);
 	ASSERT_TRUE(is_waited_for(uffd, LOCAL));
 	EXPECT_EQ(-1, unload(O_NONBLOCK));
 	EXPECT_EQ(EWOULDBLOCK, errno);
 	/* Now the request alone holds the file, and the file the module. */
-	set(&board->close);
+	set(&board->close, 1);
 	ASSERT_TRUE(is_told());
 	EXPECT_EQ(-1, unload(O_NONBLOCK));
 	EXPECT_EQ(EWOULDBLOCK, errno);
 	EXPECT_EQ(0, get(&board->done));
-	ASSERT_EQ(0, serve(uffd, LOCAL, zeros));
+	ASSERT_TRUE(serve_page(uffd, (uintptr_t)LOCAL, zeros));
 	ASSERT_LE(0, reap_in(reader, PATIENCE_MS, &status));
 	EXPECT_EQ(0, status);
 	EXPECT_EQ((ssize_t)PAGE, board->ret);

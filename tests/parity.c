@@ -36,7 +36,9 @@
 
 #include <kselftest_harness.h>
 
+#include "numbers.h"
 #include "process.h"
+#include "random.h"
 
 /* Free in every process here: above the program and its heap, below libraries. */
 #define LBASE		0x50000000UL	/* the arena */
@@ -2380,29 +2382,6 @@ static int try_special(struct world *w, bool (*special)(void), uintptr_t base, s
 	return good;
 }
 
-static long number_in(const char *path)
-{
-	FILE *f = fopen(path, "re");
-	long n = -1;
-
-	if (!f)
-		return -1;
-	if (fscanf(f, "%ld", &n) != 1)
-		n = -1;
-	fclose(f);
-	return n;
-}
-
-static void set_number(const char *path, long n)
-{
-	FILE *f = fopen(path, "we");
-
-	if (!f)
-		return;
-	fprintf(f, "%ld\n", n);
-	fclose(f);
-}
-
 static const struct row huge_rows[] = {
 	{ "huge page",
 	  { SEGS(L(0, 8, PAGE + 904)) }, { SEGS(AT(XBASE + 100, PAGE + 904)) },
@@ -2608,21 +2587,6 @@ TEST_F_TIMEOUT(parity, more_than_a_request_may_move_is_cut_alike, 1200)
 #define CASES_PER_LOOK	40UL	/* how often all of the memory is compared */
 #define ARENA_PAGES	32
 #define TARGET_PAGES	56
-
-struct rng {
-	uint64_t state;
-};
-
-static uint32_t below(struct rng *rng, uint32_t n)
-{
-	rng->state += 0x9e3779b97f4a7c15ULL;
-	return (mix(rng->state) >> 32) * (uint64_t)n >> 32;
-}
-
-static bool one_in(struct rng *rng, uint32_t n)
-{
-	return !below(rng, n);
-}
 
 /* A window's description: runs of pages, each kind as often as @kinds has it. */
 static void make_map(struct rng *rng, char *map, size_t len, const char *kinds)
@@ -2915,13 +2879,6 @@ static void classify(unsigned long *met, const struct world *w, const struct pla
 			}
 }
 
-static uint64_t number_from(const char *name, uint64_t otherwise)
-{
-	const char *text = getenv(name);
-
-	return text ? strtoull(text, NULL, 0) : otherwise;
-}
-
 /**
  * run_world() - the random cases that share their targets
  * @seed: of the run
@@ -2979,12 +2936,9 @@ TEST_F_TIMEOUT(parity, random_requests_do_not_diverge, 7200)
 	uint64_t one = number_from("CASE", UINT64_MAX);
 	unsigned long met[CLASSES] = { 0 };
 	uint64_t first = 0, end, i;
-	uint32_t seed = 0;
+	uint32_t seed = choose_seed();
 	double start = now();
 
-	while (!seed && getrandom(&seed, sizeof(seed), 0) == sizeof(seed))
-		;
-	seed = number_from("SEED", seed);
 	if (one != UINT64_MAX) {
 		if (one >> 32)
 			seed = one >> 32;

@@ -950,21 +950,7 @@ static void map_target_memory(void)
 	}
 }
 
-static int told[2], ordered[2];
-
-static void tell(int fd)
-{
-	if (write(fd, "x", 1) != 1)
-		broken("write");
-}
-
-static bool is_told(int fd)
-{
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	char c;
-
-	return poll(&pfd, 1, PATIENCE_MS) == 1 && read(fd, &c, 1) == 1;
-}
+static int ordered[2];
 
 static void be_target(void)
 {
@@ -975,7 +961,7 @@ static void be_target(void)
 	if (!access("/proc/sys/fs/aio-nr", F_OK) &&
 	    syscall(SYS_io_setup, 1, &aio))
 		broken("io_setup");
-	tell(told[1]);
+	tell();
 	for (;;)
 		pause();
 }
@@ -988,12 +974,7 @@ static pid_t start_target(void)
 		die_with_parent();
 		be_target();
 	}
-	if (pid > 0 && !is_told(told[0])) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-		return -1;
-	}
-	return pid;
+	return await_ready(pid);
 }
 
 static void end(pid_t pid)
@@ -1004,11 +985,6 @@ static void end(pid_t pid)
 
 static void be_tracee(const struct scene *scene)
 {
-	struct uffdio_register reg = {
-		.range = { .start = (uintptr_t)LOCAL_LATE, .len = PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
 	map(LOCAL, PAGES, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	memset(LOCAL, 'l', PAGES * PAGE);
 	map(VECTORS, 1, MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -1017,8 +993,8 @@ static void be_tracee(const struct scene *scene)
 	if (scene->whom == ONESELF)
 		map_target_memory();
 	if (scene->whom == DYING_TARGET) {
-		board->uffd = open_uffd();
-		if (board->uffd < 0 || ioctl(board->uffd, UFFDIO_REGISTER, &reg))
+		board->uffd = hold_back((uintptr_t)LOCAL_LATE, PAGE);
+		if (board->uffd < 0)
 			broken("userfaultfd");
 	}
 	if (scene->unprivileged) {
@@ -1027,8 +1003,8 @@ static void be_tracee(const struct scene *scene)
 			broken("changing the user");
 		die_with_parent();
 	}
-	tell(told[1]);
-	while (is_told(ordered[0])) {
+	tell();
+	while (is_sent(ordered[0])) {
 		struct request req = scene->request();
 		ssize_t ret;
 
@@ -1047,32 +1023,20 @@ static void be_tracee(const struct scene *scene)
 		if (write(tracing_on, "0", 1) != 1)
 			broken("tracing_on");
 		board->ret = ret;
-		tell(told[1]);
+		tell();
 	}
 }
 
 static void end_target_while_waited_for(struct __test_metadata *_metadata,
 					int uffd, pid_t target)
 {
-	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
 	struct uffdio_zeropage zero = {
 		.range = { .start = (uintptr_t)LOCAL_LATE, .len = PAGE },
 	};
-	struct uffd_msg msg;
 
-	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
-	ASSERT_EQ((ssize_t)sizeof(msg), read(uffd, &msg, sizeof(msg)));
+	ASSERT_EQ((uintptr_t)LOCAL_LATE, page_asked_for(uffd, PATIENCE_MS));
 	end(target);
 	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
-}
-
-static int take_uffd(pid_t pid)
-{
-	int pidfd = syscall(SYS_pidfd_open, pid, 0);
-	int fd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
-
-	close(pidfd);
-	return fd;
 }
 
 /* Send one request through one door. */
@@ -1090,10 +1054,10 @@ static void send_one(struct __test_metadata *_metadata,
 	}
 	board->door = door;
 	board->ret = -2;
-	tell(ordered[1]);
+	ASSERT_EQ(1, write(ordered[1], "r", 1));
 	if (target)
 		end_target_while_waited_for(_metadata, uffd, target);
-	ASSERT_TRUE(is_told(told[0])) {
+	ASSERT_TRUE(is_told()) {
 		TH_LOG("%s", board->trouble);
 	}
 	board->step++;
@@ -1169,7 +1133,7 @@ static void run_scene(struct __test_metadata *_metadata,
 		be_tracee(scene);
 		_exit(0);
 	}
-	ASSERT_TRUE(is_told(told[0])) {
+	ASSERT_TRUE(is_told()) {
 		TH_LOG("%s", board->trouble);
 	}
 	snprintf(pid, sizeof(pid), "%d", tracee);
@@ -1184,7 +1148,7 @@ static void run_scene(struct __test_metadata *_metadata,
 		board->pid = target;
 		break;
 	case DYING_TARGET:
-		uffd = take_uffd(tracee);
+		uffd = take_fd(tracee, board->uffd);
 		ASSERT_LE(0, uffd);
 		break;
 	case ONESELF:
@@ -1340,19 +1304,12 @@ FIXTURE_VARIANT_ADD(request, write_two_segments) {
 
 FIXTURE_SETUP(request)
 {
-	int fd;
-
 	if (unavailable[0])
 		SKIP(return, "%s", unavailable);
 	if (variant->scene.compat && !board->compat)
 		SKIP(return, "not in this kernel: 32-bit system calls");
-	if (variant->scene.whom == DYING_TARGET) {
-		fd = open_uffd();
-		if (fd < 0)
-			SKIP(return, "not in this kernel: userfaultfd: %s",
-			     strerror(errno));
-		close(fd);
-	}
+	if (variant->scene.whom == DYING_TARGET && !have_uffd())
+		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
 	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dev) {
 		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));

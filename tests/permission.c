@@ -46,6 +46,7 @@
 
 #include <kselftest_harness.h>
 
+#include "numbers.h"
 #include "process.h"
 
 #define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
@@ -140,12 +141,6 @@ static __attribute__((noreturn)) void missing(const char *what)
 {
 	report(what);
 	_exit(MISSING);
-}
-
-static void wait_for(int *flag)
-{
-	while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE))
-		usleep(1000);
 }
 
 /* --- Who the children become --- */
@@ -490,7 +485,8 @@ static void in_a_pid_namespace(void)
 		_exit(WEXITSTATUS(status));
 	}
 	die_with_parent();
-	wait_for(&board->outer);
+	while (!get(&board->outer))
+		usleep(1000);
 	if (getpid() != 1)
 		broken("process 1 of a pid namespace");
 }
@@ -1083,7 +1079,8 @@ static void rest_of_target(void)
 
 static void rest_of_caller(void)
 {
-	wait_for(&board->go);
+	while (!get(&board->go))
+		usleep(1000);
 	ask();
 }
 
@@ -1232,32 +1229,6 @@ static void meet_pid(struct __test_metadata *_metadata, pid_t pid,
 	meet(_metadata, NULL, caller, err);
 }
 
-static int scope(void)
-{
-	char c = 0;
-	int fd = open(YAMA_SCOPE, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	if (read(fd, &c, 1) != 1)
-		c = 0;
-	close(fd);
-	return c ? c - '0' : -1;
-}
-
-static int set_scope(int value)
-{
-	char c = '0' + value;
-	int fd = open(YAMA_SCOPE, O_WRONLY | O_CLOEXEC);
-	int ret;
-
-	if (fd < 0)
-		return -1;
-	ret = write(fd, &c, 1) == 1 ? 0 : -1;
-	close(fd);
-	return ret;
-}
-
 static void put_up_a_board(struct __test_metadata *_metadata)
 {
 	board_fd = memfd_create("board", 0);
@@ -1273,13 +1244,13 @@ static void set_up(struct __test_metadata *_metadata, int wanted_scope)
 	struct pvmread_info info = { .size = sizeof(info) };
 
 	if (wanted_scope < 3) {
-		ASSERT_NE(3, scope()) {
+		ASSERT_NE(3, number_in(YAMA_SCOPE)) {
 			TH_LOG("ptrace_scope is 3 already: boot the guest again");
 		}
 	}
-	if (scope() >= 0 && scope() != wanted_scope) {
-		ASSERT_EQ(0, set_scope(wanted_scope));
-		ASSERT_EQ(wanted_scope, scope());
+	if (!access(YAMA_SCOPE, F_OK)) {
+		ASSERT_EQ(0, set_number(YAMA_SCOPE, wanted_scope));
+		ASSERT_EQ(wanted_scope, number_in(YAMA_SCOPE));
 	}
 	put_up_a_board(_metadata);
 	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
@@ -1545,35 +1516,12 @@ TEST_F(permission, undumpable_target_is_open_to_root)
 	meet(_metadata, as_undumpable_alice, as_root, 0);
 }
 
-static int copy_program(void)
-{
-	int in, out, ret = -1;
-	char buf[8192];
-	ssize_t len;
-
-	snprintf(copy_dir, sizeof(copy_dir), "%s",
-		 "/tmp/pvmread-permission.XXXXXX");
-	if (!mkdtemp(copy_dir) || chmod(copy_dir, 0755))
-		return -1;
-	snprintf(copy_path, sizeof(copy_path), "%s/copy", copy_dir);
-	in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	out = open(copy_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
-	if (in < 0 || out < 0)
-		goto out;
-	while ((len = read(in, buf, sizeof(buf))) > 0) {
-		if (write(out, buf, len) != len)
-			goto out;
-	}
-	ret = len;
-out:
-	close(in);
-	close(out);
-	return ret;
-}
-
 static void copy_this_program(struct __test_metadata *_metadata)
 {
-	ASSERT_EQ(0, copy_program()) {
+	snprintf(copy_dir, sizeof(copy_dir), "/tmp/pvmread-permission.XXXXXX");
+	ASSERT_TRUE(mkdtemp(copy_dir) && !chmod(copy_dir, 0755));
+	snprintf(copy_path, sizeof(copy_path), "%s/copy", copy_dir);
+	ASSERT_EQ(0, copy_program(copy_path, 0700)) {
 		TH_LOG("copying this program: %s", strerror(errno));
 	}
 }

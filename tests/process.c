@@ -5,6 +5,8 @@
  */
 #define _GNU_SOURCE
 #include <linux/kernel-page-flags.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 
 #include "process.h"
 
@@ -22,15 +24,6 @@ void die_with_parent(void)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
 		abort();
 	alarm(LIFETIME_S);
-}
-
-/* splitmix64: any two numbers give sequences that have nothing to do with each other. */
-uint64_t mix(uint64_t x)
-{
-	x += 0x9e3779b97f4a7c15ULL;
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
 }
 
 int open_pidfd(pid_t pid)
@@ -65,6 +58,65 @@ int reap(pid_t pid, int limit)
 	int status;
 
 	return reap_in(pid, limit, &status) < 0 ? -1 : status;
+}
+
+int told[2];
+
+void tell(void)
+{
+	if (write(told[1], "r", 1) != 1)
+		_exit(2);
+}
+
+/* Return: false if nothing comes for PATIENCE_MS. */
+bool is_sent(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	char c;
+
+	return poll(&pfd, 1, PATIENCE_MS) == 1 && read(fd, &c, 1) == 1;
+}
+
+bool is_told(void)
+{
+	return is_sent(told[0]);
+}
+
+/* Return: @child, once it has told that it is ready; else -1, and it is killed. */
+pid_t await_ready(pid_t child)
+{
+	if (child > 0 && !is_told()) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		return -1;
+	}
+	return child;
+}
+
+/* Return: a copy of the file descriptor @number of a process, or -1. */
+int take_fd(pid_t pid, int number)
+{
+	int pidfd = open_pidfd(pid);
+	int fd = syscall(SYS_pidfd_getfd, pidfd, number, 0);
+
+	close(pidfd);
+	return fd;
+}
+
+/* Copy this program to a new file. Return: 0, or -1 with errno set. */
+int copy_program(const char *path, mode_t mode)
+{
+	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	struct stat st;
+	int ret = -1;
+
+	if (from >= 0 && to >= 0 && !fstat(from, &st) &&
+	    sendfile(to, from, NULL, st.st_size) == st.st_size && !fchmod(to, mode))
+		ret = 0;
+	close(from);
+	close(to);
+	return ret;
 }
 
 /* Return: the fd of a target file, or -1 with errno set. */

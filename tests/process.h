@@ -31,12 +31,24 @@ struct pins {
 	long released;
 };
 
+/* A flag in shared memory. */
+#define get(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define set(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+
+/* The pipe on which a child tells the tester that it is ready. */
+extern int told[2];
+
 long now_ms(void);
 void die_with_parent(void);
-uint64_t mix(uint64_t x);
 int open_pidfd(pid_t pid);
 long reap_in(pid_t pid, int limit, int *status);
 int reap(pid_t pid, int limit);
+void tell(void);
+bool is_sent(int fd);
+bool is_told(void);
+pid_t await_ready(pid_t child);
+int take_fd(pid_t pid, int number);
+int copy_program(const char *path, mode_t mode);
 int attach(int dev, pid_t pid, unsigned int flags, uint64_t start, uint64_t length);
 bool has_feature(int dev, uint64_t feature);
 int send_fd(int sock, int fd);

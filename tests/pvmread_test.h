@@ -21,6 +21,8 @@
 #include <linux/pvmread.h>
 #include <linux/userfaultfd.h>
 
+#include "uffd.h"
+
 /*
  * How long things may take. An emulated CPU that has every access checked, on a
  * machine with more to do, is hundreds of times slower than one that is not.
@@ -78,7 +80,5 @@ struct request {
 
 ssize_t send_syscall(const struct request *req);
 ssize_t send_ioctl(int fd, const struct request *req, struct pvmread_rw *rw);
-int open_uffd(void);
-void *map_unserved(size_t length);
 
 #endif /* PVMREAD_TEST_H */

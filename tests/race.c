@@ -25,12 +25,12 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <kselftest_harness.h>
 
+#include "numbers.h"
 #include "race_crew.h"
 #include "swap.h"
 
@@ -88,19 +88,6 @@ static bool is_on(const char *path)
 	return c == 'Y';
 }
 
-static long file_number(const char *path)
-{
-	FILE *f = fopen(path, "re");
-	long value;
-
-	if (!f)
-		return -1;
-	if (fscanf(f, "%ld", &value) != 1)
-		value = -1;
-	fclose(f);
-	return value;
-}
-
 /* Pages on the lists of each CPU, which are not counted as free. */
 static long listed_kb(void)
 {
@@ -148,7 +135,7 @@ static struct trace trace(void)
 		.pins = pins,
 		.stray = stray_pages(),
 		.used_kb = used_kb(),
-		.refs = file_number(MODULE_REFS),
+		.refs = number_in(MODULE_REFS),
 	};
 }
 
@@ -499,20 +486,12 @@ static __attribute__((noreturn)) void be_image(int argc, char **argv)
 #define FILE_OF_IMAGE	"/tmp/race-image"
 #define SETUID_FILE	"/tmp/race-setuid"
 
-/* A copy of this program that everybody may run. */
-static void copy_program(const char *path, mode_t mode)
+static void replace_program(const char *path, mode_t mode)
 {
-	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), to;
-	struct stat st;
-
 	/* Whoever was killed has left it. */
 	unlink(path);
-	to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (from < 0 || to < 0 || fstat(from, &st) ||
-	    sendfile(to, from, NULL, st.st_size) != st.st_size || fchmod(to, mode))
+	if (copy_program(path, mode))
 		broken(path);
-	close(to);
-	close(from);
 }
 
 static void begin_image(void)
@@ -741,7 +720,7 @@ FIXTURE(race) {
 static bool change(FIXTURE_DATA(race) * const self, const char *path, const char *value)
 {
 	self->settings[self->nr].path = path;
-	self->settings[self->nr++].old = file_number(path);
+	self->settings[self->nr++].old = number_in(path);
 	return !write_file(path, value);
 }
 
@@ -1044,8 +1023,8 @@ static void churn_ksm(unsigned int round)
 	fill_pages(0, round % 64 ? plan->quiet : window_pages(), mark_of(0));
 	splits = proc_number("/proc/vmstat", "cow_ksm");
 	/* One that has begun before, one that sees the pages and one that merges them. */
-	scans = file_number(KSM "full_scans");
-	while (file_number(KSM "full_scans") < scans + 3 && !get(&board->stop))
+	scans = number_in(KSM "full_scans");
+	while (number_in(KSM "full_scans") < scans + 3 && !get(&board->stop))
 		usleep(500);
 	/* So many may have begun before. */
 	await_more(&board->moved[0][true], THREADS + 1);
@@ -1403,7 +1382,7 @@ TEST_F_TIMEOUT(race, readers_and_writers_are_killed, TIMEOUT_S)
 
 TEST_F_TIMEOUT(race, target_execs, TIMEOUT_S)
 {
-	copy_program(FILE_OF_IMAGE, 0755);
+	replace_program(FILE_OF_IMAGE, 0755);
 	race(_metadata, &(struct plan){
 		.rounds = 6, .writes = 96, .anon = IMAGE_PAGES, .image = true, .mortal = true,
 	});
@@ -1411,8 +1390,8 @@ TEST_F_TIMEOUT(race, target_execs, TIMEOUT_S)
 
 TEST_F_TIMEOUT(race, target_execs_a_setuid_program_which_nobody_may_read, TIMEOUT_S)
 {
-	copy_program(FILE_OF_IMAGE, 0755);
-	copy_program(SETUID_FILE, 04755);
+	replace_program(FILE_OF_IMAGE, 0755);
+	replace_program(SETUID_FILE, 04755);
 	race(_metadata, &(struct plan){
 		.rounds = 4, .goals = 4, .writes = 96, .anon = IMAGE_PAGES, .image = true,
 		.mortal = true, .uid = USER, .refused = true,

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "race_crew.h"
+#include "random.h"
 
 struct board *board;
 const struct plan *plan;

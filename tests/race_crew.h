@@ -110,8 +110,6 @@ extern int dev;
 extern uint64_t seed;
 extern int limit_s;
 
-#define get(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define set(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define count(p)	__atomic_fetch_add(p, 1, __ATOMIC_RELAXED)
 
 /**

@@ -139,10 +139,8 @@ static void become(uid_t id)
  */
 static pid_t start(uid_t id, void (*build)(const void *data), const void *data)
 {
-	struct pollfd pfd = { .events = POLLIN };
 	int ready[2];
 	pid_t pid;
-	char c;
 
 	if (pipe2(ready, O_CLOEXEC))
 		return -1;
@@ -158,8 +156,7 @@ static pid_t start(uid_t id, void (*build)(const void *data), const void *data)
 			pause();
 	}
 	close(ready[1]);
-	pfd.fd = ready[0];
-	if (pid > 0 && (poll(&pfd, 1, PATIENCE_MS) != 1 || read(ready[0], &c, 1) != 1)) {
+	if (pid > 0 && !is_sent(ready[0])) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 		pid = -1;
@@ -904,15 +901,8 @@ static void rewrite_forms(const struct meddler *m)
 static void *meddle(void *arg)
 {
 	struct meddler *m = arg;
-	struct pollfd pfd = { .fd = m->uffd, .events = POLLIN };
-	struct uffdio_copy copy = {
-		.dst = m->page,
-		.src = (uintptr_t)m->content,
-		.len = PAGE,
-	};
-	struct uffd_msg msg;
 
-	if (poll(&pfd, 1, PATIENCE_MS) == 1 && read(m->uffd, &msg, sizeof(msg)) == sizeof(msg)) {
+	if (page_asked_for(m->uffd, PATIENCE_MS)) {
 		m->met = true;
 		if (m->head)
 			memset((void *)(LATE - HEAD), 0xff, m->head);
@@ -920,7 +910,7 @@ static void *meddle(void *arg)
 			rewrite_forms(m);
 	}
 	/* In any case, or the request would wait for ever. */
-	ioctl(m->uffd, UFFDIO_COPY, &copy);
+	serve_page(m->uffd, m->page, m->content);
 	return NULL;
 }
 
@@ -962,21 +952,10 @@ FIXTURE_TEARDOWN(fetch)
 /* An anonymous page at LATE that does not come by itself. Return: its uffd, or -1. */
 static int map_late(void)
 {
-	struct uffdio_register reg = {
-		.range = { .start = LATE, .len = PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int fd = open_uffd();
-
-	if (fd < 0)
-		return -1;
 	if (mmap((void *)LATE, PAGE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (void *)LATE ||
-	    ioctl(fd, UFFDIO_REGISTER, &reg)) {
-		close(fd);
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (void *)LATE)
 		return -1;
-	}
-	return fd;
+	return hold_back(LATE, PAGE);
 }
 
 static void fetch_once(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) * const self,
@@ -1060,10 +1039,8 @@ TEST_F(fetch, is_of_what_the_request_was_when_it_was_made)
 	enum late late;
 	int write, i;
 
-	self->meddler.uffd = open_uffd();
-	if (self->meddler.uffd < 0)
+	if (!have_uffd())
 		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
-	close(self->meddler.uffd);
 	for (late = 0; late < LATES; late++)
 		for (write = 0; write < 2; write++)
 			for (i = 0; i < 2; i++) {
@@ -1120,10 +1097,8 @@ TEST_F(fetch, is_of_a_struct_whose_size_is_rewritten_while_the_rest_comes)
 	/* The kernel sees the rewritten struct alone, and rejects it like any bad request. */
 	SKIP(return, "s390 copies a whole struct again after a page fault in it");
 #endif
-	self->meddler.uffd = open_uffd();
-	if (self->meddler.uffd < 0)
+	if (!have_uffd())
 		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
-	close(self->meddler.uffd);
 	for (more = 0; more <= 8; more += 8) {
 		set_bytes(&self->near, OURS);
 		set_bytes(&self->far, THEIRS);
@@ -2481,9 +2456,6 @@ static void *move_the_page(void *arg)
 	FIXTURE_DATA(moved) * const self = arg;
 	static unsigned char ours[PAGE] __attribute__((aligned(PAGE)));
 	struct pollfd pfd = { .fd = self->uffd, .events = POLLIN };
-	struct uffdio_copy copy = {
-		.dst = LATE, .src = (uintptr_t)ours, .len = PAGE,
-	};
 
 	memset(ours, OURS, PAGE);
 	if (poll(&pfd, 1, PATIENCE_MS) == 1 &&
@@ -2492,7 +2464,7 @@ static void *move_the_page(void *arg)
 		memset((void *)MOVED_AT, SECRET, PAGE);
 		board->done = 1;
 	}
-	ioctl(self->uffd, UFFDIO_COPY, &copy);
+	serve_page(self->uffd, LATE, ours);
 	return NULL;
 }
 

@@ -36,6 +36,7 @@
 
 #include <kselftest_harness.h>
 
+#include "numbers.h"
 #include "process.h"
 
 /*
@@ -93,7 +94,7 @@ struct board {
 
 static struct board *board;
 static int dev = -1;
-static int told[2], orders[2], sock[2];
+static int orders[2], sock[2];
 /* For children: the file they inherit, and whom they ask for. */
 static int inherited = -1;
 static pid_t whom;
@@ -277,31 +278,10 @@ static pid_t start(void (*what)(void))
 	return pid;
 }
 
-static void tell(void)
-{
-	if (write(told[1], "r", 1) != 1)
-		broken("telling the tester");
-}
-
-static bool is_told(void)
-{
-	struct pollfd pfd = { .fd = told[0], .events = POLLIN };
-	char c;
-
-	return poll(&pfd, 1, PATIENCE_MS) == 1 && read(told[0], &c, 1) == 1;
-}
-
 /* Return: a child that has told that it is ready, or -1. */
 static pid_t start_and_wait(void (*what)(void))
 {
-	pid_t pid = start(what);
-
-	if (pid > 0 && !is_told()) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-		return -1;
-	}
-	return pid;
+	return await_ready(start(what));
 }
 
 static void assert_started(struct __test_metadata *_metadata, pid_t pid)
@@ -465,17 +445,12 @@ static void be_big_target(void)
 /* A resident page, pages that are waited for, a page that nobody touched. */
 static void be_late_target(void)
 {
-	struct uffdio_register reg = {
-		.range = { .start = LATE, .len = LATE_PAGES * PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
 	map_target_memory();
 	fill(map(LATE - PAGE, PAGE), PAGE, LATE - PAGE, OLD);
 	map(LATE, LATE_PAGES * PAGE);
 	map(LATE + LATE_PAGES * PAGE, PAGE);
-	board->uffd = open_uffd();
-	if (board->uffd < 0 || ioctl(board->uffd, UFFDIO_REGISTER, &reg))
+	board->uffd = hold_back(LATE, LATE_PAGES * PAGE);
+	if (board->uffd < 0)
 		broken("userfaultfd");
 	tell();
 	obey();
@@ -506,26 +481,12 @@ static int errno_of(ssize_t ret)
 	return ret > 0 ? NONSENSE : ret < 0 ? errno : 0;
 }
 
-/* How many files hold the module, or -1. */
-static int module_refs(void)
-{
-	FILE *f = fopen(MODULE_REFS, "re");
-	int refs = -1;
-
-	if (!f)
-		return -1;
-	if (fscanf(f, "%d", &refs) != 1)
-		refs = -1;
-	fclose(f);
-	return refs;
-}
-
 /* A ring gives its files back some time after it was closed. */
 static bool module_refs_become(int refs)
 {
 	long begin = now_ms();
 
-	while (module_refs() != refs) {
+	while (number_in(MODULE_REFS) != refs) {
 		if (now_ms() - begin > PATIENCE_MS)
 			return false;
 		usleep(1000);
@@ -573,42 +534,13 @@ static struct info read_info(const char *proc, int fd)
 
 /* --- Userfaultfd --- */
 
-static int take_uffd(pid_t pid)
-{
-	int pidfd = open_pidfd(pid);
-	int fd = syscall(SYS_pidfd_getfd, pidfd, board->uffd, 0);
-
-	close(pidfd);
-	return fd;
-}
-
-/* Return: the page that somebody begins to wait for in @limit ms, or 0. */
-static uint64_t waited_for(int uffd, int limit)
-{
-	long begin = now_ms();
-	struct uffd_msg msg;
-
-	while (read(uffd, &msg, sizeof(msg)) != sizeof(msg)) {
-		if (errno != EAGAIN || now_ms() - begin >= limit)
-			return 0;
-		usleep(1000);
-	}
-	return msg.event == UFFD_EVENT_PAGEFAULT ?
-	       msg.arg.pagefault.address & ~(PAGE - 1) : 0;
-}
-
 /* Put a page in place, OLD, as a server does. */
 static int serve(int uffd, uint64_t page)
 {
 	unsigned char contents[PAGE];
-	struct uffdio_copy copy = {
-		.dst = page,
-		.src = (uintptr_t)contents,
-		.len = PAGE,
-	};
 
 	fill(contents, PAGE, page, OLD);
-	return ioctl(uffd, UFFDIO_COPY, &copy);
+	return serve_page(uffd, page, contents) ? 0 : -1;
 }
 
 /**
@@ -630,7 +562,7 @@ static void *be_server(void *arg)
 	struct server *server = arg;
 
 	while (server->served < server->pages) {
-		uint64_t page = waited_for(server->uffd, PATIENCE_MS);
+		uint64_t page = page_asked_for(server->uffd, PATIENCE_MS);
 
 		usleep(20000);
 		if (!page || serve(server->uffd, page))
@@ -1386,7 +1318,7 @@ TEST_F(target, refuses_a_range_that_ends_at_no_address)
 		{ F(0, 0), -F(0, 0) + 1 }, { -PAGE, PAGE + 1 }, { -PAGE, 1ULL << 63 },
 	};
 	int writer = open(PVMREAD_DEVICE, O_WRONLY | O_CLOEXEC);
-	int refs = module_refs();
+	int refs = number_in(MODULE_REFS);
 	size_t i;
 
 	ASSERT_LE(0, writer);
@@ -1400,7 +1332,7 @@ TEST_F(target, refuses_a_range_that_ends_at_no_address)
 		EXPECT_EQ(EINVAL, errno_of(attach(writer, -1, PVMREAD_WRITE | PVMREAD_PIDFD,
 						  bad[i].start, bad[i].length)));
 	}
-	EXPECT_EQ(refs, module_refs());
+	EXPECT_EQ(refs, number_in(MODULE_REFS));
 }
 
 /* One past its last byte there is no address, but 2 to the 64th. */
@@ -1500,7 +1432,7 @@ TEST_F(target, needs_the_open_mode_of_the_device)
 TEST_F(target, leaves_nothing_behind_when_there_is_no_room_for_a_file)
 {
 	struct rlimit old, limit;
-	int refs = module_refs();
+	int refs = number_in(MODULE_REFS);
 	int i, lowest, errors[2];
 
 	ASSERT_LE(1, refs);
@@ -1519,13 +1451,13 @@ TEST_F(target, leaves_nothing_behind_when_there_is_no_room_for_a_file)
 		ASSERT_EQ(EMFILE, errors[0]);
 		ASSERT_EQ(ESRCH, errors[1]);
 	}
-	EXPECT_EQ(refs, module_refs());
+	EXPECT_EQ(refs, number_in(MODULE_REFS));
 	/* The number was not used up either. */
 	i = attach_all(self->pid, 0);
 	EXPECT_EQ(lowest, i);
-	EXPECT_EQ(refs + 1, module_refs());
+	EXPECT_EQ(refs + 1, number_in(MODULE_REFS));
 	close(i);
-	EXPECT_EQ(refs, module_refs());
+	EXPECT_EQ(refs, number_in(MODULE_REFS));
 }
 
 static void ask_as_bob(void)
@@ -1553,14 +1485,14 @@ static void be_target_of_alice(void)
 
 TEST_F(target, is_not_given_to_another_user)
 {
-	int refs = module_refs();
+	int refs = number_in(MODULE_REFS);
 
 	whom = self->pid;
 	EXPECT_EQ(0, run(ask_as_bob));
 	whom = start_and_wait(be_target_of_alice);
 	assert_started(_metadata, whom);
 	EXPECT_EQ(0, run(ask_as_bob));
-	EXPECT_EQ(refs, module_refs());
+	EXPECT_EQ(refs, number_in(MODULE_REFS));
 }
 
 /* --- Moving bytes --- */
@@ -2040,19 +1972,16 @@ FIXTURE(late) {
 
 FIXTURE_SETUP(late)
 {
-	int uffd = open_uffd();
-
-	if (uffd < 0)
+	if (!have_uffd())
 		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
-	close(uffd);
 	set_up(_metadata);
 	self->pid = start_and_wait(be_late_target);
 	assert_started(_metadata, self->pid);
-	self->uffd = take_uffd(self->pid);
+	self->uffd = take_fd(self->pid, board->uffd);
 	ASSERT_LE(0, self->uffd);
 	self->fd = attach_all(self->pid, PVMREAD_WRITE);
 	ASSERT_LE(0, self->fd);
-	self->refs = module_refs();
+	self->refs = number_in(MODULE_REFS);
 }
 
 FIXTURE_TEARDOWN(late)
@@ -2112,7 +2041,7 @@ TEST_F(late, does_not_wait_if_told_so_once_or_for_ever)
 		EXPECT_TRUE(is_all(LOCAL, 100, 0));
 	}
 	/* And nobody has waited. */
-	EXPECT_EQ(0, waited_for(self->uffd, 0));
+	EXPECT_EQ(0, page_asked_for(self->uffd, 0));
 	/* Once it is there it is there. */
 	ASSERT_EQ(0, serve(self->uffd, LATE));
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -2120,7 +2049,7 @@ TEST_F(late, does_not_wait_if_told_so_once_or_for_ever)
 
 		expect_read(_metadata, rows[i].door, rows[i].fd, &span);
 	}
-	EXPECT_EQ(0, waited_for(self->uffd, 0));
+	EXPECT_EQ(0, page_asked_for(self->uffd, 0));
 }
 
 #define WAIT_LEN	(2 * PAGE + 100)
@@ -2151,7 +2080,7 @@ TEST_F(late, read_through_every_door_waits_and_is_whole)
 		if (_metadata->exit_code)
 			TH_LOG("%s", door->name);
 	}
-	EXPECT_EQ(0, waited_for(self->uffd, 0));
+	EXPECT_EQ(0, page_asked_for(self->uffd, 0));
 }
 
 TEST_F(late, write_through_every_door_waits_and_is_whole)
@@ -2184,7 +2113,7 @@ TEST_F(late, write_through_every_door_waits_and_is_whole)
 		if (_metadata->exit_code)
 			TH_LOG("%s", door->name);
 	}
-	EXPECT_EQ(0, waited_for(self->uffd, 0));
+	EXPECT_EQ(0, page_asked_for(self->uffd, 0));
 }
 
 /* --- io_uring --- */
@@ -2236,7 +2165,7 @@ TEST_F(late, io_uring_moves_all_or_nothing_where_it_was_told_not_to_wait)
 		EXPECT_EQ((ssize_t)PAGE, by_uring(&req, nowait, LOCAL, PAGE, LATE - PAGE));
 		EXPECT_EQ(PAGE, differs(LOCAL, PAGE, LATE - PAGE, OLD));
 	}
-	EXPECT_EQ(0, waited_for(self->uffd, 0));
+	EXPECT_EQ(0, page_asked_for(self->uffd, 0));
 }
 
 TEST_F(target, io_uring_moves_as_much_as_it_has_at_a_time_if_it_must_not_wait)
@@ -2285,7 +2214,7 @@ TEST_F(late, io_uring_has_several_requests_in_flight)
 	/* The first has its page before it, and so has none of the others. */
 	ASSERT_EQ(IN_FLIGHT, io_uring_submit(ring));
 	for (i = 0; i < IN_FLIGHT; i++) {
-		uint64_t page = waited_for(self->uffd, PATIENCE_MS);
+		uint64_t page = page_asked_for(self->uffd, PATIENCE_MS);
 
 		ASSERT_LE(LATE, page);
 		ASSERT_GT(late(IN_FLIGHT), page);
@@ -2340,7 +2269,7 @@ TEST_F(late, io_uring_keeps_the_order_of_linked_requests)
 
 	/* The second does not begin while the first waits. */
 	ASSERT_TRUE(link_two(ring, self->fd, &plain_read, LATE, PAGE, F(0, 0)));
-	ASSERT_EQ(LATE, waited_for(self->uffd, PATIENCE_MS));
+	ASSERT_EQ(LATE, page_asked_for(self->uffd, PATIENCE_MS));
 	usleep(50000);
 	EXPECT_EQ(0, io_uring_cq_ready(ring));
 	ASSERT_EQ(0, serve(self->uffd, LATE));
@@ -2374,7 +2303,7 @@ TEST_F(late, cancelled_io_uring_request_ends_once_the_page_comes_at_the_latest)
 	ASSERT_NE(NULL, ring);
 	ASSERT_TRUE(uring_queue(ring, &plain_read, self->fd, LOCAL, PAGE, LATE));
 	ASSERT_EQ(1, io_uring_submit(ring));
-	ASSERT_EQ(LATE, waited_for(self->uffd, PATIENCE_MS));
+	ASSERT_EQ(LATE, page_asked_for(self->uffd, PATIENCE_MS));
 	sqe = io_uring_get_sqe(ring);
 	ASSERT_NE(NULL, sqe);
 	io_uring_prep_cancel64(sqe, plain_read.data, 0);
@@ -2444,7 +2373,7 @@ TEST_F(late, process_with_an_io_uring_read_of_a_page_that_never_comes_can_go)
 		whom = late(i);
 		pid = start(be_ring_user);
 		ASSERT_LT(0, pid);
-		ASSERT_EQ(late(i), waited_for(self->uffd, PATIENCE_MS));
+		ASSERT_EQ(late(i), page_asked_for(self->uffd, PATIENCE_MS));
 		if (leaves[i].close_ring) {
 			order('r');
 			ASSERT_TRUE(is_told());
@@ -2472,13 +2401,13 @@ TEST_F(target, io_uring_reads_a_registered_file_that_was_closed)
 	struct uring_request req = { .flags = IOSQE_FIXED_FILE, .data = 7 };
 	struct io_uring *ring = the_ring();
 	int fd = attach_all(self->pid, 0);
-	int refs = module_refs();
+	int refs = number_in(MODULE_REFS);
 
 	ASSERT_NE(NULL, ring);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, io_uring_register_files(ring, &fd, 1));
 	close(fd);
-	EXPECT_EQ(refs, module_refs());
+	EXPECT_EQ(refs, number_in(MODULE_REFS));
 	EXPECT_EQ(300, by_uring(&req, 0, LOCAL, 300, F(0, PAGE - 96)));
 	EXPECT_EQ(300, differs(LOCAL, 300, F(0, PAGE - 96), OLD));
 	req.flags |= IOSQE_ASYNC;
@@ -2737,29 +2666,17 @@ TEST_F(target, answers_esrch_when_the_target_has_execed)
 
 static char copy_dir[40], copy_path[sizeof(copy_dir) + 8];
 
-/* Return: 0, 1 if a set-uid bit has no effect in /tmp, -1 for a failure. */
-static int copy_program(mode_t mode)
+/* Return: 0, or 1 if the file system is mounted nosuid, or -1. */
+static int make_copy(mode_t mode)
 {
 	struct statvfs fs;
-	char buf[8192];
-	int in, out;
-	ssize_t len;
 
 	snprintf(copy_dir, sizeof(copy_dir), "/tmp/pvmread-target.XXXXXX");
 	if (!mkdtemp(copy_dir) || chmod(copy_dir, 0755))
 		return -1;
 	snprintf(copy_path, sizeof(copy_path), "%s/copy", copy_dir);
-	in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	out = open(copy_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
-	if (in < 0 || out < 0)
+	if (copy_program(copy_path, mode) || statvfs(copy_path, &fs))
 		return -1;
-	while ((len = read(in, buf, sizeof(buf))) > 0)
-		if (write(out, buf, len) != len)
-			return -1;
-	if (len || fchmod(out, mode) || fstatvfs(out, &fs))
-		return -1;
-	close(in);
-	close(out);
 	return fs.f_flag & ST_NOSUID ? 1 : 0;
 }
 
@@ -2805,7 +2722,7 @@ static void watch_as_alice(void)
 
 TEST_F(target, shows_nothing_of_a_set_uid_program_that_the_target_execs)
 {
-	int nosuid = copy_program(04755), status;
+	int nosuid = make_copy(04755), status;
 
 	if (nosuid) {
 		remove_copy();
@@ -3027,7 +2944,7 @@ TEST_F(late, is_there_while_a_request_waits_for_one_of_its_pages)
 	ASSERT_TRUE(uring_queue(ring, &async_read, self->fd, LOCAL + PAGE, 2 * PAGE,
 				LATE - PAGE));
 	ASSERT_EQ(1, io_uring_submit(ring));
-	ASSERT_EQ(LATE, waited_for(self->uffd, PATIENCE_MS));
+	ASSERT_EQ(LATE, page_asked_for(self->uffd, PATIENCE_MS));
 	EXPECT_TRUE(kill_and_reap(self->pid));
 	EXPECT_EQ(ESRCH, errno_of(attach_all(self->pid, 0)));
 	EXPECT_TRUE(reads(self->fd, OLD));
@@ -3166,7 +3083,7 @@ static void stall(struct __test_metadata *_metadata, bool by_batch)
 	ASSERT_LE(0, stalled.fd);
 	with = free_memory();
 	ASSERT_EQ(0, pthread_create(&stalled.thread, NULL, be_stalled, &stalled));
-	ASSERT_EQ(LATE, waited_for(uffd, PATIENCE_MS));
+	ASSERT_EQ(LATE, page_asked_for(uffd, PATIENCE_MS));
 	EXPECT_TRUE(kill_and_reap(pid));
 	EXPECT_GONE(stalled.fd);
 	EXPECT_EQ(-1, read_info("/proc", stalled.fd).pid);
@@ -3193,33 +3110,6 @@ TEST_F(target, is_not_kept_by_a_batch_whose_caller_is_slow_to_take_its_bytes)
 
 /* --- A grant: a range of one's own memory, for another user --- */
 
-static int scope(void)
-{
-	char c = 0;
-	int fd = open(YAMA_SCOPE, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	if (read(fd, &c, 1) != 1)
-		c = 0;
-	close(fd);
-	return c ? c - '0' : -1;
-}
-
-/* Never to 3: that would be for as long as the kernel runs. */
-static int set_scope(int value)
-{
-	char c = '0' + value;
-	int fd = open(YAMA_SCOPE, O_WRONLY | O_CLOEXEC);
-	int ret;
-
-	if (fd < 0)
-		return -1;
-	ret = write(fd, &c, 1) == 1 ? 0 : -1;
-	close(fd);
-	return ret;
-}
-
 #define GRANT		F(0, PAGE - 96)
 #define GRANT_LEN	300UL
 #define GIFT		F(2, 50)
@@ -3240,7 +3130,7 @@ static void be_granter(void)
 		broken("ATTACH of oneself");
 	/* More she may not do, if Yama is there: not even with her child. */
 	child = start(stay);
-	if (scope() > 1 && errno_of(attach_all(child, 0)) != EPERM)
+	if (number_in(YAMA_SCOPE) > 1 && errno_of(attach_all(child, 0)) != EPERM)
 		broken("Yama");
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
@@ -3362,21 +3252,21 @@ FIXTURE(grant) {
 FIXTURE_SETUP(grant)
 {
 	set_up(_metadata);
-	self->scope = scope();
+	self->scope = number_in(YAMA_SCOPE);
 	if (self->scope >= 0 && self->scope < 2)
-		ASSERT_EQ(0, set_scope(2));
+		ASSERT_EQ(0, set_number(YAMA_SCOPE, 2));
 }
 
 FIXTURE_TEARDOWN(grant)
 {
 	end_children();
 	if (self->scope >= 0 && self->scope < 2)
-		set_scope(self->scope);
+		set_number(YAMA_SCOPE, self->scope);
 }
 
 TEST_F(grant, gives_another_user_a_range_and_nothing_else_whatever_yama_says)
 {
-	TH_LOG("ptrace_scope: %d", scope());
+	TH_LOG("ptrace_scope: %d", number_in(YAMA_SCOPE));
 	whom = start_and_wait(be_granter);
 	assert_started(_metadata, whom);
 	EXPECT_EQ(0, run(be_grantee)) {

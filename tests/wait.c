@@ -42,7 +42,9 @@
 
 #include <kselftest_harness.h>
 
+#include "numbers.h"
 #include "process.h"
+#include "random.h"
 
 /* Free in every process here: above the program and its heap, below all else. */
 #define LOCAL		((unsigned char *)0x50000000UL)	/* the caller's buffer */
@@ -309,16 +311,6 @@ static __attribute__((noreturn)) void broken(const char *what)
 {
 	snprintf(board->trouble, sizeof(board->trouble), "%s: %s", what, strerror(errno));
 	_exit(2);
-}
-
-static int get(int *flag)
-{
-	return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
-}
-
-static void set(int *flag, int value)
-{
-	__atomic_store_n(flag, value, __ATOMIC_RELEASE);
 }
 
 static bool wait_for(int *flag, int limit)
@@ -802,29 +794,6 @@ static void build_on_file_system(void)
 		map(spot(i) + PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fs_fd, i * PAGE);
 }
 
-/* Take a child's userfaultfd over. */
-static int take_uffd(pid_t pid)
-{
-	int pidfd = syscall(SYS_pidfd_open, pid, 0);
-	int fd = syscall(SYS_pidfd_getfd, pidfd, get(&board->uffd), 0);
-
-	close(pidfd);
-	if (fd < 0)
-		say("no userfaultfd of the child: %s", strerror(errno));
-	return fd;
-}
-
-static bool serve(int uffd, uintptr_t page, const void *contents)
-{
-	struct uffdio_copy copy = {
-		.dst = page,
-		.src = (uintptr_t)contents,
-		.len = PAGE,
-	};
-
-	return !ioctl(uffd, UFFDIO_COPY, &copy);
-}
-
 /* Put all pages in place that the target was waited for. */
 static bool serve_all(bool file_system)
 {
@@ -835,11 +804,11 @@ static bool serve_all(bool file_system)
 		let_file_system_answer(FS_ALWAYS);
 		return true;
 	}
-	uffd = take_uffd(target.pid);
+	uffd = take_fd(target.pid, get(&board->uffd));
 	for (i = 0; i < DOORS; i++) {
 		for (j = 0; j < PAGE; j++)
 			page_of_bytes[j] = fs_byte(i * PAGE + j);
-		if (!serve(uffd, spot(i) + PAGE, page_of_bytes))
+		if (!serve_page(uffd, spot(i) + PAGE, page_of_bytes))
 			return false;
 	}
 	close(uffd);
@@ -898,16 +867,6 @@ static void teardown(void)
 	close(dev);
 }
 
-static bool have_userfaultfd(void)
-{
-	int fd = open_uffd();
-
-	if (fd < 0)
-		return false;
-	close(fd);
-	return true;
-}
-
 static bool have_fuse(void)
 {
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -942,7 +901,7 @@ FIXTURE_VARIANT_ADD(wait, file_system) {
 
 FIXTURE_SETUP(wait)
 {
-	if (!variant->file_system && !have_userfaultfd())
+	if (!variant->file_system && !have_uffd())
 		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
 	if (variant->file_system && !have_fuse())
 		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
@@ -1045,7 +1004,7 @@ TEST_F(wait, resident_asks_nobody_for_a_page)
 	size_t i;
 
 	if (!variant->file_system)
-		pfd.fd = take_uffd(target.pid);
+		pfd.fd = take_fd(target.pid, get(&board->uffd));
 	for (flags = PVMREAD_RESIDENT; flags <= (PVMREAD_NOWAIT | PVMREAD_RESIDENT);
 	     flags += PVMREAD_NOWAIT) {
 		for (i = 0; i < DOORS; i++) {
@@ -1527,15 +1486,11 @@ static void build_pages_and_aio(void)
 /* Map the page that the tester serves. */
 static unsigned char *map_late_page(void)
 {
-	struct uffdio_register reg = {
-		.range = { .start = LATE, .len = PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
 	unsigned char *page;
 
 	page = map(LATE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	board->uffd = open_uffd();
-	if (board->uffd < 0 || ioctl(board->uffd, UFFDIO_REGISTER, &reg))
+	board->uffd = hold_back(LATE, PAGE);
+	if (board->uffd < 0)
 		broken("userfaultfd");
 	return page;
 }
@@ -1597,7 +1552,7 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 		be_late_reader(i, flags);
 	ASSERT_LT(0, reader);
 	ASSERT_TRUE(wait_for(&slot->begun, PATIENCE_MS));
-	pfd.fd = take_uffd(reader);
+	pfd.fd = take_fd(reader, get(&board->uffd));
 	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
 
 	ASSERT_EQ(0, kill(target.pid, SIGKILL));
@@ -1608,7 +1563,7 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 	if (!flags)
 		ASSERT_TRUE(has_died(target.pid));
 	memset(page_of_bytes, 0, PAGE);
-	ASSERT_TRUE(serve(pfd.fd, LATE, page_of_bytes));
+	ASSERT_TRUE(serve_page(pfd.fd, LATE, page_of_bytes));
 	done = wait_for(&slot->done, limit);
 	if (killed) {
 		/* A wait of the kernel's, as README says: not even this ends it. */
@@ -1636,7 +1591,7 @@ TEST_F(target, what_a_dead_target_leaves_is_not_waited_for)
 
 	if (!have_fuse())
 		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
-	if (!have_userfaultfd())
+	if (!have_uffd())
 		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
 	fd = syscall(SYS_io_setup, 1, NULL);
 	if (fd < 0 && errno != EFAULT && errno != EINVAL)
@@ -1690,14 +1645,14 @@ static bool dies_before_the_answer(struct __test_metadata *_metadata, size_t i)
 			pause();
 	}
 	ASSERT_LT(0, caller);
-	pfd.fd = take_uffd(target.pid);
+	pfd.fd = take_fd(target.pid, get(&board->uffd));
 	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
 
 	ASSERT_EQ(0, kill(target.pid, SIGKILL));
 	while (!has_died(target.pid) && now_ms() < end)
 		usleep(1000);
 	ASSERT_TRUE(has_died(target.pid));
-	ASSERT_TRUE(serve(pfd.fd, LATE, page_of_bytes));
+	ASSERT_TRUE(serve_page(pfd.fd, LATE, page_of_bytes));
 	usleep(WAITING_MS * 1000);
 	ASSERT_EQ(0, kill(caller, SIGKILL));
 	died = reap_in(caller, LEAVE_MS, &status) >= 0;
@@ -1716,7 +1671,7 @@ TEST_F(target, caller_with_the_last_reference_to_it_can_be_killed)
 
 	if (!have_fuse())
 		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
-	if (!have_userfaultfd())
+	if (!have_uffd())
 		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
 	fd = syscall(SYS_io_setup, 1, NULL);
 	if (fd < 0 && errno != EFAULT && errno != EINVAL)
@@ -2628,29 +2583,6 @@ TEST_F(target, no_flag_gets_round_a_permission)
 
 #define KSM		"/sys/kernel/mm/ksm/"
 #define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
-
-static long number_in(const char *path)
-{
-	FILE *f = fopen(path, "re");
-	long n = -1;
-
-	if (!f)
-		return -1;
-	if (fscanf(f, "%ld", &n) != 1)
-		n = -1;
-	fclose(f);
-	return n;
-}
-
-static void set_number(const char *path, long n)
-{
-	FILE *f = fopen(path, "we");
-
-	if (!f)
-		return;
-	fprintf(f, "%ld\n", n);
-	fclose(f);
-}
 
 static void build_mergeable(void)
 {
