@@ -1285,236 +1285,97 @@ FIXTURE_TEARDOWN(permission)
 	remove_copy();
 }
 
+/* A test: what becomes the target, what becomes the caller, and the errno or 0. */
+#define MEETING(name, target, caller, err)			\
+TEST_F(permission, name)					\
+{								\
+	meet(_metadata, target, caller, err);			\
+}
+
 /* --- Users and groups --- */
 
-TEST_F(permission, same_user_may)
-{
-	meet(_metadata, as_alice, as_alice, 0);
-}
-
-TEST_F(permission, another_user_may_not)
-{
-	meet(_metadata, as_alice, as_bob, EPERM);
-}
-
-TEST_F(permission, user_may_not_with_root)
-{
-	meet(_metadata, as_root, as_alice, EPERM);
-}
-
-TEST_F(permission, same_user_in_another_group_may_not)
-{
-	meet(_metadata, as_alice, as_alice_in_another_group, EPERM);
-}
+MEETING(same_user_may, as_alice, as_alice, 0)
+MEETING(another_user_may_not, as_alice, as_bob, EPERM)
+MEETING(user_may_not_with_root, as_root, as_alice, EPERM)
+MEETING(same_user_in_another_group_may_not, as_alice, as_alice_in_another_group, EPERM)
 
 /* PTRACE_MODE_ATTACH_REALCREDS: of the caller the real ids count, no other. */
-TEST_F(permission, fsuid_of_the_caller_does_not_count)
-{
-	meet(_metadata, as_alice, as_alice_with_fsuid_of_bob, 0);
-}
-
-TEST_F(permission, euid_of_the_caller_does_not_count)
-{
-	meet(_metadata, as_alice, as_alice_with_euid_of_bob, 0);
-}
-
-TEST_F(permission, egid_of_the_caller_does_not_count)
-{
-	meet(_metadata, as_alice, as_alice_with_egid_of_bob, 0);
-}
-
-TEST_F(permission, real_uid_of_the_caller_counts)
-{
-	meet(_metadata, as_alice, as_bob_with_euid_of_alice, EPERM);
-}
+MEETING(fsuid_of_the_caller_does_not_count, as_alice, as_alice_with_fsuid_of_bob, 0)
+MEETING(euid_of_the_caller_does_not_count, as_alice, as_alice_with_euid_of_bob, 0)
+MEETING(egid_of_the_caller_does_not_count, as_alice, as_alice_with_egid_of_bob, 0)
+MEETING(real_uid_of_the_caller_counts, as_alice, as_bob_with_euid_of_alice, EPERM)
 
 /* Of the others none counts for either of them. */
-TEST_F(permission, supplementary_group_of_the_caller_does_not_count)
-{
-	meet(_metadata, as_alice_in_another_group, as_alice_also_in_the_group_of_bob, EPERM);
-}
-
-TEST_F(permission, supplementary_group_of_the_target_does_not_count)
-{
-	meet(_metadata, as_alice_also_in_the_group_of_bob, as_alice, 0);
-}
+MEETING(supplementary_group_of_the_caller_does_not_count,
+	as_alice_in_another_group, as_alice_also_in_the_group_of_bob, EPERM)
+MEETING(supplementary_group_of_the_target_does_not_count,
+	as_alice_also_in_the_group_of_bob, as_alice, 0)
 
 /* And all of the target's. */
-TEST_F(permission, euid_of_the_target_counts)
-{
-	meet(_metadata, as_alice_with_euid_of_bob, as_alice, EPERM);
-}
-
-TEST_F(permission, egid_of_the_target_counts)
-{
-	meet(_metadata, as_alice_with_egid_of_bob, as_alice, EPERM);
-}
-
-TEST_F(permission, saved_uid_of_the_target_counts)
-{
-	meet(_metadata, as_alice_with_suid_of_bob, as_alice, EPERM);
-}
-
-TEST_F(permission, saved_gid_of_the_target_counts)
-{
-	meet(_metadata, as_alice_with_sgid_of_bob, as_alice, EPERM);
-}
-
-TEST_F(permission, fsuid_of_the_target_does_not_count_but_its_saved_one)
-{
-	meet(_metadata, as_alice_with_fsuid_of_bob, as_alice, EPERM);
-}
+MEETING(euid_of_the_target_counts, as_alice_with_euid_of_bob, as_alice, EPERM)
+MEETING(egid_of_the_target_counts, as_alice_with_egid_of_bob, as_alice, EPERM)
+MEETING(saved_uid_of_the_target_counts, as_alice_with_suid_of_bob, as_alice, EPERM)
+MEETING(saved_gid_of_the_target_counts, as_alice_with_sgid_of_bob, as_alice, EPERM)
+MEETING(fsuid_of_the_target_does_not_count_but_its_saved_one,
+	as_alice_with_fsuid_of_bob, as_alice, EPERM)
 
 /* --- Capabilities --- */
 
-TEST_F(permission, root_may)
-{
-	meet(_metadata, as_alice, as_root, 0);
-}
-
-TEST_F(permission, root_without_cap_sys_ptrace_may_not)
-{
-	meet(_metadata, as_alice, as_root_without_ptrace, EPERM);
-}
-
-TEST_F(permission, root_may_not_with_a_root_that_can_more)
-{
-	meet(_metadata, as_root, as_root_without_ptrace, EPERM);
-}
-
-TEST_F(permission, root_without_cap_sys_ptrace_may_with_its_like)
-{
-	meet(_metadata, as_root_without_ptrace, as_root_without_ptrace, 0);
-}
-
-TEST_F(permission, another_user_with_cap_sys_ptrace_may)
-{
-	meet(_metadata, as_alice, as_bob_with_ptrace, 0);
-}
-
-TEST_F(permission, cap_sys_ptrace_that_is_not_effective_does_not_count)
-{
-	meet(_metadata, as_alice, as_bob_with_ptrace_unused, EPERM);
-}
-
-TEST_F(permission, same_user_may_not_with_one_that_has_a_capability)
-{
-	meet(_metadata, as_alice_with_another_capability, as_alice, EPERM);
-}
-
-TEST_F(permission, same_user_may_if_both_have_the_capability)
-{
-	meet(_metadata, as_alice_with_another_capability,
-	     as_alice_with_another_capability, 0);
-}
-
-TEST_F(permission, every_capability_but_cap_sys_ptrace_does_not_count)
-{
-	meet(_metadata, as_alice, as_bob_with_all_but_ptrace, EPERM);
-}
+MEETING(root_may, as_alice, as_root, 0)
+MEETING(root_without_cap_sys_ptrace_may_not, as_alice, as_root_without_ptrace, EPERM)
+MEETING(root_may_not_with_a_root_that_can_more, as_root, as_root_without_ptrace, EPERM)
+MEETING(root_without_cap_sys_ptrace_may_with_its_like,
+	as_root_without_ptrace, as_root_without_ptrace, 0)
+MEETING(another_user_with_cap_sys_ptrace_may, as_alice, as_bob_with_ptrace, 0)
+MEETING(cap_sys_ptrace_that_is_not_effective_does_not_count,
+	as_alice, as_bob_with_ptrace_unused, EPERM)
+MEETING(same_user_may_not_with_one_that_has_a_capability,
+	as_alice_with_another_capability, as_alice, EPERM)
+MEETING(same_user_may_if_both_have_the_capability,
+	as_alice_with_another_capability, as_alice_with_another_capability, 0)
+MEETING(every_capability_but_cap_sys_ptrace_does_not_count,
+	as_alice, as_bob_with_all_but_ptrace, EPERM)
 
 /* Whoever opened the device as root has the rights of who it is when it calls. */
-TEST_F(permission, root_with_the_euid_of_a_user_may_not)
-{
-	meet(_metadata, as_alice, as_root_with_euid_of_bob, EPERM);
-}
-
-TEST_F(permission, root_that_was_a_user_for_a_while_may)
-{
-	meet(_metadata, as_alice, as_root_that_was_bob, 0);
-}
+MEETING(root_with_the_euid_of_a_user_may_not, as_alice, as_root_with_euid_of_bob, EPERM)
+MEETING(root_that_was_a_user_for_a_while_may, as_alice, as_root_that_was_bob, 0)
 
 /* --- Pid namespaces --- */
 
-TEST_F(permission, target_in_a_pid_namespace_is_named_from_outside)
-{
-	meet(_metadata, as_alice_in_a_pid_namespace, as_alice, 0);
-}
-
-TEST_F(permission, target_outside_cannot_be_named_in_a_pid_namespace)
-{
-	meet(_metadata, as_alice, in_a_pid_namespace, ESRCH);
-}
-
-TEST_F(permission, process_in_a_pid_namespace_names_itself_by_its_number_there)
-{
-	meet(_metadata, NULL, inside_naming_itself, 0);
-}
-
-TEST_F(permission, number_from_outside_means_nothing_in_a_pid_namespace)
-{
-	meet(_metadata, NULL, inside_naming_itself_from_outside, ESRCH);
-}
+MEETING(target_in_a_pid_namespace_is_named_from_outside, as_alice_in_a_pid_namespace, as_alice, 0)
+MEETING(target_outside_cannot_be_named_in_a_pid_namespace, as_alice, in_a_pid_namespace, ESRCH)
+MEETING(process_in_a_pid_namespace_names_itself_by_its_number_there, NULL, inside_naming_itself, 0)
+MEETING(number_from_outside_means_nothing_in_a_pid_namespace,
+	NULL, inside_naming_itself_from_outside, ESRCH)
 
 /* --- User namespaces --- */
 
-TEST_F(permission, owner_of_a_user_namespace_may_with_a_target_in_it)
-{
-	meet(_metadata, as_root_of_a_user_namespace, as_alice, 0);
-}
-
-TEST_F(permission, other_user_may_not_with_a_target_in_a_user_namespace)
-{
-	meet(_metadata, as_root_of_a_user_namespace, as_bob, EPERM);
-}
-
-TEST_F(permission, root_outside_may_with_a_target_in_a_user_namespace)
-{
-	meet(_metadata, as_root_of_a_user_namespace, as_root, 0);
-}
-
-TEST_F(permission, root_of_a_user_namespace_may_not_with_its_user_outside)
-{
-	meet(_metadata, as_alice, as_root_of_a_user_namespace, EPERM);
-}
-
-TEST_F(permission, root_of_a_user_namespace_may_not_with_another_one)
-{
-	meet(_metadata, as_root_of_a_user_namespace, as_root_of_a_user_namespace, EPERM);
-}
-
-TEST_F(permission, root_of_a_user_namespace_may_inside)
-{
-	meet(_metadata, NULL, ns_root_with_a_child, 0);
-}
-
-TEST_F(permission, root_of_the_same_user_namespace_may)
-{
-	meet(_metadata, as_root_of_a_user_namespace, as_root_of_the_same_user_namespace, 0);
-}
+MEETING(owner_of_a_user_namespace_may_with_a_target_in_it, as_root_of_a_user_namespace, as_alice, 0)
+MEETING(other_user_may_not_with_a_target_in_a_user_namespace,
+	as_root_of_a_user_namespace, as_bob, EPERM)
+MEETING(root_outside_may_with_a_target_in_a_user_namespace, as_root_of_a_user_namespace, as_root, 0)
+MEETING(root_of_a_user_namespace_may_not_with_its_user_outside,
+	as_alice, as_root_of_a_user_namespace, EPERM)
+MEETING(root_of_a_user_namespace_may_not_with_another_one,
+	as_root_of_a_user_namespace, as_root_of_a_user_namespace, EPERM)
+MEETING(root_of_a_user_namespace_may_inside, NULL, ns_root_with_a_child, 0)
+MEETING(root_of_the_same_user_namespace_may,
+	as_root_of_a_user_namespace, as_root_of_the_same_user_namespace, 0)
 
 /* Memory belongs to the user namespace in which exec() made it. */
-TEST_F(permission, root_of_a_user_namespace_may_not_with_undumpable_old_memory)
-{
-	meet(_metadata, NULL, ns_root_with_an_undumpable_child, EPERM);
-}
-
-TEST_F(permission, root_of_a_user_namespace_may_with_undumpable_new_memory)
-{
-	meet(_metadata, NULL, ns_root_with_an_undumpable_exec, 0);
-}
-
-TEST_F(permission, root_of_a_user_namespace_may_with_a_nested_one)
-{
-	meet(_metadata, NULL, ns_root_with_a_child_in_a_nested_one, 0);
-}
-
-TEST_F(permission, root_of_a_nested_user_namespace_may_not_with_the_outer_one)
-{
-	meet(_metadata, NULL, nested_ns_root_naming_the_outer, EPERM);
-}
+MEETING(root_of_a_user_namespace_may_not_with_undumpable_old_memory,
+	NULL, ns_root_with_an_undumpable_child, EPERM)
+MEETING(root_of_a_user_namespace_may_with_undumpable_new_memory,
+	NULL, ns_root_with_an_undumpable_exec, 0)
+MEETING(root_of_a_user_namespace_may_with_a_nested_one,
+	NULL, ns_root_with_a_child_in_a_nested_one, 0)
+MEETING(root_of_a_nested_user_namespace_may_not_with_the_outer_one,
+	NULL, nested_ns_root_naming_the_outer, EPERM)
 
 /* --- What cannot be dumped --- */
 
-TEST_F(permission, undumpable_target_is_closed_to_its_user)
-{
-	meet(_metadata, as_undumpable_alice, as_alice, EPERM);
-}
-
-TEST_F(permission, undumpable_target_is_open_to_root)
-{
-	meet(_metadata, as_undumpable_alice, as_root, 0);
-}
+MEETING(undumpable_target_is_closed_to_its_user, as_undumpable_alice, as_alice, EPERM)
+MEETING(undumpable_target_is_open_to_root, as_undumpable_alice, as_root, 0)
 
 static void copy_this_program(struct __test_metadata *_metadata)
 {
@@ -1533,35 +1394,22 @@ static void meet_copy(struct __test_metadata *_metadata, void (*target)(void),
 	meet(_metadata, target, caller, err);
 }
 
-TEST_F(permission, program_that_exec_started_is_open_to_its_user)
-{
-	meet_copy(_metadata, alice_execs_a_program, as_alice, 0);
+#define MEETING_OF_COPY(name, target, caller, err)		\
+TEST_F(permission, name)					\
+{								\
+	meet_copy(_metadata, target, caller, err);		\
 }
 
-TEST_F(permission, set_uid_program_is_closed_to_its_starter)
-{
-	meet_copy(_metadata, alice_execs_a_set_uid_program, as_alice, EPERM);
-}
-
-TEST_F(permission, set_uid_program_is_open_to_root)
-{
-	meet_copy(_metadata, alice_execs_a_set_uid_program, as_root, 0);
-}
-
-TEST_F(permission, set_uid_program_stays_closed_after_it_dropped_root)
-{
-	meet_copy(_metadata, alice_execs_a_set_uid_program_that_drops_root, as_alice, EPERM);
-}
-
-TEST_F(permission, program_that_its_user_may_not_read_is_closed_to_the_user)
-{
-	meet_copy(_metadata, alice_execs_a_program_she_may_not_read, as_alice, EPERM);
-}
-
-TEST_F(permission, program_that_its_user_may_not_read_is_open_to_root)
-{
-	meet_copy(_metadata, alice_execs_a_program_she_may_not_read, as_root, 0);
-}
+MEETING_OF_COPY(program_that_exec_started_is_open_to_its_user, alice_execs_a_program, as_alice, 0)
+MEETING_OF_COPY(set_uid_program_is_closed_to_its_starter,
+		alice_execs_a_set_uid_program, as_alice, EPERM)
+MEETING_OF_COPY(set_uid_program_is_open_to_root, alice_execs_a_set_uid_program, as_root, 0)
+MEETING_OF_COPY(set_uid_program_stays_closed_after_it_dropped_root,
+		alice_execs_a_set_uid_program_that_drops_root, as_alice, EPERM)
+MEETING_OF_COPY(program_that_its_user_may_not_read_is_closed_to_the_user,
+		alice_execs_a_program_she_may_not_read, as_alice, EPERM)
+MEETING_OF_COPY(program_that_its_user_may_not_read_is_open_to_root,
+		alice_execs_a_program_she_may_not_read, as_root, 0)
 
 /* What a process becomes whose rights change: 0 undumpable, 2 readable by root. */
 #define SUID_DUMPABLE	"/proc/sys/fs/suid_dumpable"
@@ -1688,54 +1536,21 @@ TEST_F(permission, largest_pid_is_not_found)
 
 /* --- Threads --- */
 
-TEST_F(permission, thread_that_is_no_leader_can_be_named)
-{
-	meet(_metadata, as_alice_naming_a_thread, as_alice, 0);
-}
-
-TEST_F(permission, thread_that_is_no_leader_is_closed_to_others)
-{
-	meet(_metadata, as_alice_naming_a_thread, as_bob, EPERM);
-}
-
-TEST_F(permission, leader_that_left_its_threads_has_no_memory)
-{
-	meet(_metadata, as_alice_whose_leader_left, as_alice, ESRCH);
-}
-
-TEST_F(permission, thread_whose_leader_left_can_be_named)
-{
-	meet(_metadata, as_alice_whose_leader_left_the_named, as_alice, 0);
-}
+MEETING(thread_that_is_no_leader_can_be_named, as_alice_naming_a_thread, as_alice, 0)
+MEETING(thread_that_is_no_leader_is_closed_to_others, as_alice_naming_a_thread, as_bob, EPERM)
+MEETING(leader_that_left_its_threads_has_no_memory, as_alice_whose_leader_left, as_alice, ESRCH)
+MEETING(thread_whose_leader_left_can_be_named, as_alice_whose_leader_left_the_named, as_alice, 0)
 
 /* --- Who is traced --- */
 
-TEST_F(permission, traced_target_is_open_to_its_user)
-{
-	meet(_metadata, as_alice_who_is_traced, as_alice, 0);
-}
-
-TEST_F(permission, traced_target_is_closed_to_others)
-{
-	meet(_metadata, as_alice_who_is_traced, as_bob, EPERM);
-}
+MEETING(traced_target_is_open_to_its_user, as_alice_who_is_traced, as_alice, 0)
+MEETING(traced_target_is_closed_to_others, as_alice_who_is_traced, as_bob, EPERM)
 
 /* --- Oneself --- */
 
-TEST_F(permission, everyone_may_name_itself)
-{
-	meet(_metadata, NULL, alice_naming_herself, 0);
-}
-
-TEST_F(permission, undumpable_process_may_name_itself)
-{
-	meet(_metadata, NULL, undumpable_bob_naming_itself, 0);
-}
-
-TEST_F(permission, thread_of_another_user_may_name_its_own_memory)
-{
-	meet(_metadata, NULL, thread_of_bob_naming_its_leader, 0);
-}
+MEETING(everyone_may_name_itself, NULL, alice_naming_herself, 0)
+MEETING(undumpable_process_may_name_itself, NULL, undumpable_bob_naming_itself, 0)
+MEETING(thread_of_another_user_may_name_its_own_memory, NULL, thread_of_bob_naming_its_leader, 0)
 
 /* --- Seccomp --- */
 
@@ -1792,55 +1607,24 @@ TEST_F(permission, seccomp_filter_of_the_syscalls_does_not_stop_the_ioctl)
 
 /* --- Landlock: of a domain, no way leads out --- */
 
-TEST_F(permission, process_in_a_landlock_domain_may_not_with_one_outside)
-{
-	meet(_metadata, as_alice, as_alice_in_a_landlock_domain, EPERM);
-}
-
-TEST_F(permission, process_in_a_landlock_domain_may_not_with_its_parent_outside)
-{
-	meet(_metadata, NULL, in_a_landlock_domain_naming_the_parent_outside, EPERM);
-}
-
-TEST_F(permission, root_in_a_landlock_domain_may_not_with_one_outside)
-{
-	meet(_metadata, as_alice, as_root_in_a_landlock_domain, EPERM);
-}
-
-TEST_F(permission, process_in_a_landlock_domain_may_not_with_one_in_another)
-{
-	meet(_metadata, as_alice_in_a_landlock_domain, as_alice_in_a_landlock_domain, EPERM);
-}
-
-TEST_F(permission, process_in_a_nested_landlock_domain_may_not_with_the_outer_one)
-{
-	meet(_metadata, NULL, in_a_nested_landlock_domain_naming_the_outer, EPERM);
-}
-
-TEST_F(permission, process_outside_may_with_one_in_a_landlock_domain)
-{
-	meet(_metadata, as_alice_in_a_landlock_domain, as_alice, 0);
-}
-
-TEST_F(permission, process_may_in_its_landlock_domain)
-{
-	meet(_metadata, NULL, in_a_landlock_domain_with_a_child, 0);
-}
-
-TEST_F(permission, process_in_a_landlock_domain_may_with_a_nested_one)
-{
-	meet(_metadata, NULL, in_a_landlock_domain_with_a_child_in_a_nested_one, 0);
-}
-
-TEST_F(permission, process_in_a_landlock_domain_may_name_itself)
-{
-	meet(_metadata, NULL, in_a_landlock_domain_naming_itself, 0);
-}
-
-TEST_F(permission, cap_sys_ptrace_leads_out_of_no_landlock_domain)
-{
-	meet(_metadata, as_alice, as_bob_with_ptrace_in_a_landlock_domain, EPERM);
-}
+MEETING(process_in_a_landlock_domain_may_not_with_one_outside,
+	as_alice, as_alice_in_a_landlock_domain, EPERM)
+MEETING(process_in_a_landlock_domain_may_not_with_its_parent_outside,
+	NULL, in_a_landlock_domain_naming_the_parent_outside, EPERM)
+MEETING(root_in_a_landlock_domain_may_not_with_one_outside,
+	as_alice, as_root_in_a_landlock_domain, EPERM)
+MEETING(process_in_a_landlock_domain_may_not_with_one_in_another,
+	as_alice_in_a_landlock_domain, as_alice_in_a_landlock_domain, EPERM)
+MEETING(process_in_a_nested_landlock_domain_may_not_with_the_outer_one,
+	NULL, in_a_nested_landlock_domain_naming_the_outer, EPERM)
+MEETING(process_outside_may_with_one_in_a_landlock_domain,
+	as_alice_in_a_landlock_domain, as_alice, 0)
+MEETING(process_may_in_its_landlock_domain, NULL, in_a_landlock_domain_with_a_child, 0)
+MEETING(process_in_a_landlock_domain_may_with_a_nested_one,
+	NULL, in_a_landlock_domain_with_a_child_in_a_nested_one, 0)
+MEETING(process_in_a_landlock_domain_may_name_itself, NULL, in_a_landlock_domain_naming_itself, 0)
+MEETING(cap_sys_ptrace_leads_out_of_no_landlock_domain,
+	as_alice, as_bob_with_ptrace_in_a_landlock_domain, EPERM)
 
 /* Reads and writes through a file that was attached before its door was closed. */
 static void use_the_file(int file)
@@ -1883,10 +1667,8 @@ static void entering_a_landlock_domain_with_a_target_file(void)
 }
 
 /* As with any other file that is open; all doors to a new one are closed. */
-TEST_F(permission, target_file_taken_into_a_landlock_domain_serves_on)
-{
-	meet(_metadata, as_alice, entering_a_landlock_domain_with_a_target_file, EPERM);
-}
+MEETING(target_file_taken_into_a_landlock_domain_serves_on,
+	as_alice, entering_a_landlock_domain_with_a_target_file, EPERM)
 
 /* --- AppArmor --- */
 
