@@ -3,10 +3,8 @@
  * Do with one CPU for a while.
  */
 #define _GNU_SOURCE
-#include <stdio.h>
-
 #include "one_cpu.h"
-#include "pvmread_test.h"
+#include "process.h"
 
 /*
  * Switching a tracer or a tracepoint patches the kernel's code, by way of int3.
@@ -19,15 +17,9 @@ static bool was_online[256];
 static int set_online(int nr, bool online)
 {
 	char file[64];
-	int fd, ret;
 
 	snprintf(file, sizeof(file), "/sys/devices/system/cpu/cpu%d/online", nr);
-	fd = open(file, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	ret = write(fd, online ? "1" : "0", 1) == 1 ? 0 : -1;
-	close(fd);
-	return ret;
+	return write_file(file, online ? "1" : "0");
 }
 
 void leave_one_cpu(void)
