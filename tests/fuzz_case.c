@@ -260,7 +260,8 @@ static bool parse_statement(char *text, struct fuzz_case *c)
 		if (!token || strlen(token) > WINDOW || token[strspn(token, PAGE_KINDS)])
 			return false;
 		memset(map, '.', WINDOW);
-		memcpy(map, token, strlen(token));
+		while (*token)
+			*map++ = *token++;
 		return true;
 	}
 	for (kind = 0; kind < KINDS; kind++)
