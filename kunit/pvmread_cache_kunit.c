@@ -123,6 +123,25 @@ static void a_read_ends_where_the_callers_memory_does(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, PG(1) + 100, iov_iter_count(&to));
 }
 
+/* Entries can outlive the last user of the memory: exit_aio() may wait before exit_mmap(). */
+static void a_target_that_has_exited_is_not_read(struct kunit *test)
+{
+	struct pvmread_cache *cache = cache_of(test);
+	struct pair *p = test->priv;
+	bool missed = false;
+	size_t got;
+	int users;
+
+	fill(test, PG(1));
+	fill_cache(test, cache, 0, 1);
+	users = atomic_xchg(&p->remote->mm_users, 0);
+	got = read_cache(test, cache, 0, 8, &missed);
+	atomic_set(&p->remote->mm_users, users);
+	KUNIT_EXPECT_EQ(test, 0, got);
+	KUNIT_EXPECT_TRUE(test, missed);
+	KUNIT_EXPECT_EQ(test, 8, read_cache(test, cache, 0, 8, &missed));
+}
+
 static void a_change_removes_what_it_covers(struct kunit *test)
 {
 	struct pvmread_cache *cache = cache_of(test);
@@ -208,6 +227,7 @@ static void without_memory_there_is_no_cache(struct kunit *test)
 struct kunit_case pvmread_cache_cases[] = {
 	KUNIT_CASE(a_read_ends_at_a_page_that_is_not_there),
 	KUNIT_CASE(a_read_ends_where_the_callers_memory_does),
+	KUNIT_CASE(a_target_that_has_exited_is_not_read),
 	KUNIT_CASE(a_change_removes_what_it_covers),
 	KUNIT_CASE(a_page_that_changes_during_gup_is_not_kept),
 	KUNIT_CASE(the_table_grows_when_pages_displace_each_other),
