@@ -14,8 +14,11 @@
 
 #include <kselftest_harness.h>
 
-#include "process.h"
 #include "load.h"
+#include "numbers.h"
+#include "process.h"
+#include "random.h"
+#include "uffd.h"
 
 #define PAGES		64U
 #define SIZE		(PAGES * PAGE)
@@ -40,9 +43,6 @@ struct orders {
 	uint64_t value;
 };
 
-#define get(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
-#define set(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
-
 static struct orders *orders;
 
 static uint64_t *word(const unsigned char *at, size_t page)
@@ -64,9 +64,9 @@ static void *map_memory(void *at, size_t len)
 		    MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
 }
 
-static bool carry_out(enum order order)
+static bool carry_out(enum order what)
 {
-	switch (order) {
+	switch (what) {
 	case WRITE:
 		write_words(MEMORY, orders->value);
 		return true;
@@ -154,9 +154,9 @@ FIXTURE_TEARDOWN(window)
 	close(self->dev);
 }
 
-static void tell(FIXTURE_DATA(window) * self, enum order order)
+static void order(FIXTURE_DATA(window) * self, enum order what)
 {
-	uint64_t word = ++self->serial << 8 | order;
+	uint64_t word = ++self->serial << 8 | what;
 	long end = now_ms() + PATIENCE_MS;
 
 	set(&orders->order, word);
@@ -171,7 +171,7 @@ static bool shows(FIXTURE_DATA(window) * self, uint64_t value)
 	size_t i;
 
 	orders->value = value;
-	tell(self, WRITE);
+	order(self, WRITE);
 	for (i = 0; i < PAGES; i++)
 		if (!load_word(word(self->at, i), &found) || found != value + i)
 			return false;
@@ -205,16 +205,16 @@ TEST_F(window, shows_what_the_target_does)
 {
 	EXPECT_TRUE(is_zero(self->at));
 	EXPECT_TRUE(shows(self, 1000));
-	tell(self, DROP);
+	order(self, DROP);
 	EXPECT_TRUE(is_zero(self->at));
 	EXPECT_TRUE(shows(self, 2000));
-	tell(self, PROTECT);
+	order(self, PROTECT);
 	EXPECT_TRUE(raises(self->at, SIGBUS));
-	tell(self, UNPROTECT);
+	order(self, UNPROTECT);
 	EXPECT_TRUE(shows(self, 3000));
-	tell(self, UNMAP);
+	order(self, UNMAP);
 	EXPECT_TRUE(raises(self->at, SIGBUS));
-	tell(self, REMAP);
+	order(self, REMAP);
 	EXPECT_TRUE(is_zero(self->at));
 	EXPECT_TRUE(shows(self, 4000));
 	EXPECT_LE(4, proc_number(self->path, "zapped:"));
@@ -249,7 +249,7 @@ TEST_F(window, stays_when_the_file_descriptor_is_closed)
 {
 	close(self->fd);
 	EXPECT_TRUE(shows(self, 1000));
-	tell(self, DROP);
+	order(self, DROP);
 	EXPECT_TRUE(is_zero(self->at));
 	EXPECT_EQ(-1, unload(O_NONBLOCK));
 	EXPECT_EQ(EWOULDBLOCK, errno);
@@ -334,7 +334,7 @@ TEST_F(window, is_one_piece)
 	EXPECT_EQ(MAP_FAILED, mremap(at, SIZE, SIZE, MREMAP_MAYMOVE | 4 /* DONTUNMAP */));
 	/* Nothing of that has hurt it. */
 	EXPECT_TRUE(shows(self, 2000));
-	tell(self, DROP);
+	order(self, DROP);
 	EXPECT_TRUE(is_zero(at));
 }
 
@@ -348,8 +348,8 @@ TEST_F(window, can_only_be_read)
 	ASSERT_EQ(0, mprotect(self->at, SIZE, PROT_NONE));
 	EXPECT_TRUE(raises(self->at, SIGSEGV));
 	orders->value = 2000;
-	tell(self, WRITE);
-	tell(self, DROP);
+	order(self, WRITE);
+	order(self, DROP);
 	ASSERT_EQ(0, mprotect(self->at, SIZE, PROT_READ));
 	EXPECT_TRUE(is_zero(self->at));
 	EXPECT_TRUE(shows(self, 3000));
@@ -417,9 +417,9 @@ TEST_F(window, takes_advice)
 	EXPECT_TRUE(shows(self, 2000));
 
 	/* One page is mapped at a time. */
-	tell(self, DROP);
+	order(self, DROP);
 	orders->value = 3000;
-	tell(self, WRITE);
+	order(self, WRITE);
 	ASSERT_EQ(0, madvise(self->at, SIZE, MADV_RANDOM));
 	before = proc_number(self->path, "mapped:");
 	for (i = 0; i < 8; i++) {
@@ -450,9 +450,9 @@ TEST_F(window, a_system_call_answers_efault)
 
 	ASSERT_EQ(0, pipe2(fds, O_CLOEXEC));
 	orders->value = 1000;
-	tell(self, WRITE);
+	order(self, WRITE);
 	EXPECT_EQ(8, write(fds[1], self->at, 8));
-	tell(self, UNMAP);
+	order(self, UNMAP);
 	EXPECT_EQ(-1, write(fds[1], self->at, 8));
 	EXPECT_EQ(EFAULT, errno);
 	close(fds[0]);
@@ -466,7 +466,7 @@ TEST_F(window, neighbours_of_a_hole_are_there)
 	size_t i;
 
 	orders->value = 1000;
-	tell(self, WRITE);
+	order(self, WRITE);
 	set(&orders->order, LEAVE);
 	ASSERT_EQ(0, reap(self->target, LEAVE_MS));
 	/* A target with holes: this process. */
@@ -566,22 +566,12 @@ FIXTURE_TEARDOWN(waiting)
 	close(self->dev);
 }
 
-static bool serve(int uffd, void *page, uint64_t value)
-{
-	static uint64_t content[PAGE / 8];
-	struct uffdio_copy copy = {
-		.dst = (uintptr_t)page,
-		.src = (uintptr_t)content,
-		.len = PAGE,
-	};
-
-	content[0] = value;
-	return !ioctl(uffd, UFFDIO_COPY, &copy);
-}
+/* The content of the page that is waited for. */
+static const uint64_t content[PAGE / 8] = { 77 };
 
 TEST_F(waiting, a_load_gets_the_page_when_it_comes)
 {
-	ASSERT_TRUE(serve(self->uffd, self->page, 77));
+	ASSERT_TRUE(serve_page(self->uffd, (uintptr_t)self->page, content));
 	ASSERT_EQ(0, pthread_join(self->thread, NULL));
 	EXPECT_EQ(0, self->waiter.sig);
 	EXPECT_EQ(77, self->waiter.found);
@@ -592,7 +582,7 @@ TEST_F(waiting, a_load_gets_the_page_when_it_comes)
 TEST_F(waiting, another_thread_can_unmap_the_window)
 {
 	ASSERT_EQ(0, munmap(self->at, PAGE));
-	ASSERT_TRUE(serve(self->uffd, self->page, 77));
+	ASSERT_TRUE(serve_page(self->uffd, (uintptr_t)self->page, content));
 	ASSERT_EQ(0, pthread_join(self->thread, NULL));
 	EXPECT_EQ(SIGSEGV, self->waiter.sig);
 }
@@ -787,9 +777,8 @@ static int be_one(int dev, int me, int count, const pid_t *pids)
 /* @count processes, each with windows on the next one; 1: on itself. */
 static void form_ring(struct __test_metadata *_metadata, unsigned int count)
 {
-	const char *limit = getenv("RACE_SECONDS");
+	unsigned int i, seconds = number_from("RACE_SECONDS", SECONDS);
 	int dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
-	unsigned int i, seconds = limit ? strtol(limit, NULL, 10) : SECONDS;
 	pid_t *pids;
 
 	ASSERT_LE(0, dev);
