@@ -1527,8 +1527,8 @@ static double least_of(size_t (*run)(const struct work *work), const struct work
 	return least;
 }
 
-static void print_cost(const char *group, const char *name, unsigned long x,
-		       const char * const ways[3], const double figures[3])
+static void print_costs(const char *group, const char *name, unsigned long x,
+			const char * const *ways, const double *figures, int count)
 {
 	int i;
 
@@ -1536,7 +1536,7 @@ static void print_cost(const char *group, const char *name, unsigned long x,
 	       group, name, x);
 	printf(",\"pieces\":1,\"bytes\":1,\"rounds\":1");
 	printf(",\"figures\":{");
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < count; i++)
 		printf("%s\"%s\":%.1f", i ? "," : "", ways[i], figures[i]);
 	printf("},\"missing\":[]}\n");
 	fflush(stdout);
@@ -1569,7 +1569,7 @@ static void part_cost(void)
 			figures[k] = least_of(steps[i].run, &work, 50);
 		}
 		attach_files(0);
-		print_cost("cost", steps[i].name, i, files_ways, figures);
+		print_costs("cost", steps[i].name, i, files_ways, figures, 3);
 	}
 	for (i = 0; i < ARRAY_SIZE(mappings); i++) {
 		int fds[2], fd;
@@ -1601,11 +1601,136 @@ static void part_cost(void)
 		figures[2] = least_of(cost_attach, &work, 20);
 		close(fd);
 		snprintf(name, sizeof(name), "%lu more mappings", mappings[i]);
-		print_cost("attach", name, mappings[i], attach_ways, figures);
+		print_costs("attach", name, mappings[i], attach_ways, figures, 3);
 		kill(target, SIGKILL);
 		waitpid(target, NULL, 0);
 		target = 0;
 	}
+}
+
+/* --- Windows --------------------------------------------------------------- */
+
+#define WINDOW_SIZE	MIB
+#define WINDOW_PAGES	(WINDOW_SIZE / PAGE)
+
+/* What is mapped: a target file at the target's address, or shared memory of this process. */
+static struct {
+	int fd;
+	off_t offset;
+	char *at;
+} mapped;
+
+static void map_window(void)
+{
+	mapped.at = mmap(NULL, WINDOW_SIZE, PROT_READ, MAP_SHARED, mapped.fd, mapped.offset);
+	if (mapped.at == MAP_FAILED)
+		err(1, "mmap");
+}
+
+static void touch_window(size_t first, size_t pages)
+{
+	size_t i;
+
+	for (i = first; i < first + pages; i++)
+		*(volatile char *)(mapped.at + i * PAGE);
+}
+
+static size_t window_map(const struct work *work)
+{
+	map_window();
+	return munmap(mapped.at, WINDOW_SIZE) + work->bytes;
+}
+
+static size_t window_map_read(const struct work *work)
+{
+	map_window();
+	memcpy(local_buffer, mapped.at, WINDOW_SIZE);
+	return munmap(mapped.at, WINDOW_SIZE) + work->bytes;
+}
+
+static size_t window_read(const struct work *work)
+{
+	memcpy(local_buffer, mapped.at, WINDOW_SIZE);
+	return work->bytes;
+}
+
+/* The first touch of pages in a row, behind one that is mapped already. Return: a page. */
+static double first_touch(void)
+{
+	const size_t some = 16;
+	double least = 1e30, took;
+	uint64_t begin;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		map_window();
+		touch_window(0, 1);
+		begin = now();
+		touch_window(some, WINDOW_PAGES - some);
+		took = (double)(now() - begin) / (WINDOW_PAGES - some);
+		if (took < least)
+			least = took;
+		munmap(mapped.at, WINDOW_SIZE);
+	}
+	return least;
+}
+
+static double syscall_1m(const struct arena *arena)
+{
+	struct iovec local = { local_buffer, WINDOW_SIZE }, remote = { arena->remote, WINDOW_SIZE };
+	double least = 1e30;
+	uint64_t begin;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		begin = now();
+		if (process_vm_readv(target, &local, 1, &remote, 1, 0) != (ssize_t)WINDOW_SIZE)
+			err(1, "process_vm_readv");
+		if (now() - begin < least)
+			least = now() - begin;
+	}
+	return least;
+}
+
+/* Beside a window: a mapping of memory that the owner shares on purpose. */
+static void part_window(void)
+{
+	static const char * const ways[] = { "shared", "window", "syscall" };
+	struct arena arena = { .size = WINDOW_SIZE, .layout = IN_ORDER };
+	struct work work = { .bytes = 1 };
+	double map[2], touch[2], once[3], again[3];
+	int shared;
+	size_t i;
+
+	if (!(features & PVMREAD_FEATURE_WINDOW))
+		return;
+	start_target(&arena, 1, WINDOW_SIZE);
+	shared = memfd_create("bench", MFD_CLOEXEC);
+	if (shared < 0 || ftruncate(shared, WINDOW_SIZE))
+		err(1, "memfd_create");
+	mapped.fd = shared;
+	map_window();
+	/* Give it pages. */
+	touch_window(0, WINDOW_PAGES);
+	munmap(mapped.at, WINDOW_SIZE);
+	for (i = 0; i < 2; i++) {
+		mapped.fd = i ? attach_to(target, PVMREAD_WINDOW) : shared;
+		mapped.offset = i ? (uintptr_t)arena.remote : 0;
+		map[i] = least_of(window_map, &work, 20);
+		touch[i] = first_touch();
+		once[i] = least_of(window_map_read, &work, 20);
+		map_window();
+		again[i] = least_of(window_read, &work, 20);
+		munmap(mapped.at, WINDOW_SIZE);
+		close(mapped.fd);
+	}
+	once[2] = syscall_1m(&arena);
+	again[2] = once[2];
+	print_costs("window", "mmap, munmap", 0, ways, map, 2);
+	print_costs("window", "first touch, a page of 240 in a row", 1, ways, touch, 2);
+	print_costs("window", "mmap, memcpy, munmap", 2, ways, once, 3);
+	print_costs("window", "memcpy again", 3, ways, again, 3);
+	end_target(&arena, 1);
 }
 
 /* --- What the preload shim costs ----------------------------------------- */
@@ -1664,6 +1789,7 @@ static const struct {
 	{ "huge", part_huge },
 	{ "bulk", part_bulk },
 	{ "cost", part_cost },
+	{ "window", part_window },
 	{ "shim", part_shim },
 };
 

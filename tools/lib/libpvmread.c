@@ -11,8 +11,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* What the header declares, and nothing else, is seen from outside. */
@@ -242,6 +244,53 @@ ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
 	return done;
 }
 
+/* The bytes before @addr in its page. */
+static size_t in_page(uint64_t addr)
+{
+	return addr & (sysconf(_SC_PAGESIZE) - 1);
+}
+
+const void *pvmread_map(int target, uint64_t addr, size_t len)
+{
+	size_t before = in_page(addr);
+	char *window;
+
+	/* The kernel rounds the length up. */
+	if (!len || len > SIZE_MAX - before || addr > UINT64_MAX - len) {
+		errno = EINVAL;
+		return NULL;
+	}
+	window = mmap(NULL, before + len, PROT_READ, MAP_SHARED, target, addr - before);
+	return window == MAP_FAILED ? NULL : window + before;
+}
+
+int pvmread_unmap(const void *window, size_t len)
+{
+	size_t before = in_page((uintptr_t)window);
+
+	return munmap((char *)window - before, before + len);
+}
+
+ssize_t pvmread_map_read(const void *window, size_t offset, void *buf, size_t len)
+{
+	size_t done = 0;
+	ssize_t ret;
+
+	if (len > SSIZE_MAX)
+		len = SSIZE_MAX;
+	do {
+		struct iovec from = { (char *)window + offset + done, len - done };
+		struct iovec to = { (char *)buf + done, len - done };
+
+		ret = process_vm_writev(getpid(), &from, 1, &to, 1, 0);
+		if (ret > 0)
+			done += ret;
+	} while (ret > 0 && done < len);
+	if (ret < 0 && errno == EFAULT)
+		errno = EIO;
+	return done ? (ssize_t)done : ret;
+}
+
 const char *pvmread_strerror(int error)
 {
 	const char *text;
@@ -269,7 +318,7 @@ const char *pvmread_strerror(int error)
 	case EINVAL:
 		return "invalid request: unknown flag, more than 1024 vectors, or an invalid range";
 	case EOPNOTSUPP:
-		return "not supported by this kernel or module: PVMREAD_PIDFD or PVMREAD_CACHE";
+		return "not supported by this kernel or module: PVMREAD_PIDFD, _CACHE or _WINDOW";
 	case ENOTTY:
 	case E2BIG:
 		return "the file does not take this call, or the module is too old: update it";

@@ -80,7 +80,8 @@ ssize_t pvmread_writev(int dev, pid_t pid,
  * pvmread_attach() - a process, or a range of its memory, as a file
  * @dev: from pvmread_open()
  * @pid: the target; with PVMREAD_PIDFD a pidfd
- * @flags: PVMREAD_PIDFD, PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_CACHE
+ * @flags: PVMREAD_PIDFD, PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_CACHE,
+ *	PVMREAD_WINDOW
  * @start: the first address that the file reaches
  * @length: bytes from there; with @start 0 and @length 0 all of the memory
  *
@@ -143,6 +144,48 @@ ssize_t pvmread_read_string(int target, uint64_t addr, char *buf, size_t size);
  */
 ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
 		      unsigned int flags);
+
+/**
+ * pvmread_map() - map memory of the target: a window
+ * @target: from pvmread_attach() with PVMREAD_WINDOW
+ * @addr: the address there
+ * @len: number of bytes, at least 1
+ *
+ * The pages that hold the bytes are mapped. They must all be in the attached range. A load
+ * from a window raises SIGBUS where the target has no memory, and after it has exited or
+ * called execve(2). See Windows in linux/pvmread.h.
+ *
+ * Return: the address in this process at which the byte at @addr is, or NULL with the errno
+ * of mmap(2) on a target file: ENODEV (attached without PVMREAD_WINDOW), ENXIO (outside the
+ * attached range), ESRCH, EINVAL (@len is 0, or the end overflows) ...
+ */
+const void *pvmread_map(int target, uint64_t addr, size_t len);
+
+/**
+ * pvmread_unmap() - unmap a window
+ * @window: from pvmread_map()
+ * @len: as it was given there
+ *
+ * Return: 0, or -1 with the errno of munmap(2).
+ */
+int pvmread_unmap(const void *window, size_t len);
+
+/**
+ * pvmread_map_read() - copy from a window without the risk of SIGBUS
+ * @window: from pvmread_map()
+ * @offset: where to begin, in bytes from @window on
+ * @buf: where to
+ * @len: number of bytes
+ *
+ * The kernel copies, so a fault becomes an error, and no signal handler is involved. It costs
+ * a system call, process_vm_writev(2) on this process. A loop that can live with SIGBUS loads
+ * from the window itself.
+ *
+ * Return: the bytes copied, fewer than @len if the next byte cannot be loaded; or -1 if there
+ * is not even one: EIO (a load would raise SIGBUS, or @buf cannot be written), ENOSYS (the
+ * kernel has no process_vm_writev(2)), or the errno of a seccomp filter.
+ */
+ssize_t pvmread_map_read(const void *window, size_t offset, void *buf, size_t len);
 
 /**
  * pvmread_strerror() - what an errno of this library means, and what to do
