@@ -268,8 +268,12 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 #define PVMREAD_HAVE_CACHE	0
 #endif
 
-/* As in Kbuild. A special PTE keeps fast GUP away from a window; User mode Linux has neither. */
-#if PVMREAD_HAVE_CACHE && (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
+/*
+ * As in Kbuild. A special PTE keeps fast GUP away from a window; User mode Linux has neither.
+ * CONFIG_PAGE_TABLE_CHECK does not expect a page of anonymous memory in a second process.
+ */
+#if PVMREAD_HAVE_CACHE && (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64)) && \
+	!IS_ENABLED(CONFIG_PAGE_TABLE_CHECK_ENFORCED)
 #define PVMREAD_HAVE_WINDOW	1
 #else
 #define PVMREAD_HAVE_WINDOW	0
@@ -312,9 +316,7 @@ void pvmread_notifier_init(struct pvmread_notifier *notifier, struct mm_struct *
 			   unsigned long start, unsigned long last,
 			   const struct mmu_interval_notifier_ops *ops,
 			   void (*free)(struct pvmread_notifier *notifier));
-int pvmread_notifier_insert_locked(struct mmu_interval_notifier *sub, struct mm_struct *mm,
-				   unsigned long start, unsigned long length,
-				   const struct mmu_interval_notifier_ops *ops);
+int pvmread_notifier_insert_locked(struct pvmread_notifier *notifier);
 int pvmread_notifier_insert(struct pvmread_notifier *notifier);
 void pvmread_notifier_renew(struct pvmread_notifier *notifier);
 int pvmread_notifier_wait(struct pvmread_notifier *notifier);

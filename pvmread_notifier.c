@@ -145,12 +145,8 @@ void pvmread_notifier_init(struct pvmread_notifier *notifier, struct mm_struct *
 }
 
 /**
- * pvmread_notifier_insert_locked() - insert an interval notifier
- * @sub: the interval notifier
- * @mm: the memory that it watches; mmap_lock is held for writing, mm_users is not 0
- * @start: the first address of its range
- * @length: the number of bytes in it
- * @ops: its callback
+ * pvmread_notifier_insert_locked() - start to receive invalidations
+ * @notifier: the notifier; the caller holds mmap_lock for writing, and mm_users is not 0
  *
  * Takes the lock of each VMA. The first notifier of an mm also takes the locks of the mapped
  * files and of anonymous memory.
@@ -159,42 +155,37 @@ void pvmread_notifier_init(struct pvmread_notifier *notifier, struct mm_struct *
  * 6.19 no signal ends it); -ERESTARTSYS if any signal ended the registration of the first
  * notifier.
  */
-int pvmread_notifier_insert_locked(struct mmu_interval_notifier *sub, struct mm_struct *mm,
-				   unsigned long start, unsigned long length,
-				   const struct mmu_interval_notifier_ops *ops)
+int pvmread_notifier_insert_locked(struct pvmread_notifier *notifier)
 {
 	int ret;
 
-	ret = pvmread_notifier_lock_vmas(mm);
+	ret = pvmread_notifier_lock_vmas(notifier->mm);
 	if (ret)
 		return ret;
-	ret = mmu_interval_notifier_insert_locked(sub, mm, start, length, ops);
+	ret = mmu_interval_notifier_insert_locked(&notifier->sub, notifier->mm, notifier->start,
+						  notifier->last - notifier->start + 1,
+						  notifier->ops);
+	notifier->inserted = !ret;
 	/* Any signal ends mm_take_all_locks(). */
 	return ret == -EINTR ? -ERESTARTSYS : ret;
 }
 
 /**
- * pvmread_notifier_insert() - start to receive invalidations
+ * pvmread_notifier_insert() - the same, and take mmap_lock for writing
  * @notifier: the notifier; the caller has a reference to mm_users
- *
- * Takes mmap_lock for writing.
  *
  * Return: 0; -EINTR if a fatal signal ended the wait for mmap_lock; or what
  * pvmread_notifier_insert_locked() returns.
  */
 int pvmread_notifier_insert(struct pvmread_notifier *notifier)
 {
-	struct mm_struct *mm = notifier->mm;
 	int ret;
 
-	ret = mmap_write_lock_killable(mm);
+	ret = mmap_write_lock_killable(notifier->mm);
 	if (ret)
 		return ret;
-	ret = pvmread_notifier_insert_locked(&notifier->sub, mm, notifier->start,
-					     notifier->last - notifier->start + 1,
-					     notifier->ops);
-	mmap_write_unlock(mm);
-	notifier->inserted = !ret;
+	ret = pvmread_notifier_insert_locked(notifier);
+	mmap_write_unlock(notifier->mm);
 	return ret;
 }
 
@@ -262,7 +253,7 @@ void pvmread_notifier_close(struct pvmread_notifier *notifier)
  */
 int __init pvmread_notifier_start(void)
 {
-	pvmread_notifier_workers = alloc_workqueue("pvmread", WQ_UNBOUND, 0);
+	pvmread_notifier_workers = alloc_workqueue("pvmread", WQ_UNBOUND, WQ_MAX_ACTIVE);
 	return pvmread_notifier_workers ? 0 : -ENOMEM;
 }
 

@@ -7,7 +7,7 @@
  *
  * A struct pvmread_windows belongs to one target file. When the file is freed, the notifier's
  * worker frees it. A struct pvmread_window is one mapping of that file, a VMA, which keeps the
- * file open. It lives until ->close(), or until the last fault that sleeps has returned.
+ * file open. After ->close() the worker of @view frees it, or the last fault that sleeps.
  *
  * The target's side: windows->notifier watches the attached range. On an invalidation,
  * pvmread_windows_invalidate() removes entries from the caller's page table. The kernel may
@@ -17,7 +17,8 @@
  *
  * The caller's side: window->view watches the VMA. Before its page tables are freed or moved,
  * pvmread_window_invalidate_view() removes all entries, and waits until no invalidation walks
- * the page tables any more.
+ * the page tables any more. The kernel may delay the insertion of @view while other
+ * invalidations of the caller's memory run. Until it is done, nothing is mapped.
  *
  * A fault looks pages up and sets entries for them. The page table lock decides between
  * the fault and an invalidation. The invalidation increments window->changes, and then looks
@@ -28,12 +29,14 @@
  * window->settled says so.
  *
  * Lock order: the caller's mmap_lock, the target's mmap_lock (only by trylock), the caller's
- * page table lock. windows->lock is taken last.
+ * page table lock. windows->lock and pvmread_zaps_lock are taken inside of these, and never
+ * both.
  *
  * To remove entries is an invalidation of the caller's memory. A third process may have a
- * window on the caller, and so pvmread_windows_invalidate() nests. The nested call finds no
- * entry, because GUP refuses VM_PFNMAP: no window contains pages of another one. So the depth
- * is two, even if two processes have windows on each other.
+ * window on the caller, and so pvmread_windows_invalidate() nests. The nested call has nothing
+ * to remove: its range is in a VM_PFNMAP mapping, which no look-up enters, so no window
+ * contains pages of another one. It recognises itself by pvmread_zaps, and returns. Otherwise
+ * two processes with windows on each other could recurse without end.
  */
 #include <linux/atomic.h>
 #include <linux/err.h>
@@ -48,8 +51,11 @@
 #include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pgtable.h>
+#include <linux/rbtree.h>
 #include <linux/refcount.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -71,9 +77,9 @@
 /**
  * struct pvmread_windows - the windows on a target file
  * @notifier: watches the attached range
- * @lock: protects @list and, for each window, @zaps and writes to @changes
+ * @lock: protects @list, and writes to the @changes of each window
  * @list: the windows
- * @mapped: number of pages that faults have mapped
+ * @mapped: number of pages that faults have looked up
  * @zapped: number of invalidations that removed entries
  */
 struct pvmread_windows {
@@ -99,12 +105,11 @@ struct pvmread_windows {
  * @settled: a value of @changes at which all of them were known to have ended
  * @low: the first address that the last fault mapped; racy, a hint
  * @high: the address behind the last one; racy, a hint
- * @zaps: the removals of entries that run now
  */
 struct pvmread_window {
 	struct pvmread_windows *windows;
 	struct list_head node;
-	struct mmu_interval_notifier view;
+	struct pvmread_notifier view;
 	struct vm_area_struct *vma;
 	unsigned long start;
 	unsigned long last;
@@ -114,20 +119,29 @@ struct pvmread_window {
 	unsigned long settled;
 	unsigned long low;
 	unsigned long high;
-	struct list_head zaps;
 };
 
 /**
  * struct pvmread_zap - a removal of entries
- * @node: in window->zaps
+ * @node: in pvmread_zaps
+ * @task: the task that runs it
+ * @window: where the entries are
  * @start: the first address in the caller's memory
  * @end: the address behind the last one
+ * @clears: there are entries; if not set, it only flushes TLBs
  */
 struct pvmread_zap {
 	struct list_head node;
+	struct task_struct *task;
+	const struct pvmread_window *window;
 	unsigned long start;
 	unsigned long end;
+	bool clears;
 };
+
+static DEFINE_SPINLOCK(pvmread_zaps_lock);
+/* The removals that run now. */
+static LIST_HEAD(pvmread_zaps);
 
 /**
  * struct pvmread_fill - what a fault is about to map
@@ -149,43 +163,68 @@ static void pvmread_window_put(struct pvmread_window *window)
 		kfree(window);
 }
 
+static void pvmread_window_free(struct pvmread_notifier *view)
+{
+	pvmread_window_put(container_of(view, struct pvmread_window, view));
+}
+
 /* --- removing entries ------------------------------------------------------- */
 
 /*
  * Remove entries and flush the TLBs. zap_vma_ptes() invalidates the caller's memory, and may
- * itself run in an invalidation of the target's. lockdep takes that for recursion, because it
- * has one class for the invalidations of all processes. It is none: see the nesting above.
- * lockdep also does not see the locks that are taken in here. They are those of any
- * invalidation, and the page table lock.
+ * itself run in an invalidation of the target's. lockdep has one class for the invalidations
+ * of all processes, and so takes that for a deadlock. It is none, as the head of this file
+ * says. lockdep does not see the locks either that are taken in here: the page table lock, and
+ * those of the notifiers of the caller's memory. An invalidation that does not nest takes the
+ * same ones.
  */
 static void pvmread_window_zap(struct pvmread_window *window, unsigned long start,
-			       unsigned long end)
+			       unsigned long end, bool clears)
 {
-	struct pvmread_zap zap = { .start = start, .end = end };
+	struct pvmread_zap zap = {
+		.task = current, .window = window, .start = start, .end = end, .clears = clears,
+	};
 
-	spin_lock(&window->windows->lock);
-	list_add(&zap.node, &window->zaps);
-	spin_unlock(&window->windows->lock);
+	spin_lock(&pvmread_zaps_lock);
+	list_add(&zap.node, &pvmread_zaps);
+	spin_unlock(&pvmread_zaps_lock);
 	lockdep_off();
 	zap_vma_ptes(window->vma, start, end - start);
 	lockdep_on();
-	spin_lock(&window->windows->lock);
+	spin_lock(&pvmread_zaps_lock);
 	list_del(&zap.node);
-	spin_unlock(&window->windows->lock);
+	spin_unlock(&pvmread_zaps_lock);
 }
 
-/* Does another invalidation remove entries there? It may still have to flush TLBs. */
-static bool pvmread_window_is_zapping(struct pvmread_window *window, unsigned long start,
-				      unsigned long end)
+/* Does this task run in zap_vma_ptes()? */
+static bool pvmread_window_is_nested(void)
 {
 	struct pvmread_zap *zap;
 	bool found = false;
 
-	spin_lock(&window->windows->lock);
-	list_for_each_entry(zap, &window->zaps, node)
-		if (zap->start < end && start < zap->end)
+	if (list_empty(&pvmread_zaps))
+		return false;
+	spin_lock(&pvmread_zaps_lock);
+	list_for_each_entry(zap, &pvmread_zaps, node)
+		if (zap->task == current)
 			found = true;
-	spin_unlock(&window->windows->lock);
+	spin_unlock(&pvmread_zaps_lock);
+	return found;
+}
+
+/* Does another task remove entries there? It may still have to flush TLBs. */
+static bool pvmread_window_is_zapping(const struct pvmread_window *window,
+				      unsigned long start, unsigned long end)
+{
+	struct pvmread_zap *zap;
+	bool found = false;
+
+	spin_lock(&pvmread_zaps_lock);
+	list_for_each_entry(zap, &pvmread_zaps, node)
+		if (zap->window == window && zap->clears && zap->start < end &&
+		    start < zap->end)
+			found = true;
+	spin_unlock(&pvmread_zaps_lock);
 	return found;
 }
 
@@ -205,6 +244,7 @@ static bool pvmread_window_clear(struct pvmread_window *window, unsigned long fi
 {
 	struct vm_area_struct *vma = window->vma;
 	unsigned long start, end;
+	bool clears;
 
 	start = vma->vm_start + (max(first, window->start) - window->start);
 	end = vma->vm_start + (min(last, window->last) - window->start) + 1;
@@ -213,13 +253,13 @@ static bool pvmread_window_clear(struct pvmread_window *window, unsigned long fi
 	 * must flush them, too: it may be the one that frees the page. zap_vma_ptes() flushes
 	 * everything if another one runs in parallel.
 	 */
-	if (!apply_to_existing_page_range(vma->vm_mm, start, end - start,
-					  pvmread_window_find, &start) &&
-	    !pvmread_window_is_zapping(window, start, end))
+	clears = apply_to_existing_page_range(vma->vm_mm, start, end - start,
+					      pvmread_window_find, &start);
+	if (!clears && !pvmread_window_is_zapping(window, start, end))
 		return true;
 	if (!may_sleep)
 		return false;
-	pvmread_window_zap(window, start, end);
+	pvmread_window_zap(window, start, end, clears);
 	atomic64_inc(&window->windows->zapped);
 	return true;
 }
@@ -232,6 +272,7 @@ static bool pvmread_windows_invalidate(struct mmu_interval_notifier *sub,
 		container_of(sub, struct pvmread_windows, notifier.sub);
 	unsigned long first = range->start & PAGE_MASK, last = (range->end - 1) | ~PAGE_MASK;
 	bool may_sleep = mmu_notifier_range_blockable(range), done = true;
+	bool nested = pvmread_window_is_nested();
 	struct pvmread_window *window;
 
 	mmu_interval_set_seq(sub, seq);
@@ -239,10 +280,11 @@ static bool pvmread_windows_invalidate(struct mmu_interval_notifier *sub,
 	list_for_each_entry(window, &windows->list, node) {
 		if (first > window->last || last < window->start)
 			continue;
-		WRITE_ONCE(window->changes, window->changes + 1);
-		/* Pairs with smp_mb() in pvmread_window_set(). */
+		/* Whoever sees the change must also see the new sequence number. */
+		smp_store_release(&window->changes, window->changes + 1);
+		/* Pairs with smp_mb() in pvmread_window_set() and with opening @walkers. */
 		smp_mb();
-		if (!atomic_inc_unless_negative(&window->walkers))
+		if (nested || !atomic_inc_unless_negative(&window->walkers))
 			continue;
 		spin_unlock(&windows->lock);
 		if (!pvmread_window_clear(window, first, last, may_sleep))
@@ -261,14 +303,14 @@ static const struct mmu_interval_notifier_ops pvmread_windows_ops = {
 };
 
 /*
- * munmap(), mremap() and the exit of the caller. No fault runs: they hold mmap_lock for
- * writing, or have the last reference to mm_users.
+ * munmap(), mremap() and the exit of the caller. No fault runs: the VMA is locked for writing
+ * or has left the tree, or nobody uses the memory any more.
  */
 static bool pvmread_window_invalidate_view(struct mmu_interval_notifier *sub,
 					   const struct mmu_notifier_range *range,
 					   unsigned long seq)
 {
-	struct pvmread_window *window = container_of(sub, struct pvmread_window, view);
+	struct pvmread_window *window = container_of(sub, struct pvmread_window, view.sub);
 	struct vm_area_struct *vma = window->vma;
 
 	/* Other events leave the page tables where they are. */
@@ -279,7 +321,7 @@ static bool pvmread_window_invalidate_view(struct mmu_interval_notifier *sub,
 	if (!mmu_notifier_range_blockable(range))
 		return false;
 	/* Until the entries are removed, invalidations of the target must find them. */
-	pvmread_window_zap(window, vma->vm_start, vma->vm_end);
+	pvmread_window_zap(window, vma->vm_start, vma->vm_end, true);
 	if (atomic_add_return(PVMREAD_WINDOW_CLOSED, &window->walkers) !=
 	    PVMREAD_WINDOW_CLOSED)
 		wait_var_event(&window->walkers,
@@ -317,6 +359,27 @@ static int pvmread_window_set(pte_t *pte, unsigned long addr, void *data)
 	return 0;
 }
 
+/* Map what was looked up, from @start to @end in the caller's memory. */
+static vm_fault_t pvmread_window_set_entries(struct pvmread_fill *fill, unsigned long start,
+					     unsigned long end)
+{
+	struct pvmread_window *window = fill->window;
+	int err;
+
+	mmap_assert_locked(window->vma->vm_mm);
+	err = apply_to_page_range(window->vma->vm_mm, start, end - start, pvmread_window_set,
+				  fill);
+	if (err == -ENOMEM)
+		return VM_FAULT_OOM;
+	/* If the target has changed meanwhile, the fault happens again. */
+	if (!err) {
+		WRITE_ONCE(window->low, start);
+		WRITE_ONCE(window->high, end);
+		atomic64_add((end - start) >> PAGE_SHIFT, &window->windows->mapped);
+	}
+	return VM_FAULT_NOPAGE;
+}
+
 /*
  * Refuse what a driver has mapped: the memory may be no RAM, or may have to be mapped with
  * other attributes than ours. vma_set_page_prot() may remove VM_SHARED.
@@ -331,6 +394,28 @@ static bool pvmread_window_allows(const struct vm_area_struct *source)
 		pgprot_val(source->vm_page_prot) == pgprot_val(notify));
 }
 
+/* Has the kernel inserted window->view? Then it stays until ->close(). */
+static bool pvmread_window_has_view(const struct pvmread_window *window)
+{
+	/* Without the lock of mm/mmu_notifier.c, true comes late at worst. */
+	return !data_race(RB_EMPTY_NODE(&window->view.sub.interval_tree.rb));
+}
+
+/*
+ * Allow invalidations to walk the page tables, before entries are set. Return: false if the
+ * kernel has not inserted window->view yet: then munmap() would not wait for them.
+ */
+static bool pvmread_window_open(struct pvmread_window *window)
+{
+	if (atomic_read(&window->walkers) != PVMREAD_WINDOW_CLOSED)
+		return true;
+	if (!pvmread_window_has_view(window))
+		return false;
+	/* A full barrier, for the smp_mb() in pvmread_windows_invalidate(). */
+	atomic_cmpxchg(&window->walkers, PVMREAD_WINDOW_CLOSED, 0);
+	return true;
+}
+
 /*
  * Get the value of window->changes that pvmread_window_set() compares. Return: false if an
  * invalidation of the window's pages may still run.
@@ -339,9 +424,13 @@ static bool pvmread_window_begin(struct pvmread_window *window, unsigned long *c
 {
 	unsigned long seq;
 
-	/* The look-up must not read the target's page table before this, */
+	/*
+	 * Pairs with smp_store_release() in pvmread_windows_invalidate(): a change that is
+	 * counted here has also changed the notifier's number. And the target's page table must
+	 * not be read before this.
+	 */
 	*changes = smp_load_acquire(&window->changes);
-	/* nor before this, which pairs with both stores to @settled. */
+	/* Pairs with both stores to @settled. */
 	if (smp_load_acquire(&window->settled) == *changes)
 		return true;
 	/* Has nothing changed in the whole attached range? */
@@ -469,12 +558,8 @@ static vm_fault_t pvmread_window_fill(struct pvmread_window *window, struct mm_s
 	unsigned long pfns[PVMREAD_WINDOW_AHEAD] = {};
 	vm_fault_t ret = VM_FAULT_RETRY;
 	bool found = false;
-	int err;
 
-	/* Invalidations may walk the page tables from now on. */
-	if (atomic_read(&window->walkers) == PVMREAD_WINDOW_CLOSED)
-		atomic_cmpxchg(&window->walkers, PVMREAD_WINDOW_CLOSED, 0);
-	if (!pvmread_window_begin(window, &fill.changes))
+	if (!pvmread_window_open(window) || !pvmread_window_begin(window, &fill.changes))
 		return VM_FAULT_RETRY;
 	/* Waiting could deadlock if two processes have windows on each other. */
 	if (!mmap_read_trylock(mm))
@@ -493,79 +578,86 @@ static vm_fault_t pvmread_window_fill(struct pvmread_window *window, struct mm_s
 		return ret;
 
 	fill.pfn = pfns;
-	err = apply_to_page_range(vma->vm_mm, start + offset, end - start, pvmread_window_set,
-				  &fill);
-	if (err == -ENOMEM)
-		return VM_FAULT_OOM;
-	/* If the target has changed meanwhile, the fault happens again. */
-	if (!err) {
-		WRITE_ONCE(window->low, start + offset);
-		WRITE_ONCE(window->high, end + offset);
-		atomic64_add((end - start) >> PAGE_SHIFT, &window->windows->mapped);
-	}
-	return VM_FAULT_NOPAGE;
+	return pvmread_window_set_entries(&fill, start + offset, end + offset);
 }
 
-/*
- * Let the target fault the page at @addr in. Return: false if there is none; true also if
- * a signal ended the wait.
- */
-static bool pvmread_window_fault_in(struct mm_struct *mm, unsigned long addr)
+/* Wait, killably, until the kernel has inserted window->view. */
+static void pvmread_window_wait_open(struct pvmread_window *window)
 {
-	struct page *page;
-	int locked = 1;
-	long got;
-
-	if (mmap_read_lock_killable(mm))
-		return true;
-	got = get_user_pages_remote(mm, addr, 1, 0, &page, &locked);
-	if (locked)
-		mmap_read_unlock(mm);
-	if (got > 0)
-		put_page(page);
-	return got >= 0 || fatal_signal_pending(current);
+	while (!pvmread_window_has_view(window) && !READ_ONCE(window->view.closed) &&
+	       !fatal_signal_pending(current))
+		schedule_timeout_killable(1);
 }
 
 /*
  * Wait, with no lock held, for what keeps pvmread_window_fill() from mapping the page.
  *
- * Return: VM_FAULT_RETRY, and mmap_lock is dropped; VM_FAULT_SIGBUS, and it is held, as
+ * Return: VM_FAULT_RETRY, and mmap_lock is dropped; or anything else, and it is held, as
  * whoever calls ->fault() expects.
  */
 static vm_fault_t pvmread_window_wait(struct pvmread_window *window, struct mm_struct *mm,
 				      struct vm_fault *vmf)
 {
-	unsigned long addr = vmf->address, from, changes;
+	unsigned long addr = vmf->address & PAGE_MASK, from, pfn;
+	struct pvmread_fill fill = { .window = window, .pfn = &pfn };
 	struct mm_struct *reader = vmf->vma->vm_mm;
 	struct vm_area_struct *vma;
 	vm_fault_t ret = VM_FAULT_RETRY;
 	struct file *file;
+	struct page *page;
+	int locked = 1;
+	bool settled;
+	long got;
 
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
 		return VM_FAULT_SIGBUS;
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
 
-	from = window->start + ((addr & PAGE_MASK) - vmf->vma->vm_start);
+	from = window->start + (addr - vmf->vma->vm_start);
 	/* The VMA may be unmapped meanwhile. The file keeps the module loaded. */
 	refcount_inc(&window->users);
 	file = get_file(vmf->vma->vm_file);
 	mmap_read_unlock(reader);
 
-	if (pvmread_window_fault_in(mm, from)) {
-		changes = READ_ONCE(window->changes);
-		if (changes != READ_ONCE(window->settled) &&
-		    !pvmread_notifier_wait(&window->windows->notifier))
-			/* Pairs with smp_load_acquire() in pvmread_window_begin(). */
-			smp_store_release(&window->settled, changes);
-	} else if (!mmap_read_lock_killable(reader)) {
-		/* The answer is for this window, not for what may be there now. */
-		vma = vma_lookup(reader, addr);
-		if (vma && vma->vm_private_data == window)
-			ret = VM_FAULT_SIGBUS;
-		else
-			mmap_read_unlock(reader);
+	settled = pvmread_window_begin(window, &fill.changes);
+	if (mmap_read_lock_killable(mm))
+		goto out;
+	got = get_user_pages_remote(mm, from, 1, 0, &page, &locked);
+	if (locked)
+		mmap_read_unlock(mm);
+	if (got > 0) {
+		pfn = page_to_pfn(page) | HMM_PFN_VALID;
+		put_page(page);
+	} else if (!got || fatal_signal_pending(current)) {
+		goto out;
 	}
+	pvmread_window_wait_open(window);
+	if (got > 0 && !settled) {
+		if (!pvmread_notifier_wait(&window->windows->notifier))
+			/* Pairs with smp_load_acquire() in pvmread_window_begin(). */
+			smp_store_release(&window->settled, fill.changes);
+		goto out;
+	}
+	/*
+	 * Map the page here: if the target's threads always wait for mmap_lock, then
+	 * pvmread_window_fill() never gets it. The answer is for this window, not for what may
+	 * be there now.
+	 */
+	if (mmap_read_lock_killable(reader))
+		goto out;
+	vma = vma_lookup(reader, addr);
+	if (!vma || vma->vm_private_data != window || !pvmread_window_open(window)) {
+		mmap_read_unlock(reader);
+		goto out;
+	}
+	if (got == -ENOMEM)
+		ret = VM_FAULT_OOM;
+	else if (got < 0)
+		ret = VM_FAULT_SIGBUS;
+	else
+		ret = pvmread_window_set_entries(&fill, addr, addr + PAGE_SIZE);
+out:
 	pvmread_window_put(window);
 	fput(file);
 	return ret;
@@ -577,7 +669,8 @@ static vm_fault_t pvmread_window_fault(struct vm_fault *vmf)
 	struct mm_struct *mm = window->windows->notifier.mm;
 	vm_fault_t ret;
 
-	if (!mmget_not_zero(mm))
+	/* The kernel does not call ->fault() with a VMA lock if there is no ->map_pages(). */
+	if (WARN_ON_ONCE(vmf->flags & FAULT_FLAG_VMA_LOCK) || !mmget_not_zero(mm))
 		return VM_FAULT_SIGBUS;
 	ret = pvmread_window_fill(window, mm, vmf->address & PAGE_MASK);
 	if (ret == VM_FAULT_RETRY)
@@ -596,12 +689,12 @@ static void pvmread_window_close(struct vm_area_struct *vma)
 	/* mremap() makes a copy of the VMA, and unmaps it when it cannot move the window. */
 	if (window->vma != vma)
 		return;
-	mmu_interval_notifier_remove(&window->view);
 	WARN_ON_ONCE(atomic_read(&window->walkers) != PVMREAD_WINDOW_CLOSED);
 	spin_lock(&window->windows->lock);
 	list_del(&window->node);
 	spin_unlock(&window->windows->lock);
-	pvmread_window_put(window);
+	/* From now on the callback of @view looks at @walkers only. */
+	pvmread_notifier_close(&window->view);
 }
 
 static int pvmread_window_may_split(struct vm_area_struct *vma, unsigned long addr)
@@ -632,7 +725,7 @@ static const struct vm_operations_struct pvmread_window_vm_ops = {
  * Return: 0; -ENODEV if the file was not attached with PVMREAD_WINDOW; -EINVAL for
  * MAP_PRIVATE; -EACCES for PROT_WRITE or PROT_EXEC; -ENXIO if a part is outside the attached
  * range; -ESRCH if the target has exited; -ENOMEM; -EINTR or -ERESTARTSYS as from
- * pvmread_notifier_insert().
+ * pvmread_notifier_insert_locked().
  */
 int pvmread_window_mmap(struct file *file, struct vm_area_struct *vma)
 {
@@ -665,11 +758,11 @@ int pvmread_window_mmap(struct file *file, struct vm_area_struct *vma)
 	refcount_set(&window->users, 1);
 	atomic_set(&window->walkers, PVMREAD_WINDOW_CLOSED);
 	window->settled = ULONG_MAX;	/* nothing is known */
-	INIT_LIST_HEAD(&window->zaps);
-	ret = pvmread_notifier_insert_locked(&window->view, vma->vm_mm, vma->vm_start, size,
-					     &pvmread_window_view_ops);
+	pvmread_notifier_init(&window->view, vma->vm_mm, vma->vm_start, vma->vm_end - 1,
+			      &pvmread_window_view_ops, pvmread_window_free);
+	ret = pvmread_notifier_insert_locked(&window->view);
 	if (ret) {
-		kfree(window);
+		pvmread_notifier_close(&window->view);
 		return ret;
 	}
 	spin_lock(&windows->lock);

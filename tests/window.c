@@ -643,6 +643,55 @@ TEST(a_waiting_reader_can_be_killed)
 	close(dev);
 }
 
+/* --- windows on windows --------------------------------------------------------- */
+
+/*
+ * A window of a process on itself that shows its own addresses, or those @shift bytes before
+ * them. To remove it invalidates the memory that it shows.
+ */
+static void map_and_unmap_on_itself(struct __test_metadata *_metadata, size_t shift)
+{
+	int dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC), fd;
+	unsigned char *at = ELSEWHERE;
+	uint64_t found;
+	pid_t pid;
+	int i;
+
+	ASSERT_LE(0, dev);
+	if (!has_feature(dev, PVMREAD_FEATURE_WINDOW))
+		SKIP(return, "not in this kernel: windows");
+	fd = attach(dev, getpid(), PVMREAD_WINDOW, 0, 0);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(at, mmap(at, 16 * SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, fd,
+				   (uintptr_t)at - shift));
+		EXPECT_EQ(SIGBUS, load_signal(word(at, 100), &found));
+		ASSERT_EQ(0, munmap(at, 16 * SIZE));
+	}
+	/* And one that a process still has when it exits. */
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		fd = attach(dev, getpid(), PVMREAD_WINDOW, 0, 0);
+		at = mmap(at, 16 * SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, fd,
+			  (uintptr_t)at - shift);
+		_exit(load_signal(word(at, 100), &found) != SIGBUS);
+	}
+	EXPECT_EQ(0, reap(pid, LEAVE_MS));
+	close(fd);
+	close(dev);
+}
+
+TEST(a_window_can_show_itself)
+{
+	map_and_unmap_on_itself(_metadata, 0);
+}
+
+TEST(a_window_can_show_itself_and_a_page_before_it)
+{
+	map_and_unmap_on_itself(_metadata, PAGE);
+}
+
 /* --- many at a time ------------------------------------------------------------ */
 
 /**
