@@ -89,6 +89,8 @@ static_assert(PVMREAD_FEATURE_BATCH == 16, "BATCH");
 static_assert(PVMREAD_FEATURE_PIDFD == 32, "PIDFD");
 static_assert(PVMREAD_FEATURE_NOWAIT == 64, "NOWAIT");
 static_assert(PVMREAD_FEATURE_RESIDENT == 128, "RESIDENT");
+static_assert(PVMREAD_FEATURE_CACHE == 256, "CACHE");
+static_assert(PVMREAD_FEATURE_WINDOW == 512, "WINDOW");
 static_assert(PVMREAD_PIDFD == 1, "PIDFD");
 static_assert(PVMREAD_NOWAIT == 2, "NOWAIT");
 static_assert(PVMREAD_RESIDENT == 4, "RESIDENT");
@@ -106,7 +108,7 @@ static_assert(PVMREAD_ABI_VERSION == 1, "version");
 
 #define RW_FLAGS	(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT)
 #define ATTACH_FLAGS	(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT | PVMREAD_WRITE | \
-			 PVMREAD_CACHE)
+			 PVMREAD_CACHE | PVMREAD_WINDOW)
 #define BATCH_FLAGS	(PVMREAD_WRITE | PVMREAD_STOP | PVMREAD_NOWAIT | PVMREAD_RESIDENT)
 
 /* Where no mapping without an address goes, so that a hole stays one. */
@@ -297,6 +299,32 @@ static bool can_have_cache(void)
 		fclose(symbols);
 	return found;
 #endif
+}
+
+/* Whether PVMREAD_WINDOW works: the module must have been loaded with windows=1. */
+static bool can_have_windows(void)
+{
+#if defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) || defined(__arm__)
+	int fd = open("/sys/module/pvmread/parameters/windows", O_RDONLY | O_CLOEXEC);
+	char c = 'N';
+
+	if (read(fd, &c, 1) != 1)
+		c = 'N';
+	close(fd);
+	return c == 'Y' && can_have_cache();
+#else
+	return false;
+#endif
+}
+
+/* Return: what ATTACH answers if all else is right. */
+static int expected_of_attach(__u32 flags)
+{
+	if (flags & PVMREAD_WINDOW && flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT))
+		return EINVAL;
+	if (flags & PVMREAD_CACHE && !can_have_cache())
+		return EOPNOTSUPP;
+	return flags & PVMREAD_WINDOW && !can_have_windows() ? EOPNOTSUPP : 0;
 }
 
 /* The commands whose struct has had one form only. */
@@ -595,8 +623,7 @@ TEST_F(abi, takes_every_flag_that_it_knows)
 		set_form(self, ATTACH, FORM_SIZE, flags);
 		if (flags & PVMREAD_PIDFD)
 			self->attach.pid = self->pidfd;
-		EXPECT_EQ(flags & PVMREAD_CACHE && !can_have_cache() ? EOPNOTSUPP : 0,
-			  try_attach(self->fd, &self->attach));
+		EXPECT_EQ(expected_of_attach(flags), try_attach(self->fd, &self->attach));
 	}
 	for (flags = 0; flags <= BATCH_FLAGS; flags++) {
 		if (flags & ~BATCH_FLAGS || (flags & PVMREAD_WRITE && self->readonly))
@@ -961,6 +988,8 @@ TEST_F(abi, tells_what_it_can_do)
 		features |= PVMREAD_FEATURE_READONLY;
 	if (can_have_cache())
 		features |= PVMREAD_FEATURE_CACHE;
+	if (can_have_windows())
+		features |= PVMREAD_FEATURE_WINDOW;
 	memset(&info, GARBAGE, sizeof(info));
 	info.size = sizeof(info);
 	info.__reserved = 0;
