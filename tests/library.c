@@ -518,6 +518,87 @@ TEST_F(library, knows_no_memory_beyond_addresses)
 		EXPECT_ERROR(ESRCH, pvmread_read(target, addrs[i], near, 1));
 }
 
+/* A target file for windows. Return: false if this module has none. */
+static bool attach_for_windows(struct __test_metadata *_metadata, int dev, pid_t pid,
+			       uint64_t start, uint64_t length, int *target)
+{
+	struct pvmread_info info;
+
+	*target = pvmread_attach(dev, pid, PVMREAD_WINDOW, start, length);
+	EXPECT_EQ(0, pvmread_get_info(dev, &info));
+	if (info.features & PVMREAD_FEATURE_WINDOW) {
+		EXPECT_GE(*target, 0);
+		return true;
+	}
+	EXPECT_EQ(-1, *target);
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	return false;
+}
+
+TEST_F(library, maps_a_window)
+{
+	const unsigned char *window;
+	int target, range;
+
+	if (!attach_for_windows(_metadata, self->dev, getpid(), 0, 0, &target))
+		SKIP(return, "not in this kernel: windows");
+	window = pvmread_map(target, FAR + 100, PAGE);
+	ASSERT_NE(NULL, window);
+	EXPECT_EQ(100, (uintptr_t)window % PAGE);
+	EXPECT_TRUE(holds(window, FAR + 100, PAGE));
+	far[100] = 7;
+	EXPECT_EQ(7, window[0]);
+	EXPECT_EQ(0, pvmread_unmap(window, PAGE));
+	/* Whole pages must be in the range. */
+	ASSERT_TRUE(attach_for_windows(_metadata, self->dev, getpid(), FAR, PAGE + 1, &range));
+	EXPECT_EQ(NULL, pvmread_map(range, FAR, PAGE + 1));
+	EXPECT_EQ(ENXIO, errno);
+	window = pvmread_map(range, FAR + PAGE - 1, 1);
+	ASSERT_NE(NULL, window);
+	EXPECT_EQ(pattern(PAGE - 1), *window);
+	EXPECT_EQ(0, pvmread_unmap(window, 1));
+	EXPECT_EQ(NULL, pvmread_map(target, FAR, 0));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(NULL, pvmread_map(target, UINT64_MAX - 5, 7));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(NULL, pvmread_map(target, FAR, SIZE_MAX - 5));
+	EXPECT_EQ(NULL, pvmread_map(self->target, FAR, 1));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_EQ(NULL, pvmread_map(-1, FAR, 1));
+	EXPECT_EQ(EBADF, errno);
+	close(range);
+	close(target);
+}
+
+TEST_F(library, copies_from_a_window_up_to_a_hole)
+{
+	const size_t size = PAGES * PAGE;
+	const unsigned char *window;
+	int target;
+	pid_t pid;
+
+	if (process_vm_writev(getpid(), NULL, 0, NULL, 0, 0) && errno == ENOSYS)
+		SKIP(return, "not in this kernel: process_vm_writev");
+	pid = spawn();
+	if (!attach_for_windows(_metadata, self->dev, pid, 0, 0, &target)) {
+		end_of(pid);
+		SKIP(return, "not in this kernel: windows");
+	}
+	window = pvmread_map(target, FAR, size + PAGE);
+	ASSERT_NE(NULL, window);
+	EXPECT_EQ(size, pvmread_map_read(window, 0, near, size));
+	EXPECT_TRUE(holds(near, FAR, size));
+	memset(near, 0, size);
+	EXPECT_EQ(50, pvmread_map_read(window, size - 50, near, 100));
+	EXPECT_TRUE(holds(near, END - 50, 50));
+	EXPECT_ERROR(EIO, pvmread_map_read(window, size, near, 1));
+	EXPECT_EQ(0, pvmread_map_read(window, 0, near, 0));
+	end_of(pid);
+	EXPECT_ERROR(EIO, pvmread_map_read(window, 0, near, 8));
+	EXPECT_EQ(0, pvmread_unmap(window, size + PAGE));
+	close(target);
+}
+
 TEST_F(library, says_that_the_target_is_gone)
 {
 	struct pvmread_segment seg = { .remote = FAR, .local = NEAR, .length = 8 };
