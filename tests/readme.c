@@ -79,6 +79,24 @@ TEST_F(readme, peek_reads_a_process_and_leaves_no_file_open)
 	close(next);
 }
 
+TEST_F(readme, watch_shows_a_counter)
+{
+	const volatile uint64_t *counter;
+	struct pvmread_info info;
+	uint64_t there;
+
+	ASSERT_EQ(pvmread_get_info(self->dev, &info), 0);
+	memcpy(&there, self->mem + 8, sizeof(there));
+	counter = watch(self->dev, self->pid, (uintptr_t)self->mem + 8);
+	if (!(info.features & PVMREAD_FEATURE_WINDOW)) {
+		EXPECT_EQ(counter, NULL);
+		SKIP(return, "not in this kernel: windows");
+	}
+	ASSERT_NE(counter, NULL);
+	EXPECT_EQ(*counter, there);
+	EXPECT_EQ(pvmread_unmap((void *)counter, sizeof(*counter)), 0);
+}
+
 TEST_F(readme, read_memory_stops_at_a_hole)
 {
 	size_t all = (PAGES - 1) * self->page;
