@@ -665,5 +665,5 @@ module_exit(pvmread_exit);
 
 MODULE_DESCRIPTION("Read and write the memory of another process through a device");
 MODULE_AUTHOR("The pvmread developers");
-MODULE_VERSION("0.2.0");
+MODULE_VERSION("0.3.0");
 MODULE_LICENSE("GPL");

@@ -2,5 +2,5 @@
 # The release, and the library's ABI. dkms.conf, pvmread.c, debian/changelog,
 # rpm/pvmread.spec, CHANGELOG.md and README.md contain the release too: make check
 # compares them.
-VERSION := 0.2.0
+VERSION := 0.3.0
 SOVERSION := 0
