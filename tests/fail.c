@@ -31,6 +31,7 @@
 
 #include <kselftest_harness.h>
 
+#include "load.h"
 #include "process.h"
 
 /*
@@ -1261,6 +1262,64 @@ static void end_fdinfo(const struct op *op, struct outcome *out)
 	close(fdinfo);
 }
 
+/* Far from all else, so that a fault there needs page tables. */
+#define WINDOW_AT	((void *)(uintptr_t)(sizeof(long) == 8 ? 0x3000000000ULL : 0xa0000000ULL))
+
+static unsigned char *window;
+
+static bool begin_map(const struct op *op)
+{
+	window = MAP_FAILED;
+	return begin_close_file(op);
+}
+
+static void call_map(const struct op *op, struct outcome *out)
+{
+	(void)op;
+	window = mmap(WINDOW_AT, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, closing,
+		      START & ~(PAGE - 1));
+	note(out, window == MAP_FAILED ? -1 : 0);
+}
+
+static void end_map(const struct op *op, struct outcome *out)
+{
+	uint64_t word;
+
+	(void)op;
+	close(closing);
+	if (window == MAP_FAILED)
+		return;
+	out->good = load_word((uint64_t *)window, &word) &&
+		    window[START % PAGE] == old_bytes[HEAD];
+	munmap(window, PAGE);
+}
+
+static bool begin_load(const struct op *op)
+{
+	struct outcome out;
+
+	if (!begin_map(op))
+		return false;
+	call_map(op, &out);
+	return window != MAP_FAILED;
+}
+
+/* The first load takes a page fault. Without memory for that, the kernel repeats it. */
+static void call_load(const struct op *op, struct outcome *out)
+{
+	uint64_t word;
+
+	(void)op;
+	errno = EFAULT;
+	note(out, load_word((uint64_t *)window, &word) ? 0 : -1);
+}
+
+static bool fits_map(const struct op *op, const struct outcome *out, unsigned int met)
+{
+	(void)op;
+	return out->ret ? out->err == ENOMEM && met & MEMORY : out->good;
+}
+
 static const struct door
 	info_door = { call_info, fits_info, begin_info, NULL },
 	attach_door = { call_attach, fits_new_file, begin_attach, end_attach },
@@ -1268,6 +1327,8 @@ static const struct door
 	open_door = { call_open, fits_new_file, NULL, end_open },
 	close_device_door = { call_close, fits_close, begin_close_device, NULL },
 	close_file_door = { call_close, fits_close, begin_close_file, NULL },
+	map_door = { call_map, fits_map, begin_map, end_map },
+	load_door = { call_load, fits_map, begin_load, end_map },
 	fdinfo_door = { call_fdinfo, fits_new_file, begin_fdinfo, end_fdinfo };
 
 /* --- The sweep --- */
@@ -1521,6 +1582,10 @@ static void sweep(struct __test_metadata *_metadata, const struct op *op)
 	struct outcome out;
 	int round;
 
+	if (op->flags & PVMREAD_WINDOW && !has_feature(dev, PVMREAD_FEATURE_WINDOW)) {
+		printf("# %s: not in this kernel: windows\n", op->name);
+		return;
+	}
 	if (op->flags & PVMREAD_CACHE && !has_feature(dev, PVMREAD_FEATURE_CACHE)) {
 		printf("# %s: not in this kernel: MMU notifiers\n", op->name);
 		return;
@@ -1628,6 +1693,12 @@ static const struct op rest[] = {
 	  PRESENT, PRESENT, 0, 0, { 3, 0, 1 } },
 	{ "ATTACH, CACHE", &attach_door, false, PVMREAD_CACHE,
 	  PRESENT, PRESENT, 0, 0, { 5, 0, 1 } },
+	{ "ATTACH, WINDOW", &attach_door, false, PVMREAD_WINDOW,
+	  PRESENT, PRESENT, 0, 0, { 4, 0, 1 } },
+	{ "mmap of a window", &map_door, false, PVMREAD_WINDOW,
+	  PRESENT, PRESENT, 0, 0, { 2, 0, 0 } },
+	{ "the first load from a window", &load_door, false, PVMREAD_WINDOW,
+	  PRESENT, PRESENT, 0, 0, { 0, 1, 0 } },
 	{ "ATTACH, with a larger file table", &attach_full_door, false, 0,
 	  PRESENT, PRESENT, 0, 0, { 6, 0, 1 } },
 	{ "open", &open_door, false, 0,
