@@ -384,10 +384,10 @@ struct pvmread_rw {
  *  - EOPNOTSUPP: PVMREAD_CACHE or PVMREAD_WINDOW is not supported: see
  *    PVMREAD_FEATURE_CACHE and PVMREAD_FEATURE_WINDOW
  *  - EOPNOTSUPP, EBADF, ESRCH, EPERM, EINTR: the target, as for READV
- *  - EINTR: PVMREAD_CACHE or PVMREAD_WINDOW, and the caller was killed while it waited for mmap_lock or for a
- *    page fault of the target (Linux 6.15 to 6.19: for mmap_lock only)
- *  - EINTR: PVMREAD_CACHE or PVMREAD_WINDOW, and a signal without SA_RESTART arrived while the kernel took the
- *    locks of the target's mappings
+ *  - EINTR: PVMREAD_CACHE or PVMREAD_WINDOW, and the caller was killed while it waited for
+ *    mmap_lock or for a page fault of the target (Linux 6.15 to 6.19: for mmap_lock only)
+ *  - EINTR: PVMREAD_CACHE or PVMREAD_WINDOW, and a signal without SA_RESTART arrived while the
+ *    kernel took the locks of the target's mappings
  *  - ENOMEM, EMFILE, ENFILE: no memory for another file, or too many of them
  */
 struct pvmread_attach {
