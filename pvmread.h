@@ -269,8 +269,9 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 #endif
 
 /*
- * As in Kbuild. A special PTE keeps fast GUP away from a window; User mode Linux has neither.
- * CONFIG_PAGE_TABLE_CHECK does not expect a page of anonymous memory in a second process.
+ * Keep equal to Kbuild. On x86-64 and arm64 a special PTE keeps fast GUP out of a window. User
+ * mode Linux has neither special PTEs nor fast GUP. The page table check does not expect an
+ * anonymous page in a second process.
  */
 #if PVMREAD_HAVE_CACHE && (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64)) && \
 	!IS_ENABLED(CONFIG_PAGE_TABLE_CHECK_ENFORCED)
@@ -291,10 +292,10 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
  * @lock: protects @busy and @closed
  * @inserted: @sub receives invalidations; does not change after that
  * @busy: @work is queued or runs, so it must not be queued again: it may free the object
- * @closed: @work frees the object
+ * @closed: set by pvmread_notifier_close(); @work frees the object
  * @seq: what mmu_interval_read_begin() last returned
  * @work: gets a new @seq, or frees the object
- * @wait: waiting for @work
+ * @wait: woken when @work has run
  */
 struct pvmread_notifier {
 	struct mmu_interval_notifier sub;
@@ -323,8 +324,8 @@ int pvmread_notifier_wait(struct pvmread_notifier *notifier);
 void pvmread_notifier_close(struct pvmread_notifier *notifier);
 
 /*
- * Get the number that mmu_interval_check_retry() wants. GUP must not read the page table
- * before this. Return: false if it is out of date.
+ * Get the sequence number to check. GUP must not read the page table before this call.
+ * Return: false if the number is out of date.
  */
 static inline bool pvmread_notifier_begin(struct pvmread_notifier *notifier,
 					  unsigned long *seq)
@@ -409,7 +410,7 @@ int pvmread_engine_string(struct pvmread_engine *eng, unsigned long addr,
  * @start: the first address in the attached range
  * @last: the last address in it
  * @cache: its cache if it was attached with PVMREAD_CACHE, or NULL
- * @windows: those on it if it was attached with PVMREAD_WINDOW, or NULL
+ * @windows: its windows if attached with PVMREAD_WINDOW, or NULL
  * @write: the target can also be written
  * @nowait: PVMREAD_NOWAIT for every transfer
  * @resident: PVMREAD_RESIDENT for every transfer

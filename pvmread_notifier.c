@@ -2,16 +2,16 @@
 /*
  * An MMU interval notifier with a sequence number that a worker renews.
  *
- * A translation that GUP returned is still valid if no invalidation has begun since before
- * GUP. The number from mmu_interval_read_begin() proves that. mmu_interval_read_begin() waits
+ * A translation from GUP is valid if no invalidation has run or begun since GUP started.
+ * The number from mmu_interval_read_begin() proves that. mmu_interval_read_begin() waits
  * until no invalidation runs anywhere in the target's memory. The wait has no limit, and
  * signals do not end it, so a target can keep it waiting for ever. Therefore only a worker
  * calls it. The number stays good until the next invalidation of the range.
- * mmu_interval_notifier_remove() can wait as long, so the worker calls that, too.
+ * mmu_interval_notifier_remove() can wait as long, so the worker also calls that.
  *
- * A struct pvmread_notifier is part of the object that it serves. It has a reference to
- * mm_count, not to mm_users. pvmread_notifier_close() hands the object to the worker, which
- * frees it after the last callback has returned.
+ * A struct pvmread_notifier is part of the object that it serves. It holds a reference to
+ * mm_count, not to mm_users. After pvmread_notifier_insert(), pvmread_notifier_close() hands
+ * the object to the worker, which frees it after the last callback has returned.
  *
  * notifier->lock protects @busy and @closed.
  */
@@ -114,7 +114,7 @@ static int pvmread_notifier_lock_vmas(struct mm_struct *mm)
 /**
  * pvmread_notifier_init() - set up a notifier
  * @notifier: the notifier
- * @mm: the target's memory; the caller has a reference
+ * @mm: the memory that it watches; the caller holds a reference
  * @start: the first address of the range that it watches
  * @last: the last one
  * @ops: the callback
@@ -171,8 +171,8 @@ int pvmread_notifier_insert_locked(struct pvmread_notifier *notifier)
 }
 
 /**
- * pvmread_notifier_insert() - the same, and take mmap_lock for writing
- * @notifier: the notifier; the caller has a reference to mm_users
+ * pvmread_notifier_insert() - insert a notifier, with mmap_lock taken here
+ * @notifier: the notifier; the caller holds a reference to mm_users
  *
  * Return: 0; -EINTR if a fatal signal ended the wait for mmap_lock; or what
  * pvmread_notifier_insert_locked() returns.
@@ -209,14 +209,13 @@ void pvmread_notifier_renew(struct pvmread_notifier *notifier)
  * pvmread_notifier_wait() - wait until the worker has a new number
  * @notifier: the notifier, which was inserted
  *
- * When this returns 0, each invalidation of the range has ended whose callback was called
- * before.
+ * When this returns 0, every invalidation whose callback ran before this call has ended.
  *
  * Return: 0, or -ERESTARTSYS if a fatal signal ended the wait.
  */
 int pvmread_notifier_wait(struct pvmread_notifier *notifier)
 {
-	/* What the worker does now may have begun too early. */
+	/* A run of the worker that is under way may have begun too early. */
 	int ret = wait_event_killable(notifier->wait, !READ_ONCE(notifier->busy));
 
 	if (ret)

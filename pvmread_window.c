@@ -7,13 +7,13 @@
  *
  * A struct pvmread_windows belongs to one target file. When the file is freed, the notifier's
  * worker frees it. A struct pvmread_window is one mapping of that file, a VMA, which keeps the
- * file open. After ->close() the worker of @view frees it, or the last fault that sleeps.
+ * file open. After ->close(), the worker of @view or the last sleeping fault frees it.
  *
  * The target's side: windows->notifier watches the attached range. On an invalidation,
  * pvmread_windows_invalidate() removes entries from the caller's page table. The kernel may
- * call it with i_mmap_rwsem or the lock of an anon_vma held. Therefore it must not take the
- * caller's mmap_lock, nor i_mmap_rwsem of the window's own file, and nothing of mm/ keeps the
- * page tables that it walks.
+ * call it with i_mmap_rwsem or an anon_vma lock held, so it must not take the caller's
+ * mmap_lock or i_mmap_rwsem of the window's own file. Therefore no lock of mm/ keeps the
+ * caller's page tables from being freed while it walks them.
  *
  * The caller's side: window->view watches the VMA. Before its page tables are freed or moved,
  * pvmread_window_invalidate_view() removes all entries, and waits until no invalidation walks
@@ -24,19 +24,18 @@
  * the fault and an invalidation. The invalidation increments window->changes, and then looks
  * for entries. The fault, with the page table lock held, compares window->changes with its
  * value from before the look-up, and then sets entries. So either the fault sees the change, or the
- * invalidation sees the entries. smp_mb() on both sides does the same for a page table that
- * does not exist yet. A fault must not begin while an invalidation of its pages still runs:
- * window->settled says so.
+ * invalidation sees the entries. smp_mb() on both sides orders the two for a page table that
+ * does not exist yet. A fault must not begin while an invalidation of its pages runs;
+ * window->settled excludes that.
  *
  * Lock order: the caller's mmap_lock, the target's mmap_lock (only by trylock), the caller's
- * page table lock. windows->lock and pvmread_zaps_lock are taken inside of these, and never
- * both.
+ * page table lock. windows->lock and pvmread_zaps_lock nest inside these. Never hold both.
  *
- * To remove entries is an invalidation of the caller's memory. A third process may have a
- * window on the caller, and so pvmread_windows_invalidate() nests. The nested call has nothing
- * to remove: its range is in a VM_PFNMAP mapping, which no look-up enters, so no window
- * contains pages of another one. It recognises itself by pvmread_zaps, and returns. Otherwise
- * two processes with windows on each other could recurse without end.
+ * Removing entries invalidates the caller's memory. If a third process has a window on the
+ * caller, pvmread_windows_invalidate() nests. The nested call has nothing to remove: its range
+ * is in a VM_PFNMAP mapping, which no look-up enters, so no window contains pages of another
+ * window. It finds its task in pvmread_zaps, counts the change and removes nothing. Otherwise
+ * two processes with windows on each other would recurse without end.
  */
 #include <linux/atomic.h>
 #include <linux/err.h>
@@ -67,11 +66,11 @@
 
 #include "pvmread.h"
 
-/* Pages that a fault maps: around its address, and if it follows another one. */
+/* Pages that a fault maps: the aligned block of its address; ahead, in a row of faults. */
 #define PVMREAD_WINDOW_AROUND	16UL
 #define PVMREAD_WINDOW_AHEAD	64UL
 
-/* window->walkers if the page tables must not be walked. Walkers are added to it. */
+/* Added to window->walkers to forbid walks of the page tables. */
 #define PVMREAD_WINDOW_CLOSED	INT_MIN
 
 /**
@@ -79,8 +78,9 @@
  * @notifier: watches the attached range
  * @lock: protects @list, and writes to the @changes of each window
  * @list: the windows
- * @mapped: number of pages that faults have looked up
- * @zapped: number of invalidations that removed entries
+ * @mapped: number of pages in the ranges that faults have mapped
+ * @zapped: number of times that an invalidation removed entries from a window, or flushed its
+ *	TLBs
  */
 struct pvmread_windows {
 	struct pvmread_notifier notifier;
@@ -92,7 +92,7 @@ struct pvmread_windows {
 
 /**
  * struct pvmread_window - a VMA that maps memory of a target
- * @windows: those on the same file; valid until ->close()
+ * @windows: the windows of the file; valid until ->close()
  * @node: in windows->list
  * @view: watches the VMA
  * @vma: the VMA
@@ -102,7 +102,7 @@ struct pvmread_windows {
  * @walkers: number of invalidations that use the caller's page tables; with
  *	PVMREAD_WINDOW_CLOSED added, no more may begin
  * @changes: number of invalidations of the target's memory from @start to @last
- * @settled: a value of @changes at which all of them were known to have ended
+ * @settled: all invalidations counted up to this value of @changes have ended
  * @low: the first address that the last fault mapped; racy, a hint
  * @high: the address behind the last one; racy, a hint
  */
@@ -171,12 +171,11 @@ static void pvmread_window_free(struct pvmread_notifier *view)
 /* --- removing entries ------------------------------------------------------- */
 
 /*
- * Remove entries and flush the TLBs. zap_vma_ptes() invalidates the caller's memory, and may
- * itself run in an invalidation of the target's. lockdep has one class for the invalidations
- * of all processes, and so takes that for a deadlock. It is none, as the head of this file
- * says. lockdep does not see the locks either that are taken in here: the page table lock, and
- * those of the notifiers of the caller's memory. An invalidation that does not nest takes the
- * same ones.
+ * Remove entries and flush the TLBs. zap_vma_ptes() invalidates the caller's memory, possibly
+ * inside an invalidation of the target's. lockdep has one class for the invalidations of all
+ * processes, so it would report a deadlock. There is none: see the head of this file. This
+ * also hides the page table lock and the locks of the caller's notifiers from lockdep, but an
+ * invalidation that does not nest takes the same locks.
  */
 static void pvmread_window_zap(struct pvmread_window *window, unsigned long start,
 			       unsigned long end, bool clears)
@@ -196,7 +195,7 @@ static void pvmread_window_zap(struct pvmread_window *window, unsigned long star
 	spin_unlock(&pvmread_zaps_lock);
 }
 
-/* Does this task run in zap_vma_ptes()? */
+/* Is this task inside pvmread_window_zap()? */
 static bool pvmread_window_is_nested(void)
 {
 	struct pvmread_zap *zap;
@@ -212,7 +211,7 @@ static bool pvmread_window_is_nested(void)
 	return found;
 }
 
-/* Does another task remove entries there? It may still have to flush TLBs. */
+/* Is another task removing entries there? It may not have flushed the TLBs yet. */
 static bool pvmread_window_is_zapping(const struct pvmread_window *window,
 				      unsigned long start, unsigned long end)
 {
@@ -236,8 +235,8 @@ static int pvmread_window_find(pte_t *pte, unsigned long addr, void *data)
 }
 
 /*
- * Remove the entries for the target's memory from @first to @last. Return: false if there are
- * any, but @may_sleep is not set.
+ * Remove the entries for the target's memory from @first to @last, and flush the TLBs.
+ * Return: false if there is something to remove or flush, and @may_sleep is not set.
  */
 static bool pvmread_window_clear(struct pvmread_window *window, unsigned long first,
 				 unsigned long last, bool may_sleep)
@@ -249,9 +248,9 @@ static bool pvmread_window_clear(struct pvmread_window *window, unsigned long fi
 	start = vma->vm_start + (max(first, window->start) - window->start);
 	end = vma->vm_start + (min(last, window->last) - window->start) + 1;
 	/*
-	 * If another invalidation has cleared an entry, but not flushed the TLBs yet, this one
-	 * must flush them, too: it may be the one that frees the page. zap_vma_ptes() flushes
-	 * everything if another one runs in parallel.
+	 * If another invalidation has cleared an entry, but not flushed the TLBs yet, flush them
+	 * here also: the caller of this invalidation may free the page. zap_vma_ptes() flushes
+	 * everything if another removal runs in parallel.
 	 */
 	clears = apply_to_existing_page_range(vma->vm_mm, start, end - start,
 					      pvmread_window_find, &start);
@@ -280,9 +279,9 @@ static bool pvmread_windows_invalidate(struct mmu_interval_notifier *sub,
 	list_for_each_entry(window, &windows->list, node) {
 		if (first > window->last || last < window->start)
 			continue;
-		/* Whoever sees the change must also see the new sequence number. */
+		/* A fault that sees the new @changes must also see the new sequence number. */
 		smp_store_release(&window->changes, window->changes + 1);
-		/* Pairs with smp_mb() in pvmread_window_set() and with opening @walkers. */
+		/* Pairs with smp_mb() in pvmread_window_set(), atomic_cmpxchg() in _open(). */
 		smp_mb();
 		if (nested || !atomic_inc_unless_negative(&window->walkers))
 			continue;
@@ -290,7 +289,7 @@ static bool pvmread_windows_invalidate(struct mmu_interval_notifier *sub,
 		if (!pvmread_window_clear(window, first, last, may_sleep))
 			done = false;
 		spin_lock(&windows->lock);
-		/* Until the lock is dropped, the window stays in the list. */
+		/* The window stays in the list until windows->lock is dropped. */
 		if (atomic_dec_return(&window->walkers) == PVMREAD_WINDOW_CLOSED)
 			wake_up_var(&window->walkers);
 	}
@@ -303,8 +302,8 @@ static const struct mmu_interval_notifier_ops pvmread_windows_ops = {
 };
 
 /*
- * munmap(), mremap() and the exit of the caller. No fault runs: the VMA is locked for writing
- * or has left the tree, or nobody uses the memory any more.
+ * Called by munmap(), mremap() and exit_mmap(). No fault runs: the VMA is locked for writing
+ * or has left the tree, or mm_users is 0.
  */
 static bool pvmread_window_invalidate_view(struct mmu_interval_notifier *sub,
 					   const struct mmu_notifier_range *range,
@@ -335,7 +334,7 @@ static const struct mmu_interval_notifier_ops pvmread_window_view_ops = {
 
 /* --- setting entries --------------------------------------------------------- */
 
-/* Called with the page table lock held, for one entry after the other of one table. */
+/* Called for each entry of one page table, with the page table lock held. */
 static int pvmread_window_set(pte_t *pte, unsigned long addr, void *data)
 {
 	struct pvmread_fill *fill = data;
@@ -381,8 +380,8 @@ static vm_fault_t pvmread_window_set_entries(struct pvmread_fill *fill, unsigned
 }
 
 /*
- * Refuse what a driver has mapped: the memory may be no RAM, or may have to be mapped with
- * other attributes than ours. vma_set_page_prot() may remove VM_SHARED.
+ * Refuse memory that a driver has mapped: it may not be RAM, or may need other attributes.
+ * vma_set_page_prot() may clear VM_SHARED.
  */
 static bool pvmread_window_allows(const struct vm_area_struct *source)
 {
@@ -397,7 +396,7 @@ static bool pvmread_window_allows(const struct vm_area_struct *source)
 /* Has the kernel inserted window->view? Then it stays until ->close(). */
 static bool pvmread_window_has_view(const struct pvmread_window *window)
 {
-	/* Without the lock of mm/mmu_notifier.c, true comes late at worst. */
+	/* Read without the lock of mm/mmu_notifier.c: it may be false for a moment too long. */
 	return !data_race(RB_EMPTY_NODE(&window->view.sub.interval_tree.rb));
 }
 
@@ -411,7 +410,7 @@ static bool pvmread_window_open(struct pvmread_window *window)
 		return true;
 	if (!pvmread_window_has_view(window))
 		return false;
-	/* A full barrier, for the smp_mb() in pvmread_windows_invalidate(). */
+	/* A full barrier; pairs with smp_mb() in pvmread_windows_invalidate(). */
 	atomic_cmpxchg(&window->walkers, PVMREAD_WINDOW_CLOSED, 0);
 	return true;
 }
@@ -425,9 +424,9 @@ static bool pvmread_window_begin(struct pvmread_window *window, unsigned long *c
 	unsigned long seq;
 
 	/*
-	 * Pairs with smp_store_release() in pvmread_windows_invalidate(): a change that is
-	 * counted here has also changed the notifier's number. And the target's page table must
-	 * not be read before this.
+	 * Pairs with smp_store_release() in pvmread_windows_invalidate(): if @changes includes
+	 * an invalidation, pvmread_notifier_begin() below sees its sequence number. The target's
+	 * page table must not be read before this.
 	 */
 	*changes = smp_load_acquire(&window->changes);
 	/* Pairs with both stores to @settled. */
@@ -442,8 +441,8 @@ static bool pvmread_window_begin(struct pvmread_window *window, unsigned long *c
 }
 
 /*
- * Choose which addresses in the caller's memory to map for a fault at @addr, from *@start to
- * *@end: more if the program reads upwards or downwards. memcpy() may do either.
+ * Choose which addresses in the caller's memory to map for a fault at @addr: *@start to *@end.
+ * Map more if faults run upwards or downwards. memcpy() can run either way.
  */
 static void pvmread_window_choose(const struct pvmread_window *window,
 				  const struct vm_area_struct *source, unsigned long addr,
@@ -465,7 +464,7 @@ static void pvmread_window_choose(const struct pvmread_window *window,
 		*end = addr + PAGE_SIZE;
 		*start = *end - min(*end, PVMREAD_WINDOW_AHEAD * PAGE_SIZE);
 	}
-	/* Stay in the window, in the target's VMA, and in one page table. */
+	/* Stay in the window and in one page table. */
 	*start = max3(*start, vma->vm_start, addr & PMD_MASK);
 	*end = min3(*end, vma->vm_end, (addr & PMD_MASK) + PMD_SIZE);
 	/* The target's VMA may begin before the window and end behind it. */
@@ -476,9 +475,9 @@ static void pvmread_window_choose(const struct pvmread_window *window,
 }
 
 /*
- * GUP up to @nr pages that the target has mapped, from @addr on, and put them at once: when
- * pvmread_window_set() uses them, window->changes tells whether the target still has them.
- * Return: how many there are, or an errno.
+ * Get up to @nr pages that the target has mapped, from @addr on, and drop the references at
+ * once. window->changes later tells pvmread_window_set() whether the target still maps them.
+ * Return: the number of pages, or an errno.
  */
 static long pvmread_window_gup(struct mm_struct *mm, unsigned long addr, unsigned long nr,
 			       unsigned long *pfns)
@@ -497,10 +496,10 @@ static long pvmread_window_gup(struct mm_struct *mm, unsigned long addr, unsigne
 }
 
 /*
- * Look up the pages that the target has mapped from @start to @end in @source, with that at
- * @addr. hmm_range_fault() is quicker than GUP, but only GUP refuses secret memory, follows
- * entries that NUMA balancing has made inaccessible, and does not sleep in hugetlb. Return:
- * false if the page at @addr is not there.
+ * Look up the pages that the target has mapped from @start to @end in @source. The page at
+ * @addr must be among them. hmm_range_fault() is quicker than GUP, but only GUP refuses secret
+ * memory, follows entries that NUMA balancing made inaccessible, and does not sleep in hugetlb.
+ * Return: false if the target has not mapped the page at @addr.
  */
 static bool pvmread_window_look_up(struct mmu_interval_notifier *sub,
 				   const struct vm_area_struct *source, unsigned long addr,
@@ -521,7 +520,7 @@ static bool pvmread_window_look_up(struct mmu_interval_notifier *sub,
 		if (pvmread_window_gup(sub->mm, addr, 1, &pfn) != 1)
 			return false;
 		if (hmm_range_fault(&range)) {
-			/* Only this page, then. */
+			/* Fall back to the page that GUP returned. */
 			*start = addr;
 			*end = addr + PAGE_SIZE;
 			before = 0;
@@ -542,10 +541,10 @@ static bool pvmread_window_look_up(struct mmu_interval_notifier *sub,
 }
 
 /*
- * Map pages that the target has mapped, that at @addr among them. The caller of this holds the
- * reader's mmap_lock and a reference to the target's mm_users.
+ * Map pages that the target has mapped, including the page at @addr. mmap_lock of the window's
+ * mm is held, and so is a reference to the target's mm_users.
  *
- * Return: VM_FAULT_NOPAGE; VM_FAULT_RETRY if something must be waited for; VM_FAULT_SIGBUS;
+ * Return: VM_FAULT_NOPAGE; VM_FAULT_RETRY if pvmread_window_wait() must wait; VM_FAULT_SIGBUS;
  * VM_FAULT_OOM.
  */
 static vm_fault_t pvmread_window_fill(struct pvmread_window *window, struct mm_struct *mm,
@@ -590,10 +589,11 @@ static void pvmread_window_wait_open(struct pvmread_window *window)
 }
 
 /*
- * Wait, with no lock held, for what keeps pvmread_window_fill() from mapping the page.
+ * Fault in the page with no lock held, wait for what kept pvmread_window_fill() from mapping
+ * it, and map it.
  *
- * Return: VM_FAULT_RETRY, and mmap_lock is dropped; or anything else, and it is held, as
- * whoever calls ->fault() expects.
+ * Return: VM_FAULT_RETRY with mmap_lock dropped, or held if FAULT_FLAG_RETRY_NOWAIT is set;
+ * or anything else with mmap_lock held.
  */
 static vm_fault_t pvmread_window_wait(struct pvmread_window *window, struct mm_struct *mm,
 				      struct vm_fault *vmf)
@@ -640,9 +640,8 @@ static vm_fault_t pvmread_window_wait(struct pvmread_window *window, struct mm_s
 		goto out;
 	}
 	/*
-	 * Map the page here: if the target's threads always wait for mmap_lock, then
-	 * pvmread_window_fill() never gets it. The answer is for this window, not for what may
-	 * be there now.
+	 * Map the page here: pvmread_window_fill() never gets mmap_lock if the target's threads
+	 * always wait for it. Map it only if @addr is still in this window.
 	 */
 	if (mmap_read_lock_killable(reader))
 		goto out;
@@ -693,7 +692,7 @@ static void pvmread_window_close(struct vm_area_struct *vma)
 	spin_lock(&window->windows->lock);
 	list_del(&window->node);
 	spin_unlock(&window->windows->lock);
-	/* From now on the callback of @view looks at @walkers only. */
+	/* From now on the callback of @view only looks at @walkers. */
 	pvmread_notifier_close(&window->view);
 }
 
@@ -784,11 +783,11 @@ static void pvmread_windows_free(struct pvmread_notifier *notifier)
 
 /**
  * pvmread_windows_create() - prepare a target file for windows
- * @mm: the target's memory; the caller has a reference to mm_users
+ * @mm: the target's memory; the caller holds a reference to mm_users
  * @start: the first address of the attached range
  * @last: the last one
  *
- * Return: what target->windows shall be, or an ERR_PTR: -ENOMEM, or what
+ * Return: the windows of the file, or an ERR_PTR: -ENOMEM, or what
  * pvmread_notifier_insert() returns.
  */
 struct pvmread_windows *pvmread_windows_create(struct mm_struct *mm, unsigned long start,
@@ -814,8 +813,8 @@ struct pvmread_windows *pvmread_windows_create(struct mm_struct *mm, unsigned lo
 }
 
 /**
- * pvmread_windows_destroy() - free what pvmread_windows_create() returned, from a worker
- * @windows: it has no window any more
+ * pvmread_windows_destroy() - let a worker free the windows of a file
+ * @windows: from pvmread_windows_create(); all windows are closed
  */
 void pvmread_windows_destroy(struct pvmread_windows *windows)
 {
@@ -823,7 +822,7 @@ void pvmread_windows_destroy(struct pvmread_windows *windows)
 }
 
 /**
- * pvmread_windows_show_fdinfo() - the windows' lines in /proc/PID/fdinfo/FD
+ * pvmread_windows_show_fdinfo() - print the lines for windows in /proc/PID/fdinfo/FD
  * @windows: the windows
  * @m: the file
  */

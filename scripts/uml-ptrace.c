@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Lets User mode Linux run on CPUs whose extended register state is larger than it knows.
+ * Lets User mode Linux run on CPUs whose extended register state is larger than it supports.
  *
  * Before 6.13 User mode Linux saves and restores 2,696 bytes. On a CPU with AMX the state is
- * larger, and PTRACE_SETREGSET refuses a part of it with EFAULT. scripts/guest preloads this
- * library, which fills up the missing part. The processes of the guest have no permission
+ * larger, and PTRACE_SETREGSET rejects a partial state with EFAULT. scripts/guest preloads
+ * this library, which appends the missing part. The processes of the guest have no permission
  * to use AMX, so the missing part is in its initial state: XSTATE_BV in the header of the
  * known part says so, and the kernel ignores the content.
  */
@@ -23,7 +23,7 @@ typedef long (*ptrace_fn)(int request, int pid, void *addr, void *data);
 static char state[1 << 16];
 static size_t state_size;
 
-/* Fill up @part to what the CPU has. Return: whether there was something to fill up. */
+/* Extend @part to the CPU's full state. Return: whether it was shorter. */
 static int fill_up(ptrace_fn next, int pid, struct iovec *part)
 {
 	if (!state_size) {

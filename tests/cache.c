@@ -25,7 +25,7 @@
 #include "swap.h"
 
 #define PAGES		8U
-/* As much as a page of page-table entries maps. */
+/* As much as one page table maps. */
 #define HUGE		(PAGE / 8 * PAGE)
 /* Free in every process here, and on the border of a huge page. */
 #define WINDOW		((unsigned char *)0x50000000UL)

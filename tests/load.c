@@ -21,7 +21,7 @@ static void load_failed(int sig)
 }
 
 /*
- * Load a word. The signals keep their handler afterwards; without a load they end the process.
+ * Load a word. The handlers stay installed. A signal outside a load ends the process.
  *
  * Return: 0, or the signal that the load has raised.
  */

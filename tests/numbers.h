@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Numbers in the environment and in files that hold one.
+ * Numbers in the environment and in files that each hold one number.
  */
 #ifndef PVMREAD_NUMBERS_H
 #define PVMREAD_NUMBERS_H

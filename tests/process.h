@@ -31,7 +31,7 @@ struct pins {
 	long released;
 };
 
-/* A flag in shared memory. */
+/* Read and write a word in shared memory. */
 #define get(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define set(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 

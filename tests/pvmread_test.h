@@ -52,7 +52,7 @@ static __attribute__((constructor)) void check_page_size(void)
 	_exit(2);
 }
 
-/* Also kselftest.h has it. */
+/* kselftest.h also defines it. */
 #ifndef ARRAY_SIZE
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #endif

@@ -25,7 +25,7 @@ void swap_off(void)
 	syscall(SYS_delete_module, "brd", O_NONBLOCK);
 }
 
-/* As mkswap(8). Writing all of the disk allocates its memory now, and not in a test. */
+/* Like mkswap(8). Writing the whole disk allocates its memory now, not during a test. */
 static bool make_swap(void)
 {
 	uint32_t page[PAGE / 4] = { [256] = 1 /* version */, SWAP_PAGES - 1 /* last page */ };
@@ -44,7 +44,7 @@ static bool make_swap(void)
 	return written;
 }
 
-/* Return: false if this kernel has no swap space, or the guest no RAM disk for it. */
+/* Return: false if this kernel cannot swap, or the guest has no RAM disk. */
 bool swap_on(void)
 {
 	char parameters[40];

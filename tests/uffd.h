@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Pages that come late: a userfaultfd, whose holder serves them or does not.
+ * Page faults that wait: a userfaultfd that may or may not serve them.
  */
 #ifndef PVMREAD_UFFD_H
 #define PVMREAD_UFFD_H

@@ -32,10 +32,9 @@ enum order { NONE, WRITE, DROP, UNMAP, REMAP, PROTECT, UNPROTECT, LEAVE, EXECUTE
 
 /**
  * struct orders - what the tester tells the target
- * @order: an order, above the low byte a serial number
+ * @order: the order in the low byte, a serial number above it
  * @done: the last order that was carried out
- * @value: the number to write to the first word of the first page, the next number to that
- *	of the next page ...
+ * @value: what to write to the first word of the first page; each next page gets one more
  */
 struct orders {
 	uint64_t order;
@@ -290,7 +289,7 @@ TEST_F(window, is_refused_where_it_must_be)
 		got = mmap(NULL, c->length, c->prot, c->flags, i % 2 ? writable : range,
 			   c->offset);
 		EXPECT_EQ(MAP_FAILED, got);
-		/* mmap() itself refuses to write to a file that is open for reading. */
+		/* For a read-only file, the kernel refuses PROT_WRITE before ->mmap(). */
 		EXPECT_EQ(c->error, errno) TH_LOG("case %zu", i);
 	}
 	/* The same range is allowed. */
@@ -332,7 +331,7 @@ TEST_F(window, is_one_piece)
 	EXPECT_EQ(MAP_FAILED, mremap(at, SIZE, 2 * SIZE, MREMAP_MAYMOVE));
 	EXPECT_EQ(MAP_FAILED, mremap(at, SIZE, SIZE - PAGE, 0));
 	EXPECT_EQ(MAP_FAILED, mremap(at, SIZE, SIZE, MREMAP_MAYMOVE | 4 /* DONTUNMAP */));
-	/* Nothing of that has hurt it. */
+	/* The refused calls left the window intact. */
 	EXPECT_TRUE(shows(self, 2000));
 	order(self, DROP);
 	EXPECT_TRUE(is_zero(at));
@@ -355,7 +354,7 @@ TEST_F(window, can_only_be_read)
 	EXPECT_TRUE(shows(self, 3000));
 }
 
-TEST_F(window, is_refused_by_what_pins_pages)
+TEST_F(window, cannot_be_pinned)
 {
 	struct uffdio_register reg = {
 		.range = { (uintptr_t)self->at, SIZE },
@@ -380,7 +379,7 @@ TEST_F(window, is_refused_by_what_pins_pages)
 	EXPECT_EQ(-1, pread(mem, &got, 8, (uintptr_t)self->at));
 	EXPECT_EQ(EIO, errno);
 	close(mem);
-	/* And by a window on it. */
+	/* A window on the window is refused as well. */
 	remote.iov_base = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, self_fd, (uintptr_t)self->at);
 	ASSERT_NE(MAP_FAILED, remote.iov_base);
 	EXPECT_TRUE(raises(remote.iov_base, SIGBUS));
@@ -396,7 +395,7 @@ TEST_F(window, is_refused_by_what_pins_pages)
 	close(uffd);
 }
 
-TEST_F(window, takes_advice)
+TEST_F(window, accepts_only_harmless_advice)
 {
 	static const int harmless[] = { MADV_NORMAL, MADV_SEQUENTIAL, MADV_DONTFORK };
 	static const int refused[] = {
@@ -416,7 +415,7 @@ TEST_F(window, takes_advice)
 	munlock(self->at, SIZE);
 	EXPECT_TRUE(shows(self, 2000));
 
-	/* One page is mapped at a time. */
+	/* With MADV_RANDOM a fault maps one page. */
 	order(self, DROP);
 	orders->value = 3000;
 	order(self, WRITE);
@@ -429,7 +428,7 @@ TEST_F(window, takes_advice)
 	EXPECT_EQ(before + 8, proc_number(self->path, "mapped:"));
 }
 
-TEST_F(window, a_child_has_none)
+TEST_F(window, is_not_inherited_by_a_child)
 {
 	uint64_t found;
 	pid_t pid;
@@ -443,8 +442,8 @@ TEST_F(window, a_child_has_none)
 	EXPECT_TRUE(shows(self, 2000));
 }
 
-/* A system call that is given such an address fails instead of raising a signal. */
-TEST_F(window, a_system_call_answers_efault)
+/* A system call that gets an unmapped address of a window fails; no signal is raised. */
+TEST_F(window, a_system_call_fails_with_efault)
 {
 	int fds[2];
 
@@ -459,8 +458,8 @@ TEST_F(window, a_system_call_answers_efault)
 	close(fds[1]);
 }
 
-/* Only what is there is mapped: a hole between pages stays one. */
-TEST_F(window, neighbours_of_a_hole_are_there)
+/* A fault maps only pages that the target has mapped. */
+TEST_F(window, maps_pages_beside_a_hole)
 {
 	uint64_t found;
 	size_t i;
@@ -469,7 +468,7 @@ TEST_F(window, neighbours_of_a_hole_are_there)
 	order(self, WRITE);
 	set(&orders->order, LEAVE);
 	ASSERT_EQ(0, reap(self->target, LEAVE_MS));
-	/* A target with holes: this process. */
+	/* This process becomes the target, with holes in its memory. */
 	write_words(MEMORY, 5000);
 	for (i = 0; i < PAGES; i += 3)
 		ASSERT_EQ(0, munmap(MEMORY + i * PAGE, PAGE));
@@ -504,7 +503,7 @@ static void *wait_for_load(void *arg)
 	return NULL;
 }
 
-/* Does this thread sleep? */
+/* Is this thread sleeping? */
 static bool sleeps(pid_t tid)
 {
 	char path[64], text[256] = "";
@@ -566,7 +565,7 @@ FIXTURE_TEARDOWN(waiting)
 	close(self->dev);
 }
 
-/* The content of the page that is waited for. */
+/* What the userfaultfd serves. */
 static const uint64_t content[PAGE / 8] = { 77 };
 
 TEST_F(waiting, a_load_gets_the_page_when_it_comes)
@@ -578,7 +577,7 @@ TEST_F(waiting, a_load_gets_the_page_when_it_comes)
 	munmap(self->at, PAGE);
 }
 
-/* The waiting thread holds no lock, and notices that the window has gone. */
+/* The waiting thread holds no lock, and notices that the window is gone. */
 TEST_F(waiting, another_thread_can_unmap_the_window)
 {
 	ASSERT_EQ(0, munmap(self->at, PAGE));
@@ -587,7 +586,7 @@ TEST_F(waiting, another_thread_can_unmap_the_window)
 	EXPECT_EQ(SIGSEGV, self->waiter.sig);
 }
 
-/* Unmap the page, and let its waiters look again. */
+/* Unmap the page, and wake its waiters. */
 static bool unmap(int uffd, void *page)
 {
 	struct uffdio_range range = { (uintptr_t)page, PAGE };
@@ -595,7 +594,7 @@ static bool unmap(int uffd, void *page)
 	return !munmap(page, PAGE) && !ioctl(uffd, UFFDIO_WAKE, &range);
 }
 
-/* What replaces the window answers the load. */
+/* The load reads the mapping that replaced the window. */
 TEST_F(waiting, another_thread_can_map_something_else)
 {
 	ASSERT_EQ(self->at, map_memory(self->at, PAGE));
@@ -646,8 +645,8 @@ TEST(a_waiting_reader_can_be_killed)
 /* --- windows on windows --------------------------------------------------------- */
 
 /*
- * A window of a process on itself that shows its own addresses, or those @shift bytes before
- * them. To remove it invalidates the memory that it shows.
+ * Map a window of this process on its own addresses, or @shift bytes before them.
+ * Unmapping it invalidates the memory that it shows.
  */
 static void map_and_unmap_on_itself(struct __test_metadata *_metadata, size_t shift)
 {
@@ -668,7 +667,7 @@ static void map_and_unmap_on_itself(struct __test_metadata *_metadata, size_t sh
 		EXPECT_EQ(SIGBUS, load_signal(word(at, 100), &found));
 		ASSERT_EQ(0, munmap(at, 16 * SIZE));
 	}
-	/* And one that a process still has when it exits. */
+	/* Exit with such a window mapped. */
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
@@ -695,12 +694,12 @@ TEST(a_window_can_show_itself_and_a_page_before_it)
 /* --- many at a time ------------------------------------------------------------ */
 
 /**
- * struct crowd - what processes that have windows on each other share
+ * struct crowd - memory shared by processes with windows on each other
  * @floor: for each process and page, the least number that the page can hold
  * @loads: number of loads that were checked
  * @changes: number of pages that were dropped, unmapped or remapped
- * @wrong: a load has found something else
- * @stop: end
+ * @wrong: a load found a wrong number
+ * @stop: the processes must end
  * @ready: number of processes that have mapped their memory
  */
 struct crowd {
@@ -756,7 +755,7 @@ static void *churn_for_ever(void *arg)
 
 	while (!get(&crowd->stop)) {
 		churn(me, &state, ++number);
-		/* Let the loads hit the page tables, too. */
+		/* Leave time for loads to find entries. */
 		if (number % 8 == 0)
 			usleep(500);
 	}
@@ -777,7 +776,7 @@ static void check_loads(const unsigned char *at, unsigned int of, uint64_t *stat
 		if (!load_word(word(at, page), &found) || !found)
 			continue;
 		if (found < floor || found >> 32) {
-			say("page %zu of process %u holds %llx, at least %llu", page, of,
+			say("page %zu of process %u holds %llu, must hold at least %llu", page, of,
 			    (unsigned long long)found, (unsigned long long)floor);
 			set(&crowd->wrong, 1);
 		}
@@ -787,8 +786,8 @@ static void check_loads(const unsigned char *at, unsigned int of, uint64_t *stat
 }
 
 /*
- * Be process @me: change own memory, and load from windows on process @of. Windows come and
- * go.
+ * Be process @me: change its own memory, load from windows on the next process, and map and
+ * unmap those windows.
  */
 static int be_one(int dev, int me, int count, const pid_t *pids)
 {
@@ -801,7 +800,7 @@ static int be_one(int dev, int me, int count, const pid_t *pids)
 	if (map_memory(memory_of(me), 2 * SIZE) != memory_of(me))
 		return 1;
 	__atomic_fetch_add(&crowd->ready, 1, __ATOMIC_RELEASE);
-	/* All processes have their memory. */
+	/* Wait until all processes have mapped their memory. */
 	while (get(&crowd->ready) < count || !get(&pids[of]))
 		usleep(100);
 	if (pthread_create(&thread, NULL, churn_for_ever, (void *)(uintptr_t)me))
@@ -823,7 +822,7 @@ static int be_one(int dev, int me, int count, const pid_t *pids)
 	return fd < 0;
 }
 
-/* @count processes, each with windows on the next one; 1: on itself. */
+/* @count processes, each with windows on the next one. A single process has them on itself. */
 static void form_ring(struct __test_metadata *_metadata, unsigned int count)
 {
 	unsigned int i, seconds = number_from("RACE_SECONDS", SECONDS);
@@ -851,7 +850,7 @@ static void form_ring(struct __test_metadata *_metadata, unsigned int count)
 	set(&crowd->stop, 1);
 	for (i = 0; i < count; i++)
 		EXPECT_EQ(0, reap(pids[i], LEAVE_MS));
-	say("%llu loads beside %llu changes", (unsigned long long)crowd->loads,
+	say("%llu loads during %llu changes", (unsigned long long)crowd->loads,
 	    (unsigned long long)crowd->changes);
 	EXPECT_EQ(0, crowd->wrong);
 	EXPECT_LE(10 * seconds, crowd->changes);
@@ -861,17 +860,17 @@ static void form_ring(struct __test_metadata *_metadata, unsigned int count)
 	close(dev);
 }
 
-TEST(a_window_of_oneself_is_right)
+TEST(windows_on_oneself_show_no_old_number)
 {
 	form_ring(_metadata, 1);
 }
 
-TEST(two_with_windows_on_each_other_are_right)
+TEST(windows_on_each_other_show_no_old_number)
 {
 	form_ring(_metadata, 2);
 }
 
-TEST(three_in_a_ring_are_right)
+TEST(windows_in_a_ring_of_three_show_no_old_number)
 {
 	form_ring(_metadata, 3);
 }

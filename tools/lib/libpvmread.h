@@ -152,10 +152,10 @@ ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
  * @len: number of bytes, at least 1
  *
  * The pages that hold the bytes are mapped. They must all be in the attached range. A load
- * from a window raises SIGBUS where the target has no memory, and after it has exited or
- * called execve(2). See Windows in linux/pvmread.h.
+ * from a window raises SIGBUS where the target has no memory, or has exited or called
+ * execve(2). See Windows in linux/pvmread.h.
  *
- * Return: the address in this process at which the byte at @addr is, or NULL with the errno
+ * Return: the address in this process of the byte at @addr, or NULL with the errno
  * of mmap(2) on a target file: ENODEV (attached without PVMREAD_WINDOW), ENXIO (outside the
  * attached range), ESRCH, EINVAL (@len is 0, or the end overflows) ...
  */
@@ -164,7 +164,7 @@ const void *pvmread_map(int target, uint64_t addr, size_t len);
 /**
  * pvmread_unmap() - unmap a window
  * @window: from pvmread_map()
- * @len: as it was given there
+ * @len: the @len given to pvmread_map()
  *
  * Return: 0, or -1 with the errno of munmap(2).
  */
@@ -173,13 +173,13 @@ int pvmread_unmap(const void *window, size_t len);
 /**
  * pvmread_map_read() - copy from a window without the risk of SIGBUS
  * @window: from pvmread_map()
- * @offset: where to begin, in bytes from @window on
- * @buf: where to
+ * @offset: offset of the first byte in the window
+ * @buf: the destination
  * @len: number of bytes
  *
  * The kernel copies, so a fault becomes an error, and no signal handler is involved. It costs
- * a system call, process_vm_writev(2) on this process. A loop that can live with SIGBUS loads
- * from the window itself.
+ * a system call, process_vm_writev(2) on this process. A loop that handles SIGBUS can load
+ * from the window directly.
  *
  * Return: the bytes copied, fewer than @len if the next byte cannot be loaded; or -1 if there
  * is not even one: EIO (a load would raise SIGBUS, or @buf cannot be written), ENOSYS (the

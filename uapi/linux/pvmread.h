@@ -88,8 +88,9 @@
  *    the cache, and of those that did not. A read of more than 64 KiB makes one for each
  *    64 KiB
  *  - invalidations: number of MMU notifier invalidations in the attached range
- *  - mapped: number of pages that page faults have looked up for windows
- *  - zapped: number of invalidations that removed pages from windows
+ *  - mapped: number of pages in the ranges that page faults have mapped in windows
+ *  - zapped: number of times that an invalidation removed pages from a window, or flushed
+ *    the TLBs for it
  */
 
 /**
@@ -131,41 +132,42 @@
  * the address in the target. Such a mapping is a window: it shows the target's own pages. A
  * load from it returns what a load by the target returns. If the target writes, unmaps, remaps
  * or drops memory, or breaks copy-on-write sharing, the window follows before the system call
- * or the page fault of the target returns. No page is copied, and none is kept: reclaim,
- * migration, huge pages and KSM go on as without the window.
+ * or the page fault of the target returns. A window copies no page and holds none: reclaim,
+ * migration, huge pages and KSM go on as without it.
  *
- * The first load from a page takes a page fault, which maps neighbours, too. It waits, killably,
- * while the target's memory has to be faulted in. A load raises SIGBUS if
+ * The first load from a page takes a page fault, which also maps neighbouring pages. The fault
+ * waits, killably, if the target's page must be faulted in. A load raises SIGBUS if
  *
  *  - the target has exited or called execve(2)
- *  - the target has no memory there, or must not read it
+ *  - the target has not mapped the address, or has no read permission there
  *  - GUP refuses the memory (device memory, secret memory, another window), or a driver
  *    has mapped it
  *
- * A system call that is given such an address fails with EFAULT.
+ * A system call that gets such an address fails with EFAULT.
  *
  * mmap() fails with
  *
  *  - ENODEV: the file was not attached with PVMREAD_WINDOW
  *  - EINVAL: MAP_PRIVATE, or the offset is not a multiple of the page size
  *  - EACCES: PROT_WRITE or PROT_EXEC; also from mprotect()
+ *  - EPERM: PROT_EXEC, on kernels that forbid it for all such files
  *  - ENXIO: a part of the window would be outside the attached range
  *  - ESRCH: the target has exited or called execve(2)
  *  - EINTR: a signal without SA_RESTART arrived while the kernel took the locks of the
  *    caller's mappings; or the caller was killed
  *  - ENOMEM, and what mmap(2) lists
  *
- * A window can only be unmapped or protected as a whole, and not be moved: munmap(), mprotect()
- * and madvise() of a part and mremap() fail with EINVAL. A child that is forked does not have
- * it. It is not in core dumps. process_vm_readv(2), ptrace(2), READV and registered buffers of
- * io_uring refuse it with EFAULT or EIO, userfaultfd(2) with EPERM. MADV_RANDOM and
- * MADV_SEQUENTIAL tell how many neighbours to map. The file descriptor can be closed while the
- * window is in use.
+ * A window cannot be split, moved or resized. munmap(), mprotect() and madvise() of a part of
+ * it fail with EINVAL. mremap() fails with EINVAL, or with EFAULT if it would grow the window.
+ * A forked child does not inherit a window, and core dumps omit it. process_vm_readv(2),
+ * ptrace(2), READV, registered buffers of io_uring and userfaultfd(2) refuse it. MADV_RANDOM
+ * and MADV_SEQUENTIAL control how many neighbours a fault maps. The file descriptor can be
+ * closed while the window is in use.
  *
- * What it costs: ATTACH and changes of the target's memory cost what they cost with
- * PVMREAD_CACHE, and the caller's own mappings are watched in the same way. If a change removes
- * pages from a window, it takes as long as to unmap them in the caller, and the next load takes
- * a page fault, which has to wait for a kernel worker.
+ * Cost: ATTACH, and changes of the target's memory, cost what they cost with PVMREAD_CACHE. An
+ * MMU notifier also watches the caller's own mappings. A change that removes pages from a
+ * window also waits until they are unmapped in the caller. The next load takes a page fault,
+ * which waits for a kernel worker.
  */
 
 /* 0xd5 is free in Documentation/userspace-api/ioctl/ioctl-number.rst, 6.12 to 7.3. */
@@ -191,8 +193,9 @@
  * @PVMREAD_FEATURE_RESIDENT: PVMREAD_RESIDENT works
  * @PVMREAD_FEATURE_CACHE: PVMREAD_CACHE works. It needs a 64-bit kernel with MMU notifiers.
  *	It is not available on s390, in paravirtualized Xen guests, or with aliasing CPU caches
- * @PVMREAD_FEATURE_WINDOW: PVMREAD_WINDOW works. The module must be loaded with windows=1.
- *	It needs what PVMREAD_CACHE needs, and x86-64 or arm64
+ * @PVMREAD_FEATURE_WINDOW: PVMREAD_WINDOW works. The module was loaded with windows=1, and
+ *	PVMREAD_FEATURE_CACHE is set. Only on x86-64 and arm64, without
+ *	CONFIG_PAGE_TABLE_CHECK_ENFORCED
  */
 enum pvmread_feature {
 	PVMREAD_FEATURE_READV		= 1 << 0,
