@@ -41,6 +41,7 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/overflow.h>
+#include <linux/page_table_check.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -464,9 +465,20 @@ static bool pvmread_have_cache(void)
 	return PVMREAD_HAVE_CACHE && !xen_pv_domain();
 }
 
+/* The page table check does not expect an anonymous page in a second process. */
+static bool pvmread_checks_page_tables(void)
+{
+#ifdef CONFIG_PAGE_TABLE_CHECK
+	return !static_branch_likely(&page_table_check_disabled);
+#else
+	return false;
+#endif
+}
+
 static bool pvmread_have_window(void)
 {
-	return PVMREAD_HAVE_WINDOW && windows && pvmread_have_cache();
+	return PVMREAD_HAVE_WINDOW && windows && pvmread_have_cache() &&
+	       !pvmread_checks_page_tables();
 }
 
 static long pvmread_ioctl_info(struct file *file, union pvmread_arg *arg,
@@ -648,6 +660,8 @@ static int __init pvmread_init(void)
 	ret = PVMREAD_HAVE_CACHE ? pvmread_notifier_start() : 0;
 	if (ret)
 		return ret;
+	if (PVMREAD_HAVE_WINDOW && windows)
+		pvmread_window_init();
 	ret = misc_register(&pvmread_miscdev);
 	if (ret && PVMREAD_HAVE_CACHE)
 		pvmread_notifier_stop();
@@ -660,6 +674,8 @@ static void __exit pvmread_exit(void)
 	misc_deregister(&pvmread_miscdev);
 	if (PVMREAD_HAVE_CACHE)
 		pvmread_notifier_stop();
+	if (PVMREAD_HAVE_WINDOW && windows)
+		pvmread_window_exit();
 }
 module_exit(pvmread_exit);
 

@@ -270,11 +270,9 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 
 /*
  * Keep equal to Kbuild. On x86-64 and arm64 a special PTE keeps fast GUP out of a window. User
- * mode Linux has neither special PTEs nor fast GUP. The page table check does not expect an
- * anonymous page in a second process.
+ * mode Linux has neither special PTEs nor fast GUP.
  */
-#if PVMREAD_HAVE_CACHE && (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64)) && \
-	!IS_ENABLED(CONFIG_PAGE_TABLE_CHECK_ENFORCED)
+#if PVMREAD_HAVE_CACHE && (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
 #define PVMREAD_HAVE_WINDOW	1
 #else
 #define PVMREAD_HAVE_WINDOW	0
@@ -356,6 +354,8 @@ void pvmread_cache_fill(struct pvmread_cache *cache, unsigned long seq,
 void pvmread_cache_show_fdinfo(struct pvmread_cache *cache, struct seq_file *m);
 
 /* Without PVMREAD_HAVE_WINDOW these calls are compiled out: no target file allows windows. */
+void pvmread_window_init(void);
+void pvmread_window_exit(void);
 struct pvmread_windows *pvmread_windows_create(struct mm_struct *mm, unsigned long start,
 					       unsigned long last);
 void pvmread_windows_destroy(struct pvmread_windows *windows);

@@ -45,12 +45,14 @@
 #include <linux/hugetlb.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
+#include <linux/mman.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pgtable.h>
 #include <linux/rbtree.h>
+#include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
@@ -58,6 +60,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/uaccess.h>
 #include <linux/wait_bit.h>
 
 #include <asm/tlbflush.h>
@@ -227,11 +230,39 @@ static bool pvmread_window_is_zapping(const struct pvmread_window *window,
 	return found;
 }
 
+/*
+ * Whether apply_to_existing_page_range() goes on behind an entry that is none. In Linux 6.14
+ * and before it does not, except in later stable releases.
+ */
+static bool pvmread_window_walks_all __ro_after_init;
+
+/* The most pages that are looked at one by one if it does not. */
+#define PVMREAD_WINDOW_LOOK	64UL
+
 /* Called for an entry that exists. */
 static int pvmread_window_find(pte_t *pte, unsigned long addr, void *data)
 {
 	*(unsigned long *)data = addr;
 	return 1;
+}
+
+/* Are there entries from *@start to @end? If so, set *@start to the first one. */
+static bool pvmread_window_has_entries(const struct pvmread_window *window,
+				       unsigned long *start, unsigned long end)
+{
+	struct mm_struct *mm = window->vma->vm_mm;
+	unsigned long addr;
+
+	if (pvmread_window_walks_all)
+		return apply_to_existing_page_range(mm, *start, end - *start,
+						    pvmread_window_find, start);
+	if (end - *start > PVMREAD_WINDOW_LOOK * PAGE_SIZE)
+		return true;
+	for (addr = *start; addr < end; addr += PAGE_SIZE)
+		if (apply_to_existing_page_range(mm, addr, PAGE_SIZE, pvmread_window_find,
+						 start))
+			return true;
+	return false;
 }
 
 /*
@@ -252,8 +283,7 @@ static bool pvmread_window_clear(struct pvmread_window *window, unsigned long fi
 	 * here also: the caller of this invalidation may free the page. zap_vma_ptes() flushes
 	 * everything if another removal runs in parallel.
 	 */
-	clears = apply_to_existing_page_range(vma->vm_mm, start, end - start,
-					      pvmread_window_find, &start);
+	clears = pvmread_window_has_entries(window, &start, end);
 	if (!clears && !pvmread_window_is_zapping(window, start, end))
 		return true;
 	if (!may_sleep)
@@ -601,7 +631,7 @@ static vm_fault_t pvmread_window_wait(struct pvmread_window *window, struct mm_s
 	unsigned long addr = vmf->address & PAGE_MASK, from, pfn;
 	struct pvmread_fill fill = { .window = window, .pfn = &pfn };
 	struct mm_struct *reader = vmf->vma->vm_mm;
-	struct vm_area_struct *vma;
+	struct vm_area_struct *vma, *source;
 	vm_fault_t ret = VM_FAULT_RETRY;
 	struct file *file;
 	struct page *page;
@@ -623,7 +653,12 @@ static vm_fault_t pvmread_window_wait(struct pvmread_window *window, struct mm_s
 	settled = pvmread_window_begin(window, &fill.changes);
 	if (mmap_read_lock_killable(mm))
 		goto out;
-	got = get_user_pages_remote(mm, from, 1, 0, &page, &locked);
+	/* If another VMA replaces this one while GUP waits, window->changes tells. */
+	source = vma_lookup(mm, from);
+	if (source && pvmread_window_allows(source))
+		got = get_user_pages_remote(mm, from, 1, 0, &page, &locked);
+	else
+		got = -EFAULT;
 	if (locked)
 		mmap_read_unlock(mm);
 	if (got > 0) {
@@ -774,7 +809,46 @@ int pvmread_window_mmap(struct file *file, struct vm_area_struct *vma)
 	return 0;
 }
 
-/* --- the target file ----------------------------------------------------------- */
+/* --- module and target file ------------------------------------------------------ */
+
+/**
+ * pvmread_window_init() - find out what the kernel's page table walk can do
+ *
+ * Called when the module is loaded. Maps two pages in the loading process, touches the second
+ * one, and looks whether the walk finds it. Leaves nothing behind.
+ */
+void __init pvmread_window_init(void)
+{
+	unsigned long addr, found = 0;
+
+	if (!current->mm)
+		return;
+	addr = vm_mmap(NULL, 0, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	if (IS_ERR_VALUE(addr))
+		return;
+	/* Both pages must be in one page table. */
+	if ((addr & PMD_MASK) == ((addr + PAGE_SIZE) & PMD_MASK) &&
+	    !put_user(1, (char __user *)addr + PAGE_SIZE)) {
+		mmap_read_lock(current->mm);
+		apply_to_existing_page_range(current->mm, addr, 2 * PAGE_SIZE,
+					     pvmread_window_find, &found);
+		mmap_read_unlock(current->mm);
+		/* If the first page is also there, this has shown nothing. */
+		pvmread_window_walks_all = found == addr + PAGE_SIZE;
+	}
+	vm_munmap(addr, 2 * PAGE_SIZE);
+}
+
+/**
+ * pvmread_window_exit() - called when no target file is open any more
+ *
+ * A fault that has put its reference to the file may not have left the module yet.
+ */
+void pvmread_window_exit(void)
+{
+	synchronize_rcu_tasks();
+}
 
 static void pvmread_windows_free(struct pvmread_notifier *notifier)
 {

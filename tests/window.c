@@ -220,6 +220,28 @@ TEST_F(window, shows_what_the_target_does)
 	EXPECT_LE(PAGES, proc_number(self->path, "mapped:"));
 }
 
+/* A page far behind others that are not mapped is also found when it must be removed. */
+TEST_F(window, forgets_a_page_that_lies_alone)
+{
+	static const size_t pages[] = { 1, PAGES / 2, PAGES - 1 };
+	uint64_t found;
+	size_t i;
+
+	ASSERT_EQ(0, madvise(self->at, SIZE, MADV_RANDOM));
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		orders->value = 1000;
+		order(self, WRITE);
+		ASSERT_TRUE(load_word(word(self->at, pages[i]), &found));
+		EXPECT_EQ(1000 + pages[i], found);
+		order(self, DROP);
+		ASSERT_TRUE(load_word(word(self->at, pages[i]), &found));
+		EXPECT_EQ(0, found);
+		order(self, UNMAP);
+		EXPECT_EQ(SIGBUS, load_signal(word(self->at, pages[i]), &found));
+		order(self, REMAP);
+	}
+}
+
 TEST_F(window, ends_when_the_target_exits)
 {
 	EXPECT_TRUE(shows(self, 1000));

@@ -194,8 +194,8 @@
  * @PVMREAD_FEATURE_CACHE: PVMREAD_CACHE works. It needs a 64-bit kernel with MMU notifiers.
  *	It is not available on s390, in paravirtualized Xen guests, or with aliasing CPU caches
  * @PVMREAD_FEATURE_WINDOW: PVMREAD_WINDOW works. The module was loaded with windows=1, and
- *	PVMREAD_FEATURE_CACHE is set. Only on x86-64 and arm64, without
- *	CONFIG_PAGE_TABLE_CHECK_ENFORCED
+ *	PVMREAD_FEATURE_CACHE is set. Only on x86-64 and arm64, if the
+ *	kernel does not check page tables (page_table_check=on)
  */
 enum pvmread_feature {
 	PVMREAD_FEATURE_READV		= 1 << 0,
