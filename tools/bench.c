@@ -1657,7 +1657,7 @@ static size_t window_read(const struct work *work)
 /* The first touch of pages in a row, behind one that is mapped already. Return: a page. */
 static double first_touch(void)
 {
-	const size_t some = 16;
+	const size_t some = 16, pages = WINDOW_PAGES - some;
 	double least = 1e30, took;
 	uint64_t begin;
 	int i;
@@ -1666,8 +1666,8 @@ static double first_touch(void)
 		map_window();
 		touch_window(0, 1);
 		begin = now();
-		touch_window(some, WINDOW_PAGES - some);
-		took = (double)(now() - begin) / (WINDOW_PAGES - some);
+		touch_window(some, pages);
+		took = (double)(now() - begin) / pages;
 		if (took < least)
 			least = took;
 		munmap(mapped.at, WINDOW_SIZE);
