@@ -897,7 +897,7 @@ FIXTURE_TEARDOWN(module)
 {
 	/* The programs after this one need it. */
 	if (access(PVMREAD_DEVICE, F_OK))
-		load("");
+		load("windows=1");
 }
 
 /* delete_module(2) says EWOULDBLOCK, which rmmod(8) words as it likes. */
@@ -916,7 +916,7 @@ TEST_F(module, stays_while_the_device_is_open)
 	EXPECT_EQ(PVMREAD_ABI_VERSION, info.version);
 	EXPECT_EQ(0, close(dev));
 	EXPECT_EQ(0, unload(O_NONBLOCK));
-	EXPECT_EQ(0, load(""));
+	EXPECT_EQ(0, load("windows=1"));
 }
 
 static void *send_in_thread(void *unused)
@@ -987,7 +987,7 @@ TEST_F(module, stays_while_a_request_is_on_its_way)
 	EXPECT_EQ((ssize_t)PAGE, board->ret);
 	EXPECT_EQ(-1, board->wrong);
 	EXPECT_EQ(0, unload(O_NONBLOCK));
-	EXPECT_EQ(0, load(""));
+	EXPECT_EQ(0, load("windows=1"));
 }
 
 TEST_F(module, can_be_unloaded_and_loaded_again)
@@ -1000,7 +1000,7 @@ TEST_F(module, can_be_unloaded_and_loaded_again)
 		ASSERT_EQ(-1, access(PVMREAD_DEVICE, F_OK));
 		ASSERT_EQ(-1, unload(O_NONBLOCK));
 		ASSERT_EQ(ENOENT, errno);
-		ASSERT_EQ(0, load(""));
+		ASSERT_EQ(0, load("windows=1"));
 		dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 		ASSERT_LE(0, dev);
 		EXPECT_EQ(7, read_mine(getpid()));

@@ -3672,7 +3672,7 @@ FIXTURE_TEARDOWN(module)
 	end_children();
 	/* The programs after this one need it. */
 	if (access(PVMREAD_DEVICE, F_OK))
-		load("");
+		load("windows=1");
 }
 
 /* delete_module(2) says EWOULDBLOCK, which rmmod(8) words as it likes. */
@@ -3694,7 +3694,7 @@ TEST_F(module, stays_while_a_target_file_is_open)
 	EXPECT_TRUE(reads(copy, MINE));
 	ASSERT_EQ(0, close(copy));
 	EXPECT_EQ(0, unload(O_NONBLOCK));
-	EXPECT_EQ(0, load(""));
+	EXPECT_EQ(0, load("windows=1"));
 }
 
 TEST_F(module, stays_while_the_file_of_a_target_that_has_gone_is_open)
@@ -3713,7 +3713,7 @@ TEST_F(module, stays_while_the_file_of_a_target_that_has_gone_is_open)
 	/* io_uring's worker gives it back after it has answered. */
 	EXPECT_TRUE(module_refs_become(0));
 	EXPECT_EQ(0, unload(O_NONBLOCK));
-	EXPECT_EQ(0, load(""));
+	EXPECT_EQ(0, load("windows=1"));
 }
 
 /* On its way between two processes a file is in no file table. */
@@ -3731,7 +3731,7 @@ TEST_F(module, stays_while_a_target_file_is_in_a_socket)
 	EXPECT_TRUE(reads(fd, MINE));
 	ASSERT_EQ(0, close(fd));
 	EXPECT_EQ(0, unload(O_NONBLOCK));
-	EXPECT_EQ(0, load(""));
+	EXPECT_EQ(0, load("windows=1"));
 }
 
 TEST_F(module, stays_while_a_ring_has_a_target_file)
@@ -3751,7 +3751,7 @@ TEST_F(module, stays_while_a_ring_has_a_target_file)
 	io_uring_queue_exit(ring);
 	EXPECT_TRUE(module_refs_become(0));
 	EXPECT_EQ(0, unload(O_NONBLOCK));
-	EXPECT_EQ(0, load(""));
+	EXPECT_EQ(0, load("windows=1"));
 }
 
 int main(int argc, char **argv)
