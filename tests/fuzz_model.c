@@ -620,13 +620,18 @@ static long judge_attach(const struct world *w, const struct op *op,
 {
 	enum whom who = op->f[F_WHO];
 
-	if (arg->flags & ~(ALL_FLAGS | PVMREAD_WRITE | PVMREAD_CACHE) || arg->__reserved)
+	if (arg->flags & ~(ALL_FLAGS | PVMREAD_WRITE | PVMREAD_CACHE | PVMREAD_WINDOW) ||
+	    arg->__reserved)
+		return -EINVAL;
+	if (arg->flags & PVMREAD_WINDOW && arg->flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT))
 		return -EINVAL;
 	if (arg->length ? arg->start + arg->length < arg->start : !!arg->start)
 		return -EINVAL;
 	if (op->f[F_DEV] == 2 || (op->f[F_DEV] == 1 && arg->flags & PVMREAD_WRITE))
 		return -EBADF;
 	if (arg->flags & PVMREAD_CACHE && !(w->features & PVMREAD_FEATURE_CACHE))
+		return -EOPNOTSUPP;
+	if (arg->flags & PVMREAD_WINDOW && !(w->features & PVMREAD_FEATURE_WINDOW))
 		return -EOPNOTSUPP;
 	if (arg->flags & PVMREAD_PIDFD && !w->is_pidfd[who])
 		return -EBADF;
@@ -1189,7 +1194,7 @@ static bool run_fdinfo(struct world *w, const struct op *op)
 		return wrong(w, "fdinfo: must begin with %s has %s", must, got);
 	from = strstr(got, "pid:");
 	snprintf(must, sizeof(must),
-		 "pid:\t%d\nrange:\t%08llx-%08llx\nmode:\t%s%s%s%s\n"
+		 "pid:\t%d\nrange:\t%08llx-%08llx\nmode:\t%s%s%s%s%s\n"
 		 "read:\t%llu\nwritten:\t%llu\nfaults:\t%llu\n",
 		 can_transfer(f->who) ? w->pid[f->who] : -1, (unsigned long long)f->start,
 		 (unsigned long long)(f->last == UINT64_MAX ? f->last : f->last + 1),
@@ -1197,7 +1202,7 @@ static bool run_fdinfo(struct world *w, const struct op *op)
 		 f->flags & PVMREAD_NOWAIT ? " nowait" : "",
 		 f->flags & PVMREAD_RESIDENT ? " resident" : "",
 		 (f->flags & (PVMREAD_CACHE | PVMREAD_NOWAIT | PVMREAD_RESIDENT)) ==
-		 PVMREAD_CACHE ? " cache" : "",
+		 PVMREAD_CACHE ? " cache" : "", f->flags & PVMREAD_WINDOW ? " window" : "",
 		 (unsigned long long)f->moved[0], (unsigned long long)f->moved[1],
 		 (unsigned long long)f->faults);
 	if (f->unsure)
