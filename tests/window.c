@@ -875,8 +875,8 @@ static void form_ring(struct __test_metadata *_metadata, unsigned int count)
 	say("%llu loads during %llu changes", (unsigned long long)crowd->loads,
 	    (unsigned long long)crowd->changes);
 	EXPECT_EQ(0, crowd->wrong);
-	EXPECT_LE(10 * seconds, crowd->changes);
-	EXPECT_LE(1000 * seconds, crowd->loads);
+	EXPECT_LE(5 * seconds, crowd->changes);
+	EXPECT_LE(50 * seconds, crowd->loads);
 	munmap(crowd, sizeof(*crowd));
 	munmap(pids, PAGE);
 	close(dev);
