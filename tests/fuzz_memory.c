@@ -41,7 +41,7 @@
 #define MADV_POPULATE_WRITE	23
 #endif
 
-/* Filled with their page by a fault, and so to be had anew for each case. */
+/* A fault fills these pages in, so each case maps them anew. */
 #define LAZY		"uzpqh"
 
 #define PRESENT		0x8000000000000000ULL

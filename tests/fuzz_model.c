@@ -888,8 +888,8 @@ static void drain(struct world *w)
 }
 
 /*
- * Where pages are not to be had by the dozen (page_owner, 7.3 for one CPU) the
- * kernel gives a file one to fill. It does so with any file, of which this is one.
+ * If the kernel cannot allocate pages in bulk (page_owner, 7.3 with one CPU), it gives a file
+ * only one page to fill. It does so with any file, so try it with this one.
  */
 bool probe_splice(struct world *w)
 {

@@ -263,15 +263,15 @@ long pins_held(void)
 /**
  * stray_pages() - anonymous memory that nobody has mapped
  *
- * A page of a process that has ended is freed with its last reference: whoever
- * forgot to give back a pin, or a reference that nr_foll_pin_* do not count, keeps
- * it for ever. What waits on a list of each CPU is sent on its way first.
+ * A page of a process that has ended is freed with its last reference. A leaked pin, or a
+ * leaked reference that nr_foll_pin_* do not count, keeps it for ever. Pages on the lists of
+ * each CPU are drained first.
  *
  * Return: how many pages, or -1 if this kernel does not show them.
  */
 long stray_pages(void)
 {
-	/* The kernel's own pages may look like anonymous ones, but for the last. */
+	/* The kernel's own pages may have the first two flags, but not the last one. */
 	const uint64_t kind = 1ULL << KPF_ANON | 1ULL << KPF_SWAPBACKED;
 	const uint64_t mask = kind | 1ULL << KPF_MMAP;
 	uint64_t flags[512];

@@ -355,7 +355,7 @@ static void get_handle(struct handle *h)
 
 /* --- Judgement --- */
 
-/* A handle stands for one owner, but for the pidfd of a process that execs. */
+/* A handle stands for one owner, except the pidfd of a process that calls execve(2). */
 static bool is_bound(const struct handle *h)
 {
 	return h && !(h->pidfd && plan->image);
@@ -519,7 +519,7 @@ static void transfer(struct member *m)
 	resident = flags & PVMREAD_RESIDENT || (h && h->resident);
 	if (err == EIO && plan->solid && !nowait && !resident)
 		judge_end(m, each && h && !h->pidfd && !single);
-	/* Whoever is to come needs the time. */
+	/* The next process needs time to start. */
 	if (err == ESRCH || err == EPERM)
 		pass_time(1000);
 	if (!has_moved(m))

@@ -2,10 +2,9 @@
 /*
  * Stamps: memory that tells where it belongs.
  *
- * A page is full of one word of eight bytes, which says in which place the page
- * is and who owns it. Whoever reads it can tell the right page from that of
- * another process, of another image of the same process, of another address,
- * and from a page that was given back.
+ * One word of eight bytes fills a page. It tells the place of the page and its owner. So a
+ * reader can tell the right page from that of another process, of another image of the same
+ * process or of another address, and from a freed page.
  *
  *   byte 0      the mark: who wrote it last; any value
  *   bytes 1, 2  the place, a number of a page
