@@ -231,8 +231,8 @@ static bool pvmread_window_is_zapping(const struct pvmread_window *window,
 }
 
 /*
- * Whether apply_to_existing_page_range() goes on behind an entry that is none. In Linux 6.14
- * and before it does not, except in later stable releases.
+ * Whether apply_to_existing_page_range() goes on behind an empty entry. In Linux 6.14.0 it
+ * does not; in 6.12.95 it does.
  */
 static bool pvmread_window_walks_all __ro_after_init;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random numbers that can be had again.
+ * Reproducible random numbers.
  */
 #include "random.h"
 
