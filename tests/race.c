@@ -705,7 +705,7 @@ static bool was_readonly;
 
 static int load_again(void)
 {
-	return load(was_readonly ? "readonly=1" : "windows=1");
+	return load(was_readonly ? "readonly=1 windows=1" : "windows=1");
 }
 
 /* What a race has set, and what was there before. */
