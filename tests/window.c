@@ -8,6 +8,7 @@
  * changes and checked loads each race must have.
  */
 #define _GNU_SOURCE
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -387,8 +388,10 @@ TEST_F(window, cannot_be_pinned)
 	};
 	uint64_t got = 0;
 	struct iovec local = { &got, 8 }, remote = { self->at, 8 };
+	struct iovec buffer = { self->at, SIZE };
+	struct io_uring_params params = {};
 	struct request req = { getpid(), false, &local, 1, &remote, 1 };
-	int uffd, mem, self_fd;
+	int uffd, mem, self_fd, ring;
 
 	EXPECT_TRUE(shows(self, 1000));
 	EXPECT_EQ(-1, send_syscall(&req));
@@ -410,6 +413,12 @@ TEST_F(window, cannot_be_pinned)
 	EXPECT_TRUE(raises(remote.iov_base, SIGBUS));
 	munmap(remote.iov_base, SIZE);
 	close(self_fd);
+
+	ring = syscall(SYS_io_uring_setup, 1, &params);
+	ASSERT_LE(0, ring);
+	EXPECT_EQ(-1, syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &buffer, 1));
+	EXPECT_EQ(EFAULT, errno);
+	close(ring);
 
 	uffd = open_uffd();
 	if (uffd < 0)
