@@ -48,7 +48,7 @@
  * caller is slow to fault its own memory in. When the target has exited or has called
  * execve(2), every read, write and BATCH answers ESRCH. The file never shows anything of
  * a new image. Requests keep working while another process still shares the memory, as
- * after vfork(2), or accesses it, as process_vm_readv(2) does.
+ * after vfork(2), or accesses it, as process_vm_readv(2) or a page fault in a window does.
  *
  * A read leaves pages shared that are shared copy-on-write (except on s390). A write
  * makes a private copy for the target first, and marks as dirty the pages that it has
