@@ -283,17 +283,18 @@ static __always_inline void pvmread_cache_unlock(struct pvmread_cache *cache)
 
 /*
  * Copy with page faults disabled. check_object_size() has nothing to check: a page of a
- * process is no object of the kernel. Return: how many bytes were copied.
+ * process is no object of the kernel. Return: how many bytes were not copied, as
+ * raw_copy_to_user().
  */
 static __always_inline size_t pvmread_cache_copy(void __user *buf, const void *mem,
 						 size_t len)
 {
 	if (should_fail_usercopy())
-		return 0;
+		return len;
 	/* The target may write to its memory meanwhile. */
 	kcsan_disable_current();
 	instrument_copy_to_user(buf, mem, len);
-	len -= raw_copy_to_user(buf, mem, len);
+	len = raw_copy_to_user(buf, mem, len);
 	kcsan_enable_current();
 	return len;
 }
@@ -313,6 +314,78 @@ static __always_inline void pvmread_cache_advance(struct iov_iter *iter, size_t 
 	iter->count -= done;
 }
 
+/* Copy to @buf if @plain, else to @to. Return: how many bytes were not copied. */
+static __always_inline size_t pvmread_cache_put(bool plain, void __user *buf,
+						struct iov_iter *to, const void *mem,
+						size_t len)
+{
+	return plain ? pvmread_cache_copy(buf, mem, len) : len - _copy_to_iter(mem, len, to);
+}
+
+/*
+ * Copy up to @len bytes, at least 1, of pages whose entries are neighbours in the table. The
+ * first byte is at @addr in the target and at @mem in the kernel. One copy moves all pages that
+ * are neighbours in the kernel's mapping.
+ *
+ * Return: how many bytes were copied. *@missed is true if the copy ended at a page that the
+ * table does not have.
+ */
+static __always_inline size_t pvmread_cache_copy_pages(const struct pvmread_cache *cache,
+						       unsigned long addr, const void *mem,
+						       size_t len, bool plain,
+						       struct iov_iter *to, bool *missed)
+{
+	const struct pvmread_cache_entry *entry = pvmread_cache_entry(cache, addr);
+	size_t room = PAGE_SIZE - offset_in_page(addr), left = len, beyond = 0;
+	void __user *buf = plain ? to->ubuf + to->iov_offset : NULL;
+	unsigned long page = addr & PAGE_MASK;
+
+	do {
+		size_t part = left, rest, copied;
+
+		/* mem[0] to mem[room - 1] are contiguous. See if the next page is, too. */
+		if (left > room) {
+			page += PAGE_SIZE;
+			if (unlikely(entry[1].addr != page)) {
+				beyond = left - room;
+				left = room;
+				continue;
+			}
+			if (entry[1].mem == mem + room) {
+				entry++;
+				room += PAGE_SIZE;
+				continue;
+			}
+			part = room;
+		}
+again:
+		rest = pvmread_cache_put(plain, buf, to, mem, part);
+		if (unlikely(rest)) {
+			copied = part - rest;
+			buf += copied;
+			mem += copied;
+			left -= copied;
+			part = rest;
+			/* On arm64 a copy stops some bytes before a fault: ask again. */
+			if (copied)
+				goto again;
+			break;
+		}
+		left -= part;
+		if (!left)
+			break;
+		buf += part;
+		entry++;
+		mem = entry->mem;
+		room = PAGE_SIZE;
+	} while (true);
+	*missed = beyond && !left;
+	len -= left + beyond;
+	if (plain)
+		pvmread_cache_advance(to, len);
+	return len;
+}
+
 /**
  * pvmread_cache_read() - copy bytes of pages that the cache has
  * @cache: the cache
@@ -330,53 +403,33 @@ static __always_inline void pvmread_cache_advance(struct iov_iter *iter, size_t 
 size_t pvmread_cache_read(struct pvmread_cache *cache, unsigned long addr, size_t len,
 			  struct iov_iter *to, bool *missed)
 {
-	size_t room = PAGE_SIZE - offset_in_page(addr), left = len;
-	unsigned long page = addr & PAGE_MASK;
-	void *mem = NULL, *next = NULL;
-	void __user *buf = NULL;
-	atomic64_t *hits;
-
 	/* For a plain buffer, raw_copy_to_user() is cheaper than _copy_to_iter(). */
-	if (iter_is_ubuf(to) && access_ok(to->ubuf + to->iov_offset, len))
-		buf = to->ubuf + to->iov_offset;
+	bool plain = iter_is_ubuf(to) && access_ok(to->ubuf + to->iov_offset, len);
+	size_t left = len, part, copied;
+	void *mem = NULL;
+	bool miss;
+
 	if (pvmread_cache_lock(cache))
 		mem = pvmread_cache_find(cache, addr);
-	hits = mem ? &cache->hits : &cache->misses;
-	while (mem) {
-		size_t part = left, copied;
-
-		/* mem[0] to mem[room - 1] are contiguous. See if the next page is, too. */
-		if (left > room) {
-			page += PAGE_SIZE;
-			next = pvmread_cache_find_page(cache, page);
-			if (next == mem + room) {
-				room += PAGE_SIZE;
-				continue;
-			}
-			part = room;
-		}
-again:
-		copied = buf ? pvmread_cache_copy(buf + (len - left), mem, part) :
-			       _copy_to_iter(mem, part, to);
+	atomic64_inc(mem ? &cache->hits : &cache->misses);
+	miss = !mem;
+	while (!miss) {
+		/* The table may end between two pages: their entries are no neighbours. */
+		part = (cache->mask + 1 - ((addr >> PAGE_SHIFT) & cache->mask)) * PAGE_SIZE -
+		       offset_in_page(addr);
+		part = min(left, part);
+		copied = plain ?
+			 pvmread_cache_copy_pages(cache, addr, mem, part, true, to, &miss) :
+			 pvmread_cache_copy_pages(cache, addr, mem, part, false, to, &miss);
 		left -= copied;
-		if (unlikely(copied < part)) {
-			/* On arm64 a copy stops some bytes before a fault: ask again. */
-			part -= copied;
-			mem += copied;
-			if (copied)
-				goto again;
+		if (!left || copied < part)
 			break;
-		}
-		if (!left)
-			break;
-		mem = next;
-		room = PAGE_SIZE;
+		addr += copied;
+		mem = pvmread_cache_find(cache, addr);
+		miss = !mem;
 	}
 	pvmread_cache_unlock(cache);
-	if (buf)
-		pvmread_cache_advance(to, len - left);
-	*missed = !mem;
-	atomic64_inc(hits);
+	*missed = miss;
 	return len - left;
 }
 EXPORT_SYMBOL_TO_SUITE(pvmread_cache_read);
@@ -393,7 +446,7 @@ pvmread_cache_read_page(struct pvmread_cache *cache, unsigned long addr, size_t 
 	if (pvmread_cache_lock(cache))
 		mem = pvmread_cache_find(cache, addr);
 	if (mem && access_ok(buf, len))
-		done = pvmread_cache_copy(buf, mem, len);
+		done = len - pvmread_cache_copy(buf, mem, len);
 	pvmread_cache_unlock(cache);
 	pvmread_cache_advance(to, done);
 	*missed = !mem;
@@ -554,7 +607,7 @@ unsigned int pvmread_cache_read_segments(const struct pvmread_target *target,
 			mem = pvmread_cache_find_segment(cache, start, span, seg->remote,
 							 len, &miss);
 			if (!mem || !access_ok(buf, len) ||
-			    pvmread_cache_copy(buf, mem, len) < len)
+			    pvmread_cache_copy(buf, mem, len))
 				break;
 		}
 		seg->error = 0;

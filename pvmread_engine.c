@@ -448,8 +448,8 @@ static bool pvmread_engine_may_hit(const struct pvmread_engine *eng, unsigned lo
 static size_t pvmread_engine_copy_cached(struct pvmread_engine *eng, unsigned long addr,
 					 size_t *part, struct iov_iter *local)
 {
-	bool missed = false;
 	size_t copied;
+	bool missed;
 
 	copied = pvmread_cache_read(eng->cache, addr, *part, local, &missed);
 	if (missed) {
