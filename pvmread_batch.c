@@ -58,16 +58,25 @@ efault:
 }
 
 /*
- * Read @n segments. Their results must be writable before a byte is moved: write back
- * what is there. Return: 0 or -EFAULT.
+ * Read @n segments. Their results must be writable before a byte is moved. They lie in two
+ * pages at most: write back the first result and the last one. Return: 0 or -EFAULT.
  */
 static int pvmread_batch_get(struct pvmread_segment *segs,
 			     struct pvmread_segment __user *usegs,
 			     unsigned int n)
 {
-	if (copy_from_user(segs, usegs, n * sizeof(*segs)))
+	static_assert(PVMREAD_BATCH_CHUNK * sizeof(*segs) <= SZ_4K);
+
+	if (copy_from_user(segs, usegs, n * sizeof(*segs)) ||
+	    !user_write_access_begin(usegs, n * sizeof(*usegs)))
 		return -EFAULT;
-	return pvmread_batch_put_results(segs, usegs, n);
+	unsafe_put_user(segs[0].error, &usegs[0].error, efault);
+	unsafe_put_user(segs[n - 1].done, &usegs[n - 1].done, efault);
+	user_write_access_end();
+	return 0;
+efault:
+	user_write_access_end();
+	return -EFAULT;
 }
 
 /*
