@@ -1463,12 +1463,12 @@ static void part_bulk(void)
 static int files[8];
 static unsigned int attached;
 
-static void attach_files(unsigned int count)
+static void attach_files(unsigned int count, unsigned int flags)
 {
 	while (attached > count)
 		close(files[--attached]);
 	while (attached < count)
-		files[attached++] = attach_to(getpid(), PVMREAD_CACHE);
+		files[attached++] = attach_to(getpid(), flags);
 }
 
 static char *own_page;
@@ -1565,10 +1565,10 @@ static void part_cost(void)
 	own_page = map_private(PAGE);
 	for (i = 0; i < ARRAY_SIZE(steps); i++) {
 		for (k = 0; k < ARRAY_SIZE(counts); k++) {
-			attach_files(counts[k]);
+			attach_files(counts[k], PVMREAD_CACHE);
 			figures[k] = least_of(steps[i].run, &work, 50);
 		}
-		attach_files(0);
+		attach_files(0, 0);
 		print_costs("cost", steps[i].name, i, files_ways, figures, 3);
 	}
 	for (i = 0; i < ARRAY_SIZE(mappings); i++) {
@@ -1692,6 +1692,80 @@ static double syscall_1m(const struct arena *arena)
 	return least;
 }
 
+static void step_dontneed(void)
+{
+	if (madvise(own_page, PAGE, MADV_DONTNEED))
+		err(1, "madvise");
+}
+
+static void step_fork(void)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+		err(1, "fork");
+}
+
+/*
+ * What @step costs the target, this process, while the first @count files have windows that
+ * map @own_page. What it takes to map it there is not counted.
+ */
+static double cost_beside_windows(void (*step)(void), unsigned int count)
+{
+	char *windows[ARRAY_SIZE(files)];
+	double least = 1e30;
+	uint64_t begin;
+	unsigned int k;
+	int i;
+
+	attach_files(count, PVMREAD_WINDOW);
+	for (k = 0; k < count; k++) {
+		windows[k] = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, files[k],
+				  (uintptr_t)own_page);
+		if (windows[k] == MAP_FAILED)
+			err(1, "mmap");
+	}
+	for (i = 0; i < 50; i++) {
+		*own_page = 1;
+		for (k = 0; k < count; k++)
+			if (*(volatile char *)windows[k] != 1)
+				errx(1, "a window shows something else");
+		begin = now();
+		step();
+		if (now() - begin < least)
+			least = now() - begin;
+	}
+	for (k = 0; k < count; k++)
+		munmap(windows[k], PAGE);
+	attach_files(0, 0);
+	return least;
+}
+
+static void print_window_costs(void)
+{
+	static const struct {
+		const char *name;
+		void (*step)(void);
+	} steps[] = {
+		{ "MADV_DONTNEED of a page", step_dontneed },
+		{ "fork, exit, wait", step_fork },
+	};
+	static const unsigned int counts[] = { 0, 1, 8 };
+	static const char * const ways[] = { "windows_0", "windows_1", "windows_8" };
+	double figures[3];
+	size_t i, k;
+
+	/* munmap() costs so much more or less by the place in the tree that it shows nothing. */
+	own_page = map_private(PAGE);
+	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		for (k = 0; k < ARRAY_SIZE(counts); k++)
+			figures[k] = cost_beside_windows(steps[i].step, counts[k]);
+		print_costs("window_cost", steps[i].name, i, ways, figures, 3);
+	}
+}
+
 /* Beside a window: a mapping of memory that the owner shares on purpose. */
 static void part_window(void)
 {
@@ -1731,6 +1805,7 @@ static void part_window(void)
 	print_costs("window", "mmap, memcpy, munmap", 2, ways, once, 3);
 	print_costs("window", "memcpy again", 3, ways, again, 3);
 	end_target(&arena, 1);
+	print_window_costs();
 }
 
 /* --- What the preload shim costs ----------------------------------------- */
