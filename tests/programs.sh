@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash source-path=SCRIPTDIR
 #
-# Runs inside a guest: strace, proot, eu-stack and stress-ng, as Debian ships
-# them, without the preload shim and with it.
+# Runs inside a guest: strace, proot, eu-stack, stress-ng and Open MPI, as Debian
+# ships them, without the preload shim and with it.
 #
 #   /tests/programs.sh absent|present
 #
@@ -253,6 +253,41 @@ t "it is inherited" says $work/inherited "^openat\(.*$shim\".* = 3"
 t "strace --seccomp-bpf, shim: it works" status 0 env LD_PRELOAD=$shim \
 	strace -f --seccomp-bpf -E LD_PRELOAD -s 8192 -e trace=openat,write target show $work/text
 t "strace --seccomp-bpf, shim: the same output" diff $work/strace.plain.err "$err"
+
+# --- Two processes of MPI ---
+
+# mpi plain|shim - the receiver of a long message reads it from the sender's memory
+mpi() {
+	case $1 in
+	shim)	set -- -x LD_PRELOAD=$shim -x PVMREAD_TRACE=1 ;;
+	*)	set -- ;;
+	esac
+	timeout -s KILL 120 mpirun --allow-run-as-root --oversubscribe -n 2 --mca plm isolated \
+		--mca pml ob1 --mca btl self,vader --mca btl_vader_single_copy_mechanism cma \
+		"$@" mpi
+}
+
+# by_device_alone FILE MIN - MIN transfers or more by the device, none by the kernel
+by_device_alone() {
+	counted=$(counted "$1")
+	echo "counted: $counted"
+	[ "$counted" -ge "$2" ]
+}
+
+if [ ! -x /usr/bin/mpi ]; then
+	skip "MPI between two processes" "Open MPI 4 is not here"
+else
+	t "mpirun, shim: it ends well" status 0 mpi shim
+	t "mpirun, shim: each message of 1 KiB to 16 MiB is right" [ "$(lines "$out" 'bytes right$')" = 30 ]
+	t "mpirun, shim: all by the device" by_device_alone "$err" 20
+	if [ "$kernel" = absent ]; then
+		mpi plain >$work/mpi.plain 2>&1
+		t "mpirun, no shim: the call answers ENOSYS" says $work/mpi.plain 'errno = 38'
+	else
+		t "mpirun, no shim: it ends well" status 0 mpi plain
+		t "mpirun, no shim: each message is right" [ "$(lines "$out" 'bytes right$')" = 30 ]
+	fi
+fi
 
 # --- A page that never arrives ---
 
