@@ -11,7 +11,7 @@ PVMREAD_IOC_ATTACH = 0xd503  # _IO(0xd5, 3); on powerpc _IO() sets other bits, t
 def attach(pid, flags=0, start=0, length=0):
     """Return a file whose position is an address in the process."""
     # struct pvmread_attach: size, flags, pid, reserved, start, length. It must be a
-    # bytearray: given bytes, fcntl.ioctl() returns them, and the new file is lost.
+    # bytearray: for bytes, fcntl.ioctl() returns the buffer, not the new descriptor.
     arg = bytearray(struct.pack("IIiIQQ", 32, flags, pid, 0, start, length))
     device = os.open("/dev/pvmread", os.O_RDWR)
     try:
