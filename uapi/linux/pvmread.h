@@ -2,7 +2,7 @@
 /*
  * pvmread: read and write the memory of another process through /dev/pvmread.
  *
- * The one header that user space includes.
+ * User space needs only this header.
  */
 #ifndef _UAPI_LINUX_PVMREAD_H
 #define _UAPI_LINUX_PVMREAD_H
@@ -28,8 +28,8 @@
  *  - E2BIG: @size is larger than the module knows and a byte in the unknown tail is
  *    not zero, or @size is over one page.
  *  - EFAULT: the struct cannot be read, or it has out fields and cannot be written.
- *    Both are tried first, so that no byte has moved, unless the caller unmaps the
- *    struct while the command runs.
+ *    Both are checked first. So no byte has moved, unless the caller unmaps the struct
+ *    while the command runs.
  *
  * ioctl() returns 0 (ATTACH: a file descriptor), or -1 with errno set. Numbers of bytes
  * are returned in the struct, because ioctl() returns an int.
@@ -40,23 +40,24 @@
  *
  * PVMREAD_IOC_ATTACH returns a file whose position is an address in the target. It
  * supports pread(), preadv2(), readv(), lseek() with SEEK_SET and SEEK_CUR, splice(),
- * sendfile(), io_uring's READ and READ_FIXED, and with PVMREAD_WRITE pwrite() and the
- * like, up to the top of user space. ATTACH checks the permission once. The file can be
- * passed over a Unix socket, and its holder may do what it allows: it is a capability.
+ * sendfile(), and io_uring's READ and READ_FIXED, up to the top of user space. With
+ * PVMREAD_WRITE it also supports pwrite() and the like. ATTACH checks the permission
+ * once. The file is a capability: a process that receives it over a Unix socket has the
+ * same access.
  *
  * The file does not keep the target's memory alive, and neither does a request whose
  * caller is slow to fault its own memory in. When the target has exited or has called
- * execve(2), every read, write and BATCH answers ESRCH. The file never shows anything of
+ * execve(2), every read, write and BATCH fails with ESRCH. The file never shows anything of
  * a new image. Requests keep working while another process still shares the memory, as
  * after vfork(2), or accesses it, as process_vm_readv(2) or a page fault in a window does.
  *
- * A read leaves pages shared that are shared copy-on-write (except on s390). A write
- * makes a private copy for the target first, and marks as dirty the pages that it has
- * written or was about to write when it ended. If the caller moves its own memory onto
- * itself, the order in which bytes move is undefined.
+ * A read does not break copy-on-write sharing (except on s390). A write makes a private
+ * copy for the target first, and marks pages dirty that it has written or was about to
+ * write when it ended. If the caller moves its own memory onto itself, the order in
+ * which bytes move is undefined.
  *
- * A transfer that ends early is short, like those of read(2) and write(2). One that moved
- * nothing fails with
+ * A transfer that ends early is short, like those of read(2) and write(2). A transfer that
+ * moved nothing fails with
  *
  *  - ESRCH: the target has exited or called execve(2)
  *  - EIO: the target's memory is not mapped, not accessible, of a kind that cannot be
@@ -227,7 +228,7 @@ enum pvmread_feature {
  *	needed. Any other page ends the transfer with EIO, as a hole does. So does a page
  *	under migration, although a retry may succeed, and on s390 a page that is shared
  *	copy-on-write. No fault handler runs: the target's resident set does not change
- * @PVMREAD_WRITE: ATTACH: the file can be written, too. BATCH: move the segments to the
+ * @PVMREAD_WRITE: ATTACH: the file can also be written. BATCH: move the segments to the
  *	target
  * @PVMREAD_STOP: BATCH: stop after the first segment that is not moved completely
  * @PVMREAD_CACHE: ATTACH: cache the kernel addresses of the target's pages. A request with
@@ -278,8 +279,8 @@ struct pvmread_info {
  * struct pvmread_rw - ioctl(PVMREAD_IOC_READV) and ioctl(PVMREAD_IOC_WRITEV)
  * @size: in: sizeof(struct pvmread_rw); at least 56, up to and including @transferred
  * @flags: in: 0, or any of PVMREAD_PIDFD, PVMREAD_NOWAIT, PVMREAD_RESIDENT
- * @pid: in: the target, in the caller's pid namespace; a thread id works, too. With
- *	PVMREAD_PIDFD a file descriptor
+ * @pid: in: the target, in the caller's pid namespace; a thread id also works.
+ *	With PVMREAD_PIDFD it is a pidfd
  * @error: out: 0, or the errno value that says why the transfer ended before one of the
  *	two sides was used up
  * @local: in: address of an array of struct iovec, the caller's memory
@@ -343,8 +344,8 @@ struct pvmread_info {
  *  - ESRCH: no such process, or one without memory (a zombie, a kernel thread)
  *  - EPERM: no permission
  *  - EINTR: the caller was killed while it waited for the target's execve(2)
- *  - EFAULT: the first byte of the target's memory could not be reached, or the first
- *    byte of the caller's
+ *  - EFAULT: the first byte could not be moved, because of the target's or the caller's
+ *    memory
  *  - EINTR: the caller was killed before a byte moved (the syscalls: EFAULT)
  */
 struct pvmread_rw {
@@ -366,7 +367,7 @@ struct pvmread_rw {
 /**
  * struct pvmread_attach - ioctl(PVMREAD_IOC_ATTACH): a process as a file
  * @size: in: sizeof(struct pvmread_attach); at least 32
- * @flags: in: PVMREAD_PIDFD; PVMREAD_WRITE to write, too; PVMREAD_NOWAIT and
+ * @flags: in: PVMREAD_PIDFD; PVMREAD_WRITE to also write; PVMREAD_NOWAIT and
  *	PVMREAD_RESIDENT for every transfer through the file; PVMREAD_CACHE; PVMREAD_WINDOW
  * @pid: in: the target, as in &struct pvmread_rw
  * @__reserved: in: must be 0
@@ -375,14 +376,14 @@ struct pvmread_rw {
  *	of the target's memory
  *
  * Returns a target file, close-on-exec, with position @start: see Target files above. The
- * caller needs the same permission as for READV. A process may always attach itself, and
- * grant a range of its own memory by passing the file on, whatever Yama says.
+ * caller needs the same permission as for READV. A process may always attach to itself, and
+ * grant a range of its own memory by passing the file on, whatever Yama forbids.
  *
  * errno, in the order of the checks:
  *
  *  - EINVAL: PVMREAD_WINDOW with PVMREAD_NOWAIT or PVMREAD_RESIDENT
  *  - EINVAL: @length is 0 and @start is not, or @start + @length overflows an address
- *  - EBADF: the device is not open for reading, or with PVMREAD_WRITE for writing
+ *  - EBADF: the device is not open for reading, or, with PVMREAD_WRITE, not for writing
  *  - EROFS: PVMREAD_WRITE, and the module was loaded with readonly=1
  *  - EOPNOTSUPP: PVMREAD_CACHE or PVMREAD_WINDOW is not supported: see
  *    PVMREAD_FEATURE_CACHE and PVMREAD_FEATURE_WINDOW
@@ -406,8 +407,8 @@ struct pvmread_attach {
 
 /**
  * enum pvmread_segment_flag - bits of &struct pvmread_segment.flags
- * @PVMREAD_SEGMENT_STRING: the segment is complete after the first NUL byte, which is moved,
- *	too. If there is none in @length bytes, all of them are moved. No page behind the
+ * @PVMREAD_SEGMENT_STRING: the segment is complete after the first NUL byte, which is also
+ *	moved. If there is none in @length bytes, all of them are moved. No page behind the
  *	NUL is accessed. EINVAL with PVMREAD_WRITE
  */
 enum pvmread_segment_flag {
@@ -442,7 +443,7 @@ struct pvmread_segment {
  * @flags: in: PVMREAD_WRITE, PVMREAD_STOP, PVMREAD_NOWAIT, PVMREAD_RESIDENT
  * @segments: in: address of an array of &struct pvmread_segment
  * @count: in: number of its elements, 0 to &struct pvmread_info.max_batch
- * @completed: out: how many segments, from the first, have their result
+ * @completed: out: the number of segments, from the first, that have a result
  *
  * Moves one segment after the other and writes a result for each. A segment that fails does
  * not end the batch, unless PVMREAD_STOP is set: then it is the last one, and @completed
@@ -455,7 +456,7 @@ struct pvmread_segment {
  * it may drop it with madvise(2), and a segment may then still find its old contents. If
  * the caller moves its own memory onto itself, the order in which bytes move is undefined.
  *
- * ioctl() returns 0 when the segments have their results, whatever the results are.
+ * ioctl() returns 0 even if segments have failed.
  * errno, in the order of the checks:
  *
  *  - EBADF: PVMREAD_WRITE, and the file was not attached for writing
