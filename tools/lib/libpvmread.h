@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libpvmread: the memory of another process through /dev/pvmread, from C.
+ * libpvmread: a C interface to /dev/pvmread, the memory of other processes.
  *
- * The library keeps nothing: a device and a target are file descriptors that
- * the caller owns and gives back with close(2). Every function is thread-safe,
- * and async-signal-safe but for pvmread_strerror(). None falls back to another
- * way: what the module cannot do fails. A failure returns -1 (or NULL) and sets
- * errno. libpvmread(3) says the same in prose; linux/pvmread.h is the ABI below.
+ * The library has no state of its own: a device and a target are file descriptors
+ * that the caller owns and closes. Every function is thread-safe, and every one
+ * except pvmread_strerror() is async-signal-safe. None falls back to the system
+ * calls: what the module cannot do fails. A failure returns -1 (or NULL) and sets
+ * errno. libpvmread(3) says the same in prose; linux/pvmread.h is the ABI
+ * underneath.
  */
 #ifndef LIBPVMREAD_H
 #define LIBPVMREAD_H
@@ -24,24 +25,24 @@ extern "C" {
 
 /**
  * pvmread_open() - open /dev/pvmread
- * @flags: O_RDONLY to read other processes, O_RDWR to write them, too
+ * @flags: O_RDONLY to read other processes, O_RDWR to also write them
  *
  * The file is close-on-exec.
  *
  * Return: a file descriptor for the functions below that take @dev, or -1:
  *
- *  - ENODEV: the module is not loaded, or what is there is not its device
- *  - EACCES: the caller may not open the node: it is not in its group
+ *  - ENODEV: the module is not loaded, or the file is not its device
+ *  - EACCES: the caller may not open the node: it is not in the node's group
  *  - EINVAL: @flags has another bit, or is O_WRONLY
- *  - whatever else open(2) says
+ *  - any other errno of open(2)
  */
 int pvmread_open(int flags);
 
 /**
  * pvmread_get_info() - what the module can do
  * @dev: from pvmread_open()
- * @info: filled; features that are newer than the library are bits in
- *	&struct pvmread_info.features all the same
+ * @info: filled; &struct pvmread_info.features also has the bits of features that are
+ *	newer than the library
  *
  * Return: 0, or -1: EBADF, ENODEV if @dev is not the device.
  */
@@ -52,13 +53,13 @@ int pvmread_get_info(int dev, struct pvmread_info *info);
  * @dev: from pvmread_open()
  * @pid: the target; with PVMREAD_PIDFD a pidfd
  * @local_iov: the caller's memory
- * @liovcnt: its number of elements, not cut to 32 bits as by the syscall
+ * @liovcnt: its number of elements, not truncated to 32 bits as in the syscall
  * @remote_iov: the target's memory
  * @riovcnt: its number of elements
  * @flags: 0, or PVMREAD_PIDFD, PVMREAD_NOWAIT, PVMREAD_RESIDENT
  *
  * Return: the bytes moved, or -1 with the syscall's errno. EOPNOTSUPP:
- * PVMREAD_PIDFD, and the module could not find what it takes in this kernel.
+ * PVMREAD_PIDFD, and the module did not find pidfd_get_task() in this kernel.
  */
 ssize_t pvmread_readv(int dev, pid_t pid,
 		      const struct iovec *local_iov, unsigned long liovcnt,
@@ -68,7 +69,7 @@ ssize_t pvmread_readv(int dev, pid_t pid,
 /**
  * pvmread_writev() - process_vm_writev(2) through the device
  *
- * As pvmread_readv(), the other way. EBADF: @dev was opened with O_RDONLY.
+ * Like pvmread_readv(), in the other direction. EBADF: @dev was opened with O_RDONLY.
  * EROFS: the module was loaded with readonly=1.
  */
 ssize_t pvmread_writev(int dev, pid_t pid,
@@ -83,10 +84,10 @@ ssize_t pvmread_writev(int dev, pid_t pid,
  * @flags: PVMREAD_PIDFD, PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT, PVMREAD_CACHE,
  *	PVMREAD_WINDOW
  * @start: the first address that the file reaches
- * @length: bytes from there; with @start 0 and @length 0 all of the memory
+ * @length: bytes from there; all of the memory if @start and @length are 0
  *
  * Return: a target file, close-on-exec, whose position is the address, or -1
- * with errno as &struct pvmread_attach has it: ESRCH, EPERM, EBADF, EROFS ...
+ * with an errno of &struct pvmread_attach: ESRCH, EPERM, EBADF, EROFS ...
  */
 int pvmread_attach(int dev, pid_t pid, unsigned int flags,
 		   uint64_t start, uint64_t length);
@@ -95,11 +96,11 @@ int pvmread_attach(int dev, pid_t pid, unsigned int flags,
  * pvmread_read() - read the target
  * @target: from pvmread_attach()
  * @addr: the address there
- * @buf: where to
- * @len: bytes, any number
+ * @buf: the destination
+ * @len: number of bytes, any value
  *
- * Goes on where the kernel answers with a part, so that a short count means
- * that the byte at @addr + count cannot be had, and a second call there says why.
+ * If the kernel moves only a part, it continues with the rest. So a short count
+ * means that the byte at @addr + count cannot be read; a second call there says why.
  *
  * Return: the bytes read, or -1 if there is not even one: EIO (not mapped, or
  * outside of the attached range), EAGAIN, ESRCH, EFAULT (@buf) ...
@@ -109,7 +110,7 @@ ssize_t pvmread_read(int target, uint64_t addr, void *buf, size_t len);
 /**
  * pvmread_write() - write the target
  *
- * As pvmread_read(), the other way. EBADF: not attached with PVMREAD_WRITE.
+ * Like pvmread_read(), in the other direction. EBADF: not attached with PVMREAD_WRITE.
  */
 ssize_t pvmread_write(int target, uint64_t addr, const void *buf, size_t len);
 
@@ -117,30 +118,30 @@ ssize_t pvmread_write(int target, uint64_t addr, const void *buf, size_t len);
  * pvmread_read_string() - read a C string
  * @target: from pvmread_attach()
  * @addr: its address there
- * @buf: where to; on success NUL-terminated if @size is not 0
- * @size: room in @buf
+ * @buf: the destination; on success NUL-terminated if @size is not 0
+ * @size: the size of @buf
  *
- * No page behind the NUL is looked at.
+ * No page behind the NUL is accessed.
  *
- * Return: the length of the string without its NUL. @size: there is no NUL in
- * so many bytes; @buf has the first @size - 1. -1: the memory ends before the
- * string does (EIO), or another error of pvmread_read().
+ * Return: the length of the string without its NUL; or @size if there is no NUL in
+ * @size bytes, and @buf then has the first @size - 1; or -1 if the memory ends before
+ * the string does (EIO), or on another error of pvmread_read().
  */
 ssize_t pvmread_read_string(int target, uint64_t addr, char *buf, size_t size);
 
 /**
  * pvmread_batch() - many small pieces at once
  * @target: from pvmread_attach()
- * @segs: the pieces, each with its own result in @done and @error
- * @count: how many, any number: what is over PVMREAD_MAX_BATCH of the module
- *	takes more than one ioctl
+ * @segs: the segments, each with its own result in @done and @error
+ * @count: number of segments, any value. A count above max_batch of the module takes
+ *	more than one ioctl
  * @flags: PVMREAD_WRITE, PVMREAD_STOP, PVMREAD_NOWAIT, PVMREAD_RESIDENT
  *
- * Cheapest in the order of the addresses.
+ * Segments cost least in ascending order of their addresses.
  *
- * Return: the number of segments that have a result, from the first on: @count,
- * unless PVMREAD_STOP met one that is not whole or something ended the rest. If
- * none has, -1 with errno as &struct pvmread_batch has it.
+ * Return: the number of segments, from the first, that have a result. It is @count,
+ * unless an error ended the batch, or a segment was not moved completely and
+ * PVMREAD_STOP is set. If none has a result, -1 with an errno of &struct pvmread_batch.
  */
 ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
 		      unsigned int flags);
@@ -177,9 +178,9 @@ int pvmread_unmap(const void *window, size_t len);
  * @buf: the destination
  * @len: number of bytes
  *
- * The kernel copies, so a fault becomes an error, and no signal handler is involved. It costs
- * a system call, process_vm_writev(2) on this process. A loop that handles SIGBUS can load
- * from the window directly.
+ * The kernel copies the bytes, so a fault becomes an error, and no signal handler is
+ * involved. It costs a system call, process_vm_writev(2) on this process. A loop that
+ * handles SIGBUS can load from the window directly.
  *
  * Return: the bytes copied, fewer than @len if the next byte cannot be loaded; or -1 if there
  * is not even one: EIO (a load would raise SIGBUS, or @buf cannot be written), ENOSYS (the
@@ -191,9 +192,9 @@ ssize_t pvmread_map_read(const void *window, size_t offset, void *buf, size_t le
  * pvmread_strerror() - what an errno of this library means, and what to do
  * @error: an errno value
  *
- * ENODEV says how to load the module, EACCES how to get into the group, and so
- * on for all that linux/pvmread.h gives a meaning of its own; otherwise the
- * text of strerror(3).
+ * For ENODEV it says how to load the module, for EACCES how to get into the group,
+ * and so on for every errno that has a meaning of its own in linux/pvmread.h. For
+ * any other errno it is the text of strerror(3).
  *
  * Return: a constant string, never NULL, in English.
  */
