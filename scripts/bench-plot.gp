@@ -5,9 +5,9 @@
 #   gnuplot -e 'dir="DIR"' scripts/bench-plot.gp >bench.svg
 #
 # The columns are x, process_vm_readv, /proc/PID/mem, READV, target pread, BATCH, cached
-# pread, cached BATCH, memcpy; the first line names them. "?" is what was not measured. A white
-# background of its own, for pages that are dark, and colours that nobody
-# confuses (Okabe and Ito).
+# pread, cached BATCH, memcpy; the first line names them. "?" means not measured. The
+# white background is for dark pages. The colours are safe for the colour-blind (Okabe
+# and Ito).
 set terminal svg size 1200,1400 noenhanced background rgb "white" font "sans-serif,14"
 set datafile separator "\t"
 set datafile missing "?"
@@ -27,7 +27,7 @@ set ylabel offset 1,0
 set multiplot layout 3,2 margins 0.07,0.98,0.04,0.90 spacing 0.10,0.08 \
 	title "Reading another process, each way on the same bytes" font "sans-serif,20"
 
-# One key for all, on top.
+# One key for all plots, on top.
 set key at screen 0.5,0.945 center horizontal Left reverse samplen 2 maxrows 2
 set title "One read (QEMU)"
 set ylabel "instructions, process_vm_readv = 1"

@@ -28,8 +28,8 @@ die() {
 	exit 1
 }
 
-# stopped STATUS - exit on a signal. A second one must not interrupt the cleanup: make
-# passes SIGTERM on to a script that has got it already.
+# stopped STATUS - exit on a signal. A second signal must not interrupt the cleanup,
+# because make forwards SIGTERM to a script that has already received it.
 stopped() {
 	trap '' INT TERM
 	exit "$1"
@@ -70,7 +70,7 @@ run_logged() {
 	next=$((start + every))
 
 	mkdir -p "$(dirname "$log")"
-	# A group of its own, so that stop_logged reaches all of a make.
+	# A process group of its own, so that stop_logged kills all children of a make.
 	setsid "$@" >"$log" 2>&1 {LOCK_FD}>&- </dev/null &
 	RUN_PID=$!
 	while kill -0 "$RUN_PID" 2>/dev/null; do
@@ -96,7 +96,7 @@ stop_logged() {
 	fi
 }
 
-# tree_version TREE - the version that a kernel tree's Makefile states
+# tree_version TREE - print the version in a kernel tree's Makefile
 tree_version() {
 	awk '$2 == "=" && $1 == "VERSION" { v = $3 }
 	     $2 == "=" && $1 == "PATCHLEVEL" { p = $3 }
@@ -146,7 +146,7 @@ debian_codename() {
 	(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
 }
 
-# debian_suite KERNEL - where Debian keeps that kernel, for this release
+# debian_suite KERNEL - print the Debian suite that has that kernel, for this release
 debian_suite() {
 	case $(debian_codename):$1 in
 	bookworm:6.12)	echo bookworm-backports ;;
@@ -156,7 +156,7 @@ debian_suite() {
 	esac
 }
 
-# debian_mirror - URI of the archive that apt is set up with
+# debian_mirror - print the URI of the archive that apt uses
 debian_mirror() {
 	local codename uri
 	codename=$(debian_codename)
@@ -199,8 +199,8 @@ private_apt() {
 	cat >"$dir/sources.list" <<-END
 		deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main
 	END
-	# The machine's settings (a proxy, say) still hold, but not its hooks:
-	# they would act on the system's lists.
+	# The machine's settings (for example a proxy) still apply. Its hooks do not,
+	# because they would act on the system's lists.
 	cat >"$dir/apt.conf" <<-END
 		#clear APT::Update::Pre-Invoke;
 		#clear APT::Update::Post-Invoke;

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Which phases of tests/run a guest takes, in this order. To be sourced.
-# "permission" is the last of each: what it sets cannot be set back.
+# The phases of tests/run that each guest runs, in this order. To be sourced.
+# "permission" is always last, because it changes a setting that cannot be reset.
 # shellcheck disable=SC2034 # used where this is sourced
 
 phases_uml=(readme abi target batch cache window pressure wait parity lifetime library
@@ -11,12 +11,12 @@ phases_uml=(readme abi target batch cache window pressure wait parity lifetime l
 phases_stock=(readme abi abi32 target batch cache window pressure wait parity parity32
 	lifetime library library32 preload examples command-dump command-diff command-memory
 	command-output path trace security security32 race readonly permission)
-# In a kernel that checks everything each takes ten times as long: what User mode
-# Linux cannot show, with two CPUs, huge pages, 32-bit callers and a second LSM.
+# With every checker each phase takes ten times as long. So these are only the ones that
+# need what User mode Linux lacks: two CPUs, huge pages, 32-bit callers or a second LSM.
 phases_debug=(abi abi32 target batch cache window pressure wait parity lifetime trace
 	security fail race fuzz permission)
-# All of it, for make check-all; what measures coverage runs this, too. But not "path":
-# what checks a kernel has functions of its own on the way.
+# All phases, for make check-all and for make coverage, except "path": checkers add
+# functions to the traced path.
 phases_debug_all=(readme abi abi32 target batch cache window pressure wait parity parity32
 	lifetime library library32 preload trace security security32 fail fail32 race fuzz readonly
 	permission)
