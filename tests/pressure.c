@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Windows under pressure: a target that is busy, killed, reaped or out of memory, readers that
- * come and go, and locks that the kernel takes in an order of its own.
+ * come and go, and invalidations with locks of the kernel held.
  *
- * Environment: RACE_SECONDS says how long a race takes at least.
+ * Environment: RACE_SECONDS is the minimum duration of a race.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -25,7 +25,7 @@
 /* As much as one page table maps. */
 #define HUGE		(PAGE / 8 * PAGE)
 #define SECONDS		2
-/* Free in every process here, and each on the border of a huge page. */
+/* Unused in every process here, and each aligned to a huge page. */
 #define MEMORY		((unsigned char *)0x50000000UL)
 #define SHARED		((unsigned char *)0x60000000UL)
 #define HUGETLB		((unsigned char *)0x70000000UL)
@@ -38,12 +38,12 @@ enum how { IDLE, SYSCALL, WINDOWS, HOWS };
 /**
  * struct board - memory shared by tester, target and readers
  * @how: what readers do, one of enum how
- * @stop: target and readers must end
+ * @stop: tells target and readers to end
  * @rounds: number of times that the target changed its memory
  * @reads: for each reader and each enum how, number of times that it read all of MEMORY
  * @fresh: number of readers that have come and gone
  * @loads: number of loads that were checked
- * @wrong: a load found what it must not
+ * @wrong: a reader found a wrong value
  */
 struct board {
 	uint64_t how;
@@ -142,7 +142,7 @@ FIXTURE_TEARDOWN(pressure)
 	close(dev);
 }
 
-/* Start a target that has told that it is ready, and attach to it. */
+/* Start a target, wait until it is ready, and attach to it. */
 static void start_target(struct __test_metadata *_metadata, FIXTURE_DATA(pressure) * self,
 			 void (*be)(void))
 {
@@ -179,7 +179,7 @@ static void be_busy(void)
 	}
 }
 
-/* Fault in a window each time. Return: false if it did not show the target's memory. */
+/* Map a window and fault it in. Return: false if it did not show the target's memory. */
 static bool read_window(int fd)
 {
 	unsigned char *at = map_window(fd, MEMORY, SIZE);
@@ -208,14 +208,14 @@ static void be_reader_of_busy(unsigned int me, int fd, pid_t target)
 			usleep(1000);
 		else
 			right = how == SYSCALL ? read_by_syscall(target) : read_window(fd);
-		/* Only then does the target exit. */
+		/* After @stop the target may have exited. */
 		if (!right && !get(&board->stop))
 			set(&board->wrong, 1);
 		board->reads[me][how]++;
 	}
 }
 
-/* Return: how often the target changed its memory in a while. */
+/* Return: how often the target changed its memory in half a second. */
 static uint64_t rounds_beside(enum how how)
 {
 	uint64_t before;
@@ -242,7 +242,7 @@ TEST_F(pressure, ten_readers_hold_up_a_target_no_more_than_the_syscall)
 			_exit(0);
 		}
 	}
-	/* In turns: other work of this machine then slows down each of them. */
+	/* Take turns, so that other load on the machine slows all of them down alike. */
 	for (i = 0; i < 4 * SECONDS; i++)
 		for (how = IDLE; how < HOWS; how++)
 			rounds[how] += rounds_beside(how);
@@ -250,7 +250,7 @@ TEST_F(pressure, ten_readers_hold_up_a_target_no_more_than_the_syscall)
 	for (i = 0; i < READERS; i++) {
 		EXPECT_EQ(0, reap(self->readers[i], LEAVE_MS));
 		self->readers[i] = 0;
-		/* Each gets its turn, however busy the target is. */
+		/* No reader starves, however busy the target is. */
 		EXPECT_LE(1, board->reads[i][SYSCALL]);
 		EXPECT_LE(1, board->reads[i][WINDOWS]);
 		board->fresh += board->reads[i][SYSCALL];
@@ -279,7 +279,7 @@ static void be_still(void)
 		pause();
 }
 
-/* Return: 0, or an errno. What the OOM reaper does, but at once. */
+/* Do at once what the OOM reaper does. Return: 0, or an errno. */
 static int reap_memory(pid_t pid)
 {
 	int pidfd = open_pidfd(pid);
@@ -289,7 +289,7 @@ static int reap_memory(pid_t pid)
 	return err;
 }
 
-/* The reaper cannot sleep, so it skips what a window maps, and frees all else. */
+/* The reaper cannot sleep, so it skips memory that a window maps, and frees the rest. */
 TEST_F(pressure, the_reaper_frees_what_no_window_maps)
 {
 	unsigned char *at, *other;
@@ -306,14 +306,14 @@ TEST_F(pressure, the_reaper_frees_what_no_window_maps)
 	ASSERT_TRUE(holds(at, 1));
 	ASSERT_EQ(8, pread(cached, &found, 8, (uintptr_t)SHARED));
 
-	/* A tracer keeps it from freeing its memory. */
+	/* The tracer keeps the target from freeing its memory. */
 	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, self->target, 0, PTRACE_O_TRACEEXIT));
 	ASSERT_EQ(0, kill(self->target, SIGKILL));
 	ASSERT_EQ(self->target, waitpid(self->target, &status, __WALL));
 	ASSERT_EQ(SIGTRAP | PTRACE_EVENT_EXIT << 8, status >> 8);
 	EXPECT_EQ(EAGAIN, reap_memory(self->target));
 	EXPECT_TRUE(holds(at, 1));
-	/* Not zeros: the kernel lets nobody fault in reaped memory. */
+	/* Not zeros: reaped memory can no longer be faulted in. */
 	EXPECT_TRUE(raises_sigbus(other));
 	EXPECT_EQ(-1, pread(cached, &found, 8, (uintptr_t)SHARED));
 	EXPECT_EQ(EIO, errno);
@@ -332,7 +332,7 @@ TEST_F(pressure, the_reaper_frees_what_no_window_maps)
 	close(cached);
 }
 
-/* A load finds what the target had, or fails. */
+/* A load finds the target's value, or fails. */
 TEST_F(pressure, targets_are_killed_while_readers_fault)
 {
 	uint64_t state = choose_seed(), found, loads = 0;
@@ -362,7 +362,7 @@ TEST_F(pressure, targets_are_killed_while_readers_fault)
 		ASSERT_EQ(0, reap(killer, LEAVE_MS));
 		ASSERT_EQ(SIGKILL, reap(self->target, LEAVE_MS));
 		self->target = 0;
-		/* A fault that was under way may be the last to let the memory go. */
+		/* A fault in progress may hold the last reference to the memory. */
 		gone = now_ms() + LEAVE_MS;
 		while (!raises_sigbus(at)) {
 			ASSERT_TRUE(!load_word(word(at, 0), &found) || found == 1);
@@ -381,7 +381,7 @@ TEST_F(pressure, targets_are_killed_while_readers_fault)
 #define CGROUPS		"/tmp/pvmread-cgroups"
 #define LIMITED		CGROUPS "/limited"
 
-/* Make a cgroup with a limit. Return: false if this kernel has none. */
+/* Make a cgroup with a limit. Return: false if this kernel has no memory cgroups. */
 static bool make_cgroup(const char *limit)
 {
 	mkdir(CGROUPS, 0700);
@@ -394,7 +394,7 @@ static void remove_cgroup(void)
 {
 	long end = now_ms() + LEAVE_MS;
 
-	/* It is busy until who was in it is gone. */
+	/* It is busy until the processes in it are gone. */
 	while (rmdir(LIMITED) && errno == EBUSY && now_ms() < end)
 		usleep(10000);
 	umount2(CGROUPS, MNT_DETACH);
@@ -434,7 +434,7 @@ FIXTURE_TEARDOWN(limited)
 
 #define SPARSE		(16UL << 20)
 
-/* The pages that a load faults in count as the target's. */
+/* Pages that a load faults in are charged to the target. */
 TEST_F(limited, target_that_is_over_its_limit_is_killed)
 {
 	const unsigned char *at;
@@ -470,7 +470,7 @@ TEST_F(limited, target_that_is_over_its_limit_is_killed)
 
 #define TABLES		2048UL
 
-/* The page tables of a window count as the reader's. */
+/* The page tables of a window are charged to the reader. */
 TEST_F(limited, reader_whose_page_tables_are_over_its_limit_is_killed)
 {
 	unsigned char *memory;
@@ -516,7 +516,7 @@ static void map_files(void)
 }
 
 /*
- * Change memory in ways that have the kernel call the notifiers with a file's i_mmap_rwsem,
+ * Change memory so that the kernel calls the notifiers with a file's i_mmap_rwsem,
  * hugetlb's locks or an anon_vma's lock held.
  */
 static void be_changing(void)
@@ -542,7 +542,7 @@ static void be_changing(void)
 	}
 }
 
-/* Load from windows on all that the target changes. */
+/* Load from windows on all memory that the target changes. */
 static void load_from_windows(int fd, unsigned int times)
 {
 	static unsigned char *const memory[] = { MEMORY, SHARED, HUGETLB };
@@ -559,7 +559,7 @@ static void load_from_windows(int fd, unsigned int times)
 	for (i = 0; i < times && !get(&board->stop); i++) {
 		if (!load_word(word(at[i % nr], i / nr % PAGES), &found))
 			continue;
-		/* Freed pages are poisoned in some kernels. */
+		/* Some kernels poison freed pages, with a larger number. */
 		if (found > get(&board->rounds))
 			set(&board->wrong, found);
 		__atomic_fetch_add(&board->loads, 1, __ATOMIC_RELAXED);
@@ -567,8 +567,8 @@ static void load_from_windows(int fd, unsigned int times)
 }
 
 /*
- * Be a process that gets its first notifier, for which the kernel takes the locks of all its
- * files and anonymous memory. Then exit, or end by execve(2), with windows.
+ * Act as a process that gets its first notifier, for which the kernel takes the locks
+ * of all its files and anon_vmas. Then exit, or call execve(2), with windows mapped.
  */
 static void be_fresh(int fd, bool execs)
 {
@@ -655,7 +655,7 @@ static void be_secret(void)
 		pause();
 }
 
-/* Return: how often the word is in the file, or -1 if there is no file. */
+/* Return: how often @value occurs in the file, or -1 if there is no file. */
 static long count_in_file(const char *path, uint64_t value)
 {
 	uint64_t words[512];
@@ -700,9 +700,9 @@ TEST_F(pressure, a_core_dump_of_the_reader_has_no_window)
 	ASSERT_LE(0, reap_in(pid, PATIENCE_MS, &status));
 	EXPECT_EQ(0, write_file("/proc/sys/kernel/core_pattern", pattern));
 	EXPECT_TRUE(WIFSIGNALED(status) && WCOREDUMP(status));
-	/* What the process has of its own is there. */
+	/* The process's own memory is in the core. */
 	EXPECT_LE(1, count_in_file(CORE, ~SECRET));
-	/* Registers and the stack may hold the word, too. */
+	/* Registers and the stack may also hold the word. */
 	EXPECT_GT(PAGES, count_in_file(CORE, SECRET));
 	unlink(CORE);
 }

@@ -4,8 +4,8 @@
  * windows on each other. tests/cache.c loads from a window during each event that changes the
  * target's pages.
  *
- * Environment: RACE_SECONDS says how long a race takes at least, CHANGES and LOADS how many
- * changes and checked loads each race must have.
+ * Environment: RACE_SECONDS is the minimum duration of a race. CHANGES and LOADS are the
+ * minimum numbers of changes and of checked loads in each race.
  */
 #define _GNU_SOURCE
 #include <linux/io_uring.h>
@@ -27,7 +27,7 @@
 #define PAGES		64U
 #define SIZE		(PAGES * PAGE)
 #define SECONDS		2
-/* Free in every process here. */
+/* Unused in every process here. */
 #define MEMORY		((unsigned char *)0x50000000UL)
 #define ELSEWHERE	((unsigned char *)0x60000000UL)
 
@@ -38,7 +38,8 @@ enum order { NONE, WRITE, DROP, UNMAP, REMAP, PROTECT, UNPROTECT, LEAVE, EXECUTE
  * struct orders - what the tester tells the target
  * @order: the order in the low byte, a serial number above it
  * @done: the last order that was carried out
- * @value: what to write to the first word of the first page; each next page gets one more
+ * @value: written to the first word of the first page; each following page gets the
+ *	next number
  */
 struct orders {
 	uint64_t order;
@@ -167,7 +168,7 @@ static void order(FIXTURE_DATA(window) * self, enum order what)
 		usleep(20);
 }
 
-/* Let the target write, and see that the window shows it. */
+/* Let the target write, and check that the window shows it. */
 static bool shows(FIXTURE_DATA(window) * self, uint64_t value)
 {
 	uint64_t found;
@@ -224,7 +225,7 @@ TEST_F(window, shows_what_the_target_does)
 	EXPECT_LE(PAGES, proc_number(self->path, "mapped:"));
 }
 
-/* A page far behind others that are not mapped is also found when it must be removed. */
+/* An invalidation also finds a page that lies far behind unmapped ones. */
 TEST_F(window, forgets_a_page_that_lies_alone)
 {
 	static const size_t pages[] = { 1, PAGES / 2, PAGES - 1 };
@@ -563,7 +564,7 @@ FIXTURE(waiting) {
 	struct waiter waiter;
 };
 
-/* A window of this process on itself, on a page that a userfaultfd has to serve. */
+/* A window of this process on its own page, which a userfaultfd must serve. */
 FIXTURE_SETUP(waiting)
 {
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
@@ -789,7 +790,7 @@ static void *churn_for_ever(void *arg)
 
 	while (!get(&crowd->stop)) {
 		churn(me, &state, ++number);
-		/* Leave time for loads to find entries. */
+		/* Leave time for loads from mapped pages. */
 		if (number % 8 == 0)
 			usleep(500);
 	}
@@ -820,8 +821,8 @@ static void check_loads(const unsigned char *at, unsigned int of, uint64_t *stat
 }
 
 /*
- * Be process @me: change its own memory, load from windows on the next process, and map and
- * unmap those windows.
+ * Act as process @me: change its own memory, load from windows on the next process, and
+ * map and unmap those windows.
  */
 static int be_one(int dev, int me, int count, const pid_t *pids)
 {
@@ -880,7 +881,7 @@ static void form_ring(struct __test_metadata *_metadata, unsigned int count)
 			_exit(be_one(dev, i, count, pids));
 		set(&pids[i], pid);
 	}
-	/* A slow guest may need longer until there was enough of both. */
+	/* A slow guest may need longer to reach both minimums. */
 	for (i = 0; !get(&crowd->wrong) && i < seconds * 10 + PATIENCE_MS / 100; i++) {
 		if (i >= seconds * 10 && get(&crowd->loads) >= loads &&
 		    get(&crowd->changes) >= changes)
