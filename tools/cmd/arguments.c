@@ -83,7 +83,7 @@ static bool parse_number(const char *text, uint64_t *value, const char **end)
 	const bool hex = text[0] == '0' && (text[1] | 0x20) == 'x';
 	char *stop;
 
-	/* strtoull() would take a sign, blanks, and a "0x" without digits for 0. */
+	/* strtoull() would accept a sign and blanks, and return 0 for "0x" without digits. */
 	if (hex ? !isxdigit((unsigned char)text[2]) : !isdigit((unsigned char)text[0]))
 		return false;
 	errno = 0;
@@ -120,7 +120,7 @@ bad:
  * @MATCH_LOOSELY: "libc.so" for libc.so.6
  * @MATCH_DELETED: without the " (deleted)" of a file that has been removed or replaced
  * @MATCH_END: the end of the path, from a '/' on
- * @MATCH_EXACT: the whole
+ * @MATCH_EXACT: the whole name
  */
 enum match {
 	MATCH_NONE,
@@ -167,7 +167,7 @@ bool name_matches(const char *name, const char *text)
 	return match_name(name, text, strlen(text)) != MATCH_NONE;
 }
 
-/* same_thing() - whether @map goes on with what @last is a part of */
+/* same_thing() - whether @map and @last are parts of one file or area */
 static bool same_thing(const struct mapping *last, const struct mapping *map)
 {
 	if (!map->inode)
@@ -208,9 +208,9 @@ static const struct mapping *find_name(const struct maps *maps, const char *text
 }
 
 /**
- * struct address - what a part of the command line says
+ * struct address - an address argument of the command line
  * @value: the address
- * @problem: what is wrong, for free(), or NULL
+ * @problem: a message for the user, for free(), or NULL
  */
 struct address {
 	uint64_t value;
@@ -246,7 +246,7 @@ static bool is_number(const char *text, struct address *address)
 	return true;
 }
 
-/* resolve() - what @text means; @address->problem is set if it cannot be resolved */
+/* resolve() - find the address that @text means; sets @address->problem on failure */
 static void resolve(const char *text, const struct maps *maps, struct address *address)
 {
 	const char *plus = strrchr(text, '+'), *end;
@@ -257,7 +257,7 @@ static void resolve(const char *text, const struct maps *maps, struct address *a
 	*address = (struct address){};
 	if (is_number(text, address))
 		return;
-	/* A name may have a '+' itself: libstdc++.so */
+	/* A name can contain a '+': libstdc++.so */
 	map = find_name(maps, text, length, &other);
 	if (!map && plus && parse_number(plus + 1, &offset, &end) && !*end) {
 		length = plus - text;
@@ -300,7 +300,7 @@ void parse_range(const char *text, const struct maps *maps, uint64_t *start, uin
 
 	if (!copy)
 		fail(ENOMEM, "--range");
-	/* A name may have a '-' itself: each one is tried. */
+	/* A name can contain a '-', so try each one as the separator. */
 	for (dash = strchr(copy, '-'); dash; dash = strchr(dash + 1, '-')) {
 		*dash = '\0';
 		resolve(copy, maps, &from);

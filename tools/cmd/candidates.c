@@ -2,8 +2,8 @@
 /*
  * Files of candidates: addresses that "pvmread scan --save" found, and their values.
  *
- * They are written while the scan runs and read a buffer at a time: a hundred
- * million candidates need no more memory than one.
+ * A file is written while the scan runs and read in pieces, so the memory needed does not
+ * depend on the number of candidates.
  */
 #include <ctype.h>
 #include <elf.h>
@@ -21,7 +21,7 @@
 
 #define HASH_START	UINT64_C(0xcbf29ce484222325)
 
-/* hash() - FNV-1a, from @hash on: finds damage, not an attack */
+/* hash() - FNV-1a, continued from @hash: detects damage, not an attack */
 static uint64_t hash(uint64_t hash, const void *bytes, size_t length)
 {
 	const unsigned char *at = bytes;
@@ -33,7 +33,7 @@ static uint64_t hash(uint64_t hash, const void *bytes, size_t length)
 
 /* --- the process --- */
 
-/* start_time() - of the process, also if the thread that @target is read by is another */
+/* start_time() - of the process, even if @target is read through another thread */
 static uint64_t start_time(const struct target *target)
 {
 	char name[64], *stat, *at;
@@ -44,7 +44,7 @@ static uint64_t start_time(const struct target *target)
 	stat = proc_read(target, name, 4096, &length);
 	if (!stat)
 		fail(errno, "start time of %s", target->name);
-	/* The name is the second field and may have blanks and parentheses itself. */
+	/* The name is the second field and can contain blanks and parentheses. */
 	at = strrchr(stat, ')');
 	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d"
 			  " %*d %*d %*d %" SCNu64, &ticks) != 1)
@@ -156,7 +156,7 @@ struct candidates_writer *candidates_create(const char *path, const struct type 
 		fail(ENOMEM, "%s", path);
 	if (!strcmp(path, "-"))
 		fail(0, "candidates do not go to standard output; give a file");
-	/* Before it is opened: a FIFO would wait for a reader. */
+	/* Check before opening it: open() of a FIFO would wait for a reader. */
 	if (!stat(path, &st) && !S_ISREG(st.st_mode))
 		fail(0, "%s: not a regular file", path);
 	writer->path = path;
@@ -172,7 +172,7 @@ struct candidates_writer *candidates_create(const char *path, const struct type 
 		.checksum = HASH_START,
 	};
 	writer->fd = output_open(path);
-	/* Its place; what it will say is known at the end. */
+	/* Leave room for the header, which is known only at the end. */
 	write_all(writer, &writer->header, sizeof(writer->header));
 	return writer;
 }
@@ -195,7 +195,7 @@ void candidates_add(struct candidates_writer *writer, uint64_t addr, const unsig
 	writer->header.count++;
 }
 
-/* seal() - @checksum of the body with the header added */
+/* seal() - add the header to @checksum, the one of the body */
 static uint64_t seal(uint64_t checksum, struct candidates_header header)
 {
 	header.checksum = 0;
@@ -221,7 +221,7 @@ static void __attribute__((noreturn)) damaged(const struct candidates_reader *re
 	fail(0, "%s: %s: damaged, or not of \"pvmread scan --save\"", reader->path, what);
 }
 
-/* read_all() - false if the file ends before */
+/* read_all() - false if the file ends too early */
 static bool read_all(const struct candidates_reader *reader, void *bytes, size_t length)
 {
 	ssize_t done;
@@ -236,7 +236,7 @@ static bool read_all(const struct candidates_reader *reader, void *bytes, size_t
 	return true;
 }
 
-/* check_header() - so that the rest of the command can rely on each field alone */
+/* check_header() - check each field, so that the rest of the command can rely on it */
 static void check_header(struct candidates_reader *reader, uint64_t file_size)
 {
 	const struct candidates_header *header = &reader->header;
@@ -259,7 +259,7 @@ static void check_header(struct candidates_reader *reader, uint64_t file_size)
 		damaged(reader, "bad process number");
 	if (file_size - sizeof(*header) != header->length)
 		damaged(reader, "the file has been cut or extended");
-	/* A candidate takes a byte and a value at least. */
+	/* A candidate takes at least a byte and a value. */
 	if (header->count > header->length / (1 + header->size))
 		damaged(reader, "too few bytes for its candidates");
 }
@@ -272,7 +272,7 @@ struct candidates_reader *candidates_open(const char *path)
 	if (!reader)
 		fail(ENOMEM, "%s", path);
 	reader->path = path;
-	/* Not waiting for the writer of a FIFO */
+	/* Do not wait for the writer of a FIFO. */
 	reader->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (reader->fd < 0 || fstat(reader->fd, &st))
 		fail(errno, "%s", path);
@@ -305,7 +305,7 @@ static size_t fill(struct candidates_reader *reader, size_t length)
 	return reader->end;
 }
 
-/* next_distance() - a number of 7 bits a byte */
+/* next_distance() - decode a number with 7 bits per byte */
 static uint64_t next_distance(struct candidates_reader *reader)
 {
 	uint64_t distance = 0;

@@ -8,7 +8,7 @@
 #include "cmd.h"
 #include "typed.h"
 
-/* The greatest --align, a page at least everywhere. */
+/* The largest --align: no page is smaller on any architecture. */
 #define ALIGN_MAX	4096
 
 /**
@@ -16,7 +16,7 @@
  * @pid: its number
  * @__reserved: 0
  * @start_time: when it started, in clock ticks since boot
- * @boot: the boot that this was in, or zeros if the kernel does not tell
+ * @boot: the boot id, or zeros if the kernel does not tell it
  * @program: a hash of the auxiliary vector, most of which is random for each execve(2)
  * @random: a hash of the random bytes that execve(2) puts on the stack; 0 if they
  *	could not be read
@@ -30,27 +30,27 @@ struct identity {
 	uint64_t random;
 };
 
-/* identity_get() - who @target is, or fail(); it must be able to read all of the memory */
+/* identity_get() - identify the process, or fail(); @target must reach all of its memory */
 void identity_get(struct identity *identity, const struct target *target);
 
-/* identity_check() - fail() if the process in @path is another one than @now */
+/* identity_check() - fail() if @path is of another process than @now */
 void identity_check(const struct identity *saved, const struct identity *now,
 		    const struct target *target, const char *path);
 
 /**
  * struct candidates_header - the first bytes of a file
  * @magic: CANDIDATES_MAGIC
- * @version: CANDIDATES_VERSION, in the byte order of the machine as all numbers
+ * @version: CANDIDATES_VERSION; all numbers are in the byte order of the machine
  * @type: the number of a struct type
  * @size: bytes of a value
  * @align: every address is a multiple of it
  * @identity: the process
  * @count: number of candidates
- * @length: bytes behind the header
- * @checksum: of these and of the header, with 0 for the checksum
+ * @length: bytes after the header
+ * @checksum: of these bytes and of the header, where the checksum counts as 0
  *
- * Behind it each candidate is the distance from the address before, 7 bits a byte
- * from the lowest on, and the value.
+ * After the header, each candidate is the distance from the previous address (7 bits
+ * per byte, lowest first) and the value.
  */
 struct candidates_header {
 	char magic[8];
@@ -66,7 +66,7 @@ struct candidates_header {
 
 #define CANDIDATES_MAGIC	"pvmcand"
 #define CANDIDATES_VERSION	1
-/* Read and written at once. */
+/* The size of a read or write. */
 #define CANDIDATES_BUFFER	65536
 
 /**
@@ -86,10 +86,10 @@ struct candidates_writer {
 };
 
 /**
- * candidates_create() - begin a file of no candidates, or fail()
+ * candidates_create() - create a file without candidates, or fail()
  * @size: bytes of a value
  *
- * There is no file of that name, or the old one, until candidates_commit().
+ * The file gets its name, and replaces an old one, in candidates_commit().
  *
  * Return: for candidates_commit().
  */
@@ -110,8 +110,8 @@ void candidates_commit(struct candidates_writer *writer);
  * @count: candidates read so far
  * @addr: address of the last one
  * @done: bytes of the body read so far
- * @begin: of what is left in @buffer
- * @end: of the same
+ * @begin: start of the unread part of @buffer
+ * @end: end of that part
  */
 struct candidates_reader {
 	const char *path;
@@ -130,7 +130,7 @@ struct candidates_reader {
 /**
  * candidates_open() - open a file and check its header, or fail()
  *
- * Nothing in the file is trusted: what does not fit together ends the command.
+ * Nothing in the file is trusted: fail()s if it is inconsistent.
  *
  * Return: for candidates_close().
  */
@@ -140,12 +140,12 @@ struct candidates_reader *candidates_open(const char *path);
  * candidates_next() - the next candidate, or fail()
  * @value: set to its value, in a buffer that the next call overwrites
  *
- * Return: true, or false behind the last one, if the checksum is right.
+ * Return: true; or false after the last one, if the checksum is right.
  */
 bool candidates_next(struct candidates_reader *reader, uint64_t *addr,
 		     const unsigned char **value);
 
-/* candidates_rewind() - begin with the first candidate again */
+/* candidates_rewind() - start again with the first candidate */
 void candidates_rewind(struct candidates_reader *reader);
 
 void candidates_close(struct candidates_reader *reader);

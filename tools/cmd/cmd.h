@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the subcommands of pvmread share.
+ * Declarations that the subcommands of pvmread share.
  */
 #ifndef CMD_H
 #define CMD_H
@@ -15,8 +15,8 @@
 #include <libpvmread.h>
 
 /**
- * enum exit_status - of every subcommand, as grep(1) and diff(1) have it
- * @EXIT_DONE: all of it
+ * enum exit_status - of every subcommand, as in grep(1) and diff(1)
+ * @EXIT_DONE: success
  * @EXIT_PART: a part is missing (a hole in what was to be read), or nothing was
  *	found
  * @EXIT_TROUBLE: no such process, no permission, wrong usage ...
@@ -42,26 +42,26 @@ int cmd_watch(int argc, char **argv);
 
 /**
  * fail() - say what failed, on what, why and what to do, and exit
- * @error: an errno value of the system, or 0. What the device answered has a
- *	text of its own, pvmread_strerror(), which goes into @format
+ * @error: an errno value of the system, or 0. For an error of the device, @format has
+ *	the text of pvmread_strerror() instead
  * @format: "read 0x1000 of process 12", without a newline
  *
- * Exits with EXIT_TROUBLE, and removes what output_open() began. If a signal was
- * caught, it was that: die_of_signal().
+ * Exits with EXIT_TROUBLE, and removes the temporary file of output_open(). If a signal was
+ * caught, that is the cause: calls die_of_signal().
  */
 void fail(int error, const char *format, ...)
 	__attribute__((noreturn, format(printf, 2, 3)));
 
-/* warn_about() - the same, without the end */
+/* warn_about() - the same, but does not exit */
 void warn_about(int error, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* --- the target --- */
 
 /**
- * enum proc - what /proc is
- * @PROC_OURS: it has the processes under the numbers that we know them by
- * @PROC_FOREIGN: it is of another PID namespace: its numbers are other processes
+ * enum proc - which processes /proc shows
+ * @PROC_OURS: those of our PID namespace, with the same numbers
+ * @PROC_FOREIGN: those of another PID namespace: a number means another process
  * @PROC_MISSING: it is not mounted
  */
 enum proc {
@@ -73,12 +73,12 @@ enum proc {
 /**
  * struct target - the process that a command works on
  * @pid: its number
- * @tid: the thread whose files in /proc are read: the main one, unless that has ended
+ * @tid: the thread whose files in /proc are read: the main thread, unless it has ended
  * @proc_dir: /proc/@tid, or -1
- * @pidfd: what names it, whatever its number is given to later
+ * @pidfd: names the process even after its number was reused
  * @fd: target file
  * @flags: what it was attached with
- * @proc: whether /proc can be asked about it
+ * @proc: whether it can be found in /proc
  * @name: "process 12 (sleep)", for messages
  */
 struct target {
@@ -98,8 +98,8 @@ struct target {
  * @pid: the user's argument, a process or one of its threads
  * @flags: PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT
  *
- * The process that is attached is the one that had the number when the pidfd
- * was opened, also where the module has no PVMREAD_PIDFD.
+ * The attached process is the one that had the number when the pidfd was opened, even
+ * if the module does not support PVMREAD_PIDFD.
  */
 void target_open(struct target *target, const char *pid, unsigned int flags);
 
@@ -110,7 +110,7 @@ void target_open(struct target *target, const char *pid, unsigned int flags);
  */
 int target_again(const struct target *target, unsigned int flags);
 
-/* need_proc() - fail() unless /proc can be asked about the target; @what of it is wanted */
+/* need_proc() - fail() unless the target is in /proc; @what names the wanted part of it */
 void need_proc(const struct target *target, const char *what);
 
 /**
@@ -123,9 +123,9 @@ void need_proc(const struct target *target, const char *what);
 void target_cache(struct target *target, uint64_t addr, uint64_t length, unsigned int flags);
 
 /**
- * target_is_alive() - whether it has not exited, so that its number is its own
+ * target_is_alive() - whether it has not exited, so that its number is still its own
  *
- * After something was read from /proc/PID: if true, it was the target's.
+ * To call after a read from /proc/PID: if true, the data was the target's.
  */
 bool target_is_alive(const struct target *target);
 
@@ -133,18 +133,18 @@ bool target_is_alive(const struct target *target);
 bool target_ends_within(const struct target *target, int ms);
 
 /**
- * target_read() - pvmread_read(), and why it ended
+ * target_read() - pvmread_read() that also says why it ended
  * @done: set to the number of bytes read
  *
- * Return: 0 if that is all of them, or an errno value for the byte behind.
+ * Return: 0 if all were read, or an errno value for the next byte.
  */
 int target_read(const struct target *target, uint64_t addr, void *buf, size_t len,
 		size_t *done);
 
 /**
  * target_reason() - why the byte at @addr could not be moved, and what to do
- * @error: what pvmread_read() or pvmread_write() said
- * @flags: PVMREAD_WRITE, PVMREAD_RESIDENT as it was tried
+ * @error: the errno of pvmread_read() or pvmread_write()
+ * @flags: PVMREAD_WRITE, PVMREAD_RESIDENT, as used in the attempt
  *
  * Return: text in a static buffer, for warn_about(0, "0x1000 of %s: %s", ...)
  */
@@ -155,7 +155,7 @@ const char *target_reason(const struct target *target, uint64_t addr, int error,
 
 /**
  * proc_in_time() - call run(argument); with --nowait, give up if it makes no progress
- * @progress: changes while @run gets on
+ * @progress: changes while @run makes progress
  *
  * Return: true if it has returned; false if it still runs, in another thread, and uses
  * @argument and @progress until this process ends.
@@ -170,9 +170,9 @@ int proc_open(const struct target *target, const char *name, int flags);
 ssize_t proc_pread(const struct target *target, int fd, void *buf, size_t size, off_t offset);
 
 /**
- * proc_read() - the start of /proc/PID/@name, with a NUL behind it
- * @max: as many bytes as are wanted
- * @length: set to those that there are
+ * proc_read() - the start of /proc/PID/@name, with a NUL appended
+ * @max: the number of bytes wanted
+ * @length: set to the number of bytes read
  *
  * Return: the bytes, for free(), or NULL with errno.
  */
@@ -185,7 +185,7 @@ char *proc_read(const struct target *target, const char *name, size_t max, size_
  * @MAPPING_DONTDUMP: madvise(MADV_DONTDUMP)
  * @MAPPING_IO: memory of a device
  * @MAPPING_HUGETLB: huge pages from a pool
- * @MAPPING_USERFAULT: a userfaultfd serves what is missing
+ * @MAPPING_USERFAULT: a userfaultfd serves missing pages
  */
 enum mapping_flag {
 	MAPPING_DONTDUMP	= 1 << 0,
@@ -196,7 +196,7 @@ enum mapping_flag {
 
 /**
  * struct mapping - a line of /proc/PID/maps
- * @rss: resident bytes, or UINT64_MAX where it was not asked for or is not known
+ * @rss: resident bytes, or UINT64_MAX if not requested or not known
  * @anonymous: bytes of private pages, resident or in swap; 0 without MAPS_FULL
  * @flags: &enum mapping_flag; 0 without MAPS_FULL
  * @name: path, [heap] and the like, or "" for anonymous memory
@@ -217,7 +217,7 @@ struct mapping {
 
 /**
  * struct maps - all mappings of a target, by address
- * @slow: MAPS_QUICK took too long, so they are MAPS_PLAIN
+ * @slow: MAPS_QUICK took too long, so this is MAPS_PLAIN
  */
 struct maps {
 	struct mapping *maps;
@@ -227,9 +227,9 @@ struct maps {
 
 /**
  * enum maps_detail - what is loaded of each mapping
- * @MAPS_PLAIN: what /proc/PID/maps has
- * @MAPS_QUICK: also what /proc/PID/smaps has, if that takes a second at most
- * @MAPS_FULL: also what /proc/PID/smaps has, if the kernel has smaps
+ * @MAPS_PLAIN: the contents of /proc/PID/maps
+ * @MAPS_QUICK: also those of /proc/PID/smaps, if that takes at most a second
+ * @MAPS_FULL: also those of /proc/PID/smaps, if the kernel has it
  */
 enum maps_detail {
 	MAPS_PLAIN,
@@ -241,10 +241,10 @@ enum maps_detail {
 void maps_load(struct maps *maps, const struct target *target, enum maps_detail detail);
 void maps_free(struct maps *maps);
 
-/* maps_find() - the mapping that @addr lies in, or NULL */
+/* maps_find() - the mapping that contains @addr, or NULL */
 const struct mapping *maps_find(const struct maps *maps, uint64_t addr);
 
-/* mapping_has_file() - whether it is a mapping of a file, of a device, too */
+/* mapping_has_file() - whether it is a mapping of a file or a device */
 bool mapping_has_file(const struct mapping *map);
 
 /* mapping_text() - its name for a terminal, in one of two static buffers */
@@ -256,8 +256,8 @@ bool mapping_is_anonymous(const struct mapping *map);
 /* --- arguments --- */
 
 /*
- * access_children - the options --resident and --nowait; their input is an unsigned int of
- * PVMREAD_RESIDENT and PVMREAD_NOWAIT
+ * access_children - the options --resident and --nowait. Their input is an unsigned int
+ * with PVMREAD_RESIDENT and PVMREAD_NOWAIT
  */
 extern const struct argp_child access_children[];
 
@@ -296,14 +296,14 @@ uint64_t parse_address(const char *text, const struct target *target);
 /* parse_range() - START-END, each as parse_address() takes it, or fail() */
 void parse_range(const char *text, const struct maps *maps, uint64_t *start, uint64_t *end);
 
-/* name_matches() - whether @text is what a person calls the mapping @name */
+/* name_matches() - whether a user can mean the mapping @name by @text */
 bool name_matches(const char *name, const char *text);
 
-/* check_wrap() - fail() if @addr + @length is over what an address holds */
+/* check_wrap() - fail() if @addr + @length overflows an address */
 void check_wrap(const struct target *target, uint64_t addr, uint64_t length);
 
 /**
- * parse_hex() - "48 89 e5" or "4889e5" to bytes; fail() if it is not that
+ * parse_hex() - convert "48 89 e5" or "4889e5" to bytes, or fail()
  * @length: set to their number, which is not 0
  *
  * Return: the bytes, for free().
@@ -320,9 +320,9 @@ void hexdump(FILE *out, uint64_t addr, const unsigned char *bytes, size_t length
 	     const unsigned char *old);
 
 /*
- * printable() - @text with '?' for what the locale does not print, in place
+ * printable() - replace in @text what the locale does not print by '?', in place
  *
- * Names come from the target, which may want to talk to our terminal.
+ * Names come from the target, and may contain escape sequences for our terminal.
  */
 char *printable(char *text);
 
@@ -333,50 +333,50 @@ char *utf8(const char *text);
 const char *human_size(uint64_t bytes);
 
 /**
- * progress_start() - a bar on stderr, if that is a terminal and it takes > 1 s
+ * progress_start() - show a bar on stderr, if that is a terminal, after 1 s
  * @what: "scan", "dump"
  * @total: bytes
  */
 void progress_start(const char *what, uint64_t total);
 void progress_update(uint64_t done);
-/* progress_clear() - take the bar away, before other output and at the end */
+/* progress_clear() - remove the bar, before other output and at the end */
 void progress_clear(void);
 
 /* --- the end --- */
 
 /**
- * catch_signals() - from here on SIGINT, SIGTERM and SIGHUP clean up first
+ * catch_signals() - from now on clean up on SIGINT, SIGTERM and SIGHUP
  *
- * A thread waits for them and calls die_of_signal(): no handler would run while
- * the main thread is in the kernel and waits for a page of the target.
+ * A thread waits for them and calls die_of_signal(), because no handler would run while the
+ * main thread waits in the kernel for a page of the target.
  */
 void catch_signals(void);
 
-/* interrupted - the signal that came, or 0: the process is about to end, be silent */
+/* interrupted - the signal received, or 0. If set, the process is about to end: print nothing */
 extern volatile sig_atomic_t interrupted;
 
 /**
- * die_of_signal() - clean up, and end by the signal, so that a shell sees the truth
+ * die_of_signal() - clean up, and die of the signal, so that a shell sees that
  *
- * What output_open() began is removed, the progress bar, too.
+ * Removes the temporary file of output_open() and the progress bar.
  */
 void die_of_signal(void)
 	__attribute__((noreturn));
 
-/* on_signal() - what is to be done then in place of flushing stdout; NULL: nothing */
+/* on_signal() - set the function to call then instead of flushing stdout; NULL: none */
 void on_signal(void (*hook)(void));
 
 /**
- * output_open() - open what -o names, or fail()
- * @path: a regular file, or none yet: the bytes go to a file beside it, mode
- *	0600, which output_commit() gives the name. Anything else (/dev/null, a
+ * output_open() - open the file that -o names, or fail()
+ * @path: a regular file, or none yet: the bytes go to a temporary file in the same
+ *	directory, mode 0600, which output_commit() renames. Anything else (/dev/null, a
  *	FIFO) is written directly. "-" is standard output
  *
- * What the kernel would not open for the shell's > is refused, also if another user
- * changes what @path names meanwhile. Waits for a FIFO's reader.
+ * Refuses what the kernel would not open for the shell's >, even if another user changes
+ * @path meanwhile. Waits for a FIFO's reader.
  *
- * Call catch_signals() first. One at a time; what is not committed is removed
- * when the command ends.
+ * Call catch_signals() first. Only one file can be open at a time. If it is not
+ * committed, it is removed when the command ends.
  *
  * Return: a file descriptor, which output_commit() closes.
  */
@@ -385,7 +385,7 @@ int output_open(const char *path);
 /* output_commit() - complete the file, or fail(). Standard output is closed, too */
 void output_commit(void);
 
-/* output_abandon() - remove what is not committed; any thread may call it */
+/* output_abandon() - remove an uncommitted file; any thread may call it */
 void output_abandon(void);
 
 /* finish_output() - flush stdout; fail() if it could not be written */

@@ -66,7 +66,7 @@ static size_t check_header(struct core *core, Elf *elf, uint64_t file_size)
 	if (ehdr.e_phnum && ehdr.e_phentsize != size)
 		fail(0, "%s: damaged: its program headers are of %d bytes each, not of %zu",
 		     core->path, ehdr.e_phentsize, size);
-	/* libelf counts only those that the file has room for. */
+	/* libelf counts only headers that lie within the file. */
 	if (ehdr.e_phnum == PN_XNUM)
 		gelf_getshdr(elf_getscn(elf, 0), &shdr);
 	if (count != (ehdr.e_phnum == PN_XNUM && shdr.sh_info ? shdr.sh_info : ehdr.e_phnum) ||
@@ -78,7 +78,7 @@ static size_t check_header(struct core *core, Elf *elf, uint64_t file_size)
 	return count;
 }
 
-/* check_segment() - a PT_LOAD that can be so */
+/* check_segment() - that a PT_LOAD is valid */
 static void check_segment(const struct core *core, const GElf_Phdr *phdr, uint64_t file_size)
 {
 	if (phdr->p_memsz > INT64_MAX - phdr->p_vaddr)
@@ -96,7 +96,7 @@ static void check_segment(const struct core *core, const GElf_Phdr *phdr, uint64
 		     phdr->p_filesz);
 }
 
-/* add_segment() - behind the others */
+/* add_segment() - append one */
 static void add_segment(struct core *core, const struct core_segment *segment)
 {
 	/* Doubles at each power of two. */
@@ -125,7 +125,7 @@ static void load_segments(struct core *core, Elf *elf, uint64_t file_size, GElf_
 			fail(0, "%s: damaged: its program headers: %s", core->path, elf_errmsg(-1));
 		if (phdr.p_type == PT_NOTE && !notes->p_filesz)
 			*notes = phdr;
-		/* [vsyscall] is in no process's half of the addresses. */
+		/* [vsyscall] is a kernel address. */
 		if (phdr.p_type != PT_LOAD || !phdr.p_memsz || phdr.p_vaddr > INT64_MAX)
 			continue;
 		check_segment(core, &phdr, file_size);
@@ -173,7 +173,7 @@ static int compare_entries(const void *a, const void *b)
 /*
  * parse_file_note() - NT_FILE, in the format of the kernel's fill_files_note()
  *
- * What is not complete is not looked at.
+ * Ignores incomplete entries.
  */
 static void parse_file_note(const struct core *core, const char *ident, const char *note,
 			    size_t length, struct file_entries *files)
@@ -230,9 +230,9 @@ static void load_files(const struct core *core, Elf *elf, uint64_t file_size,
 }
 
 /*
- * add_files() - make a segment of each part of a mapped file that has none
+ * add_files() - add a segment for each part of a mapped file that has none
  *
- * gcore leaves out what a debugger finds in the file.
+ * gcore leaves out memory that a debugger can read from the file.
  */
 static void add_files(struct core *core, const struct file_entries *files)
 {
@@ -274,7 +274,7 @@ static const struct file_entry *find_file(const struct file_entries *files, uint
 	return first && addr < files->entries[first - 1].end ? &files->entries[first - 1] : NULL;
 }
 
-/* number_of() - a file's path as a number, to take the place of that of its inode */
+/* number_of() - a number for a file's path, used instead of an inode number */
 static uint64_t number_of(const char *path)
 {
 	uint64_t number = 0;
@@ -284,7 +284,7 @@ static uint64_t number_of(const char *path)
 	return number | 1;
 }
 
-/* name_segments() - make a mapping of each */
+/* name_segments() - create a mapping for each segment */
 static void name_segments(struct core *core, const struct file_entries *files)
 {
 	const struct file_entry *file;
@@ -326,14 +326,14 @@ void core_open(struct core *core, const char *path)
 	Elf *elf;
 
 	*core = (struct core){ .path = path };
-	/* A FIFO that nobody writes to would never open. */
+	/* open() of a FIFO without a writer would never return. */
 	core->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (core->fd < 0 || fstat(core->fd, &st))
 		fail(errno, "%s", path);
 	if (!S_ISREG(st.st_mode))
 		fail(0, "%s: not a regular file, so not a core file", path);
 	elf_version(EV_CURRENT);
-	/* Not mapped: a file that becomes shorter meanwhile would end us by SIGBUS. */
+	/* Do not map it: if the file were truncated meanwhile, a load would raise SIGBUS. */
 	elf = elf_begin(core->fd, ELF_C_READ, NULL);
 	if (!elf)
 		fail(0, "%s: %s", path, elf_errmsg(-1));
@@ -352,7 +352,7 @@ void core_close(struct core *core)
 	close(core->fd);
 }
 
-/* hole_length() - how many bytes from @offset on are a hole of the file */
+/* hole_length() - the length of the hole at @offset in the file */
 static uint64_t hole_length(const struct core *core, uint64_t offset)
 {
 	off_t data = lseek(core->fd, offset, SEEK_DATA);

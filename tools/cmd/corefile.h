@@ -11,9 +11,9 @@
 /**
  * struct core_segment - a PT_LOAD
  * @start: the first address
- * @end: the one behind the last
+ * @end: the address after the last one
  * @offset: where its bytes are in the file
- * @file_size: how many of them are there; the rest is not in the file
+ * @file_size: number of its bytes in the file; the rest is not in the file
  * @flags: %PF_R, %PF_W, %PF_X
  */
 struct core_segment {
@@ -44,10 +44,10 @@ struct core {
 };
 
 /**
- * core_open() - read what segments there are, or fail()
+ * core_open() - open the file and read its list of segments, or fail()
  *
- * Nothing that is in the file is trusted: fail()s where a segment is not in it as a
- * whole, or where two are at the same address.
+ * Nothing in the file is trusted: fail()s if a segment is not completely in the file,
+ * or if two segments overlap.
  */
 void core_open(struct core *core, const char *path);
 void core_close(struct core *core);
@@ -55,10 +55,10 @@ void core_close(struct core *core);
 /**
  * core_read() - the next piece of a segment, or fail()
  * @segment: number of the segment
- * @addr: from here, which is in it
- * @end: to here, which is in it or where it ends
- * @buf: where to, %WALK_CHUNK bytes
- * @piece: filled; holes of the file are %PIECE_ZEROS, what is not in it %PIECE_ABSENT
+ * @addr: where to start; must be in the segment
+ * @end: where to stop; in the segment or at its end
+ * @buf: the destination, %WALK_CHUNK bytes
+ * @piece: filled; holes of the file are %PIECE_ZEROS, missing memory is %PIECE_ABSENT
  */
 void core_read(const struct core *core, size_t segment, uint64_t addr, uint64_t end, void *buf,
 	       struct piece *piece);

@@ -3,8 +3,8 @@
  * pvmread diff: what differs between a process and a core file, or between two core
  * files.
  *
- * Both sides are sequences of pieces, ordered by address, which are merged: what is on
- * one side only is told, and what is on both is compared.
+ * Both sides are sequences of pieces, ordered by address, which are merged: memory on
+ * one side only is reported, and memory on both sides is compared.
  */
 #include <argp.h>
 #include <errno.h>
@@ -20,7 +20,7 @@
 #include "walk.h"
 
 #define GAP_DEFAULT	16
-/* So many bytes of a range are shown at most. */
+/* The most bytes of a range that are shown. */
 #define SHOWN_MAX	4096
 /* The bytes of a line of a hexdump. */
 #define LINE		16
@@ -38,18 +38,19 @@ struct arguments {
 };
 
 /**
- * struct side - what is compared: a process, or a core file
+ * struct side - a side of the comparison: a process or a core file
  * @name: for messages
- * @is_process: it is @target, not @core
- * @maps: of either
+ * @is_process: the side is @target, not @core
+ * @maps: the mappings of the side
  * @next: the number of the mapping that is read next
- * @map: the one that is read
+ * @map: the mapping that is being read
  * @at: core file: the address that is read next
- * @end: where to end in @map
- * @piece: what was read and not compared yet; of length 0 and at UINT64_MAX at the end
+ * @end: where to stop in @map
+ * @piece: what was read but not yet compared; at the end its length is 0, its address
+ *	UINT64_MAX
  * @buf: what was read
  * @bytes: where in @buf the bytes of @piece are
- * @missing: bytes that could not be compared, as they are not on this side
+ * @missing: bytes that could not be compared because this side does not have them
  */
 struct side {
 	const char *name;
@@ -69,13 +70,13 @@ struct side {
 };
 
 /**
- * struct range - what is told next, and may go on
+ * struct range - the range that is reported next, and may still grow
  * @only: the side that has it, if only one has; or NULL
  * @maps: the mappings of which @map is one
- * @map: where it is; NULL: there is no range
+ * @map: the mapping that contains it; NULL: there is no range
  * @changed: the number of bytes that differ
- * @held_start: the address from which on its bytes are held
- * @held: how many
+ * @held_start: the first address whose bytes are held
+ * @held: number of bytes held
  */
 struct range {
 	const struct side *only;
@@ -91,15 +92,15 @@ struct range {
 /**
  * struct diff - the comparison
  * @from: the first address that is compared
- * @to: the one behind the last
- * @range: the range that is told next
- * @shown: the bytes of it that are held, of both sides
+ * @to: the address after the last one
+ * @range: the range that is reported next
+ * @shown: its held bytes, of both sides
  * @addr: the address of the bytes that are compared
  * @length: their number
  * @bytes: the bytes of both sides
- * @zeros: a chunk of them
+ * @zeros: a chunk of zeros
  * @compared: bytes so far
- * @done: bytes on either side that were looked at
+ * @done: bytes processed on either side
  * @differs: a difference was found
  */
 struct diff {
@@ -149,7 +150,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 /* --- a side --- */
 
-/* is_pid() - a number, not the name of a file; that can be given as ./NUMBER */
+/* is_pid() - whether it is a number; a file of that name is given as ./NUMBER */
 static bool is_pid(const char *text)
 {
 	return *text && !text[strspn(text, "0123456789")];
@@ -186,7 +187,7 @@ static bool is_writable(const struct maps *maps, const struct mapping *map)
 {
 	size_t first = 0, last = maps->count, middle;
 
-	/* The first one that ends behind where it starts */
+	/* The first mapping that ends after @map starts */
 	while (first < last) {
 		middle = first + (last - first) / 2;
 		if (maps->maps[middle].end <= map->start)
@@ -200,10 +201,10 @@ static bool is_writable(const struct maps *maps, const struct mapping *map)
 	return false;
 }
 
-/* is_wanted() - whether something of @map is to be compared */
+/* is_wanted() - whether a part of @map is to be compared */
 static bool is_wanted(const struct diff *diff, const struct mapping *map)
 {
-	/* [vsyscall] is in no process's half of the addresses. */
+	/* [vsyscall] is a kernel address. */
 	if (map->end > INT64_MAX || map->end <= diff->from || map->start >= diff->to)
 		return false;
 	return !diff->args->search.writable || map->perms[1] == 'w' ||
@@ -211,7 +212,7 @@ static bool is_wanted(const struct diff *diff, const struct mapping *map)
 	       is_writable(&diff->sides[NEW].maps, map);
 }
 
-/* side_total() - how many bytes side_next() tells of */
+/* side_total() - the number of bytes in all pieces of side_next() */
 static uint64_t side_total(const struct diff *diff, const struct side *side)
 {
 	const struct mapping *map;
@@ -223,7 +224,7 @@ static uint64_t side_total(const struct diff *diff, const struct side *side)
 	return total;
 }
 
-/* is_readable() - by the process, and not only by the kernel for it, as [vvar] */
+/* is_readable() - whether the memory can be read from outside the process, unlike [vvar] */
 static bool is_readable(const struct mapping *map)
 {
 	return map->perms[0] == 'r' && strncmp(map->name, "[vv", 3);
@@ -269,7 +270,7 @@ static bool read_on(struct side *side)
 	return true;
 }
 
-/* side_next() - the next piece, in the order of the addresses */
+/* side_next() - the next piece, in address order */
 static void side_next(const struct diff *diff, struct side *side)
 {
 	while (!read_on(side)) {
@@ -280,7 +281,7 @@ static void side_next(const struct diff *diff, struct side *side)
 	}
 }
 
-/* side_skip() - done with the first bytes of the piece */
+/* side_skip() - drop the first bytes of the piece */
 static void side_skip(struct diff *diff, struct side *side, uint64_t length)
 {
 	diff->done += length;
@@ -291,7 +292,7 @@ static void side_skip(struct diff *diff, struct side *side, uint64_t length)
 		side_next(diff, side);
 }
 
-/* --- what is told --- */
+/* --- the report --- */
 
 static void print_json(const struct diff *diff)
 {
@@ -314,7 +315,7 @@ static void print_json(const struct diff *diff)
 	json_print_line(object);
 }
 
-/* print_bytes() - a hexdump in which the lines that differ are there twice, as in diff -u */
+/* print_bytes() - a hexdump with each differing line twice, as in diff -u */
 static void print_bytes(const struct diff *diff)
 {
 	const unsigned char *old, *new;
@@ -349,7 +350,7 @@ static void print_text(const struct diff *diff)
 	print_bytes(diff);
 }
 
-/* hold() - keep the bytes of the range that are there, up to @end */
+/* hold() - keep the available bytes of the range, up to @end */
 static void hold(struct diff *diff, uint64_t end)
 {
 	struct range *range = &diff->range;
@@ -364,7 +365,7 @@ static void hold(struct diff *diff, uint64_t end)
 	range->held += length;
 }
 
-/* end_range() - tell of it, if there is one */
+/* end_range() - report the range, if there is one */
 static void end_range(struct diff *diff)
 {
 	struct range *range = &diff->range;
@@ -373,7 +374,7 @@ static void end_range(struct diff *diff)
 	if (!range->map)
 		return;
 	if (!range->only) {
-		/* Whole lines, where there are such. */
+		/* Whole lines, if possible. */
 		shown_end = roundup(range->end, LINE);
 		hold(diff, shown_end);
 		range->held = MIN(range->held, shown_end - range->held_start);
@@ -389,19 +390,19 @@ static void end_range(struct diff *diff)
 	*range = (struct range){};
 }
 
-/* begin_range() - in the mapping of @side */
+/* begin_range() - start a range in the mapping of @side */
 static void begin_range(struct diff *diff, const struct side *side, uint64_t start)
 {
 	end_range(diff);
 	diff->range = (struct range){ .maps = &side->maps, .map = side->map, .start = start };
 }
 
-/* only() - the first bytes of the piece are on one side only */
+/* only() - process the first bytes of the piece, which only one side has */
 static void only(struct diff *diff, struct side *side, uint64_t length)
 {
 	struct range *range = &diff->range;
 
-	/* Of [vvar] and what is not readable, one core file tells, another does not. */
+	/* Some core files contain [vvar] and unreadable memory, others do not. */
 	if (side->piece.kind == PIECE_ABSENT && (side->is_process || !*side->map->name))
 		return;
 	if (range->only != side || range->map != side->map || range->end != side->piece.addr) {
@@ -422,7 +423,7 @@ static const struct side *name_from(const struct diff *diff)
 	return *new->map->name && !*old->map->name ? new : old;
 }
 
-/* changed() - the byte at @addr differs */
+/* changed() - add the byte at @addr, which differs */
 static void changed(struct diff *diff, uint64_t addr)
 {
 	const struct side *side = name_from(diff);
@@ -437,7 +438,7 @@ static void changed(struct diff *diff, uint64_t addr)
 }
 
 /*
- * is_shared_memory() - memory that processes share, and that is no file that others open
+ * is_shared_memory() - whether it is shared memory without a file that others can open
  */
 static bool is_shared_memory(const struct mapping *map)
 {
@@ -452,9 +453,9 @@ static bool is_shared_memory(const struct mapping *map)
  * kind_of() - the kind of the next bytes of @side
  * @other: what they are compared with
  *
- * What a core file does not have of memory that is of no file was never touched, if
- * nobody asked to leave it out: "pvmread dump" leaves out zeros that take no room, and a
- * debugger takes for zeros what it finds nowhere.
+ * Anonymous memory that a core file leaves out counts as untouched, unless it was
+ * excluded on request: "pvmread dump" leaves out untouched memory, and a debugger
+ * treats missing memory as zeros.
  */
 static enum piece_kind kind_of(const struct side *side, const struct side *other)
 {
@@ -494,11 +495,11 @@ static void compare(struct diff *diff, const enum piece_kind *kinds, uint64_t le
 	diff->length = 0;
 }
 
-/* not_compared() - as @side does not have the bytes, and the other one has @other */
+/* not_compared() - count bytes that @side does not have, and the other side has as @other */
 static void not_compared(struct diff *diff, struct side *side, enum piece_kind other,
 			 uint64_t length)
 {
-	/* The process itself cannot read a guard page, which is a hole in a core file. */
+	/* A guard page is a hole in a core file; the process itself cannot read it either. */
 	if (side->is_process && !side->piece.error && other == PIECE_ZEROS)
 		return;
 	side->missing += length;
@@ -510,7 +511,7 @@ static void not_compared(struct diff *diff, struct side *side, enum piece_kind o
 		   side->piece.why);
 }
 
-/* both() - the next bytes are of memory that both sides have */
+/* both() - process the next bytes, which both sides have */
 static void both(struct diff *diff, uint64_t length)
 {
 	struct side *old = &diff->sides[OLD], *new = &diff->sides[NEW];
@@ -529,7 +530,7 @@ static void both(struct diff *diff, uint64_t length)
 	}
 }
 
-/* merge() - all of both sides, in the order of the addresses */
+/* merge() - process both sides, in address order */
 static void merge(struct diff *diff)
 {
 	struct side *old = &diff->sides[OLD], *new = &diff->sides[NEW];
@@ -559,7 +560,7 @@ static void merge(struct diff *diff)
 
 /* --- the command --- */
 
-/* check_sides() - that it makes sense to compare the two */
+/* check_sides() - check that it makes sense to compare the two */
 static void check_sides(const struct diff *diff)
 {
 	const struct side *old = &diff->sides[OLD], *new = &diff->sides[NEW];

@@ -2,9 +2,9 @@
 /*
  * pvmread dump: the memory of a process as an ELF core file.
  *
- * The file is laid out before a byte of memory is read: headers, notes, then the
- * segments, so that it can go into a pipe. What turns out not to be readable after that
- * is zeros. In a file on disk, zeros are holes.
+ * The layout of the file (headers, notes, segments) is fixed before memory is read, so
+ * that it can go into a pipe. Memory that then turns out to be unreadable is written as
+ * zeros. In a file on disk, zeros are holes.
  */
 #include <argp.h>
 #include <elf.h>
@@ -21,9 +21,9 @@
 #include "elfcore.h"
 #include "walk.h"
 
-/* x86's; also what the program headers are aligned to. */
+/* The page size of x86; also the alignment of the program headers. */
 #define PAGE		4096
-/* So many untouched bytes in a row are left out of the file. */
+/* A run of untouched memory of at least this size is left out of the file. */
 #define ZEROS_MAX	(1024 * 1024)
 /* The kernel's default for /proc/PID/coredump_filter. */
 #define FILTER_DEFAULT	0x33
@@ -60,7 +60,7 @@ struct arguments {
 
 /**
  * struct segment - a PT_LOAD: a mapping, or a part of it
- * @data_end: what is in the file ends here; from here to @end nothing is
+ * @data_end: end of the part in the file; the part from here to @end is not in it
  * @file_offset: where its bytes are in the file
  */
 struct segment {
@@ -72,13 +72,13 @@ struct segment {
 };
 
 /**
- * struct dump - a core file in the making
+ * struct dump - a core file that is being written
  * @file: its descriptor
- * @stream: it is written in order: a pipe, a device or standard output
- * @written: bytes of it that are done
+ * @stream: it must be written in order: a pipe, a device or standard output
+ * @written: bytes written so far
  * @elf32: the target is a 32-bit program
  * @filter: &enum filter
- * @missing: bytes that could not be read, and should have been
+ * @missing: bytes that should have been read but could not
  */
 struct dump {
 	const struct arguments *args;
@@ -142,9 +142,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-/* --- what is dumped --- */
+/* --- selecting memory --- */
 
-/* read_filter() - the target's own; the default where it cannot be read */
+/* read_filter() - the target's filter, or the default if it cannot be read */
 static unsigned int read_filter(const struct target *target)
 {
 	unsigned int filter = FILTER_DEFAULT;
@@ -175,7 +175,7 @@ static bool begins_with_elf(struct walk *walk, const struct mapping *map, unsign
 }
 
 /**
- * wanted() - how much of @map is dumped, from its start on
+ * wanted() - how many bytes of @map to dump, from its start
  *
  * Follows vma_dump_size() of fs/coredump.c. @anonymous stands in for the kernel's anon_vma.
  */
@@ -209,7 +209,7 @@ static uint64_t wanted(const struct dump *dump, struct walk *walk, const struct 
 	return 0;
 }
 
-/* --- what is where --- */
+/* --- the layout --- */
 
 static struct segment *add_segment(struct dump *dump, const struct mapping *map, uint64_t start)
 {
@@ -226,13 +226,13 @@ static struct segment *add_segment(struct dump *dump, const struct mapping *map,
 	return seg;
 }
 
-/* is_kernels() - [vvar] and the like, which nobody but the process can read */
+/* is_kernels() - whether it is [vvar] or the like, which only the process itself can read */
 static bool is_kernels(const struct mapping *map)
 {
 	return !strncmp(map->name, "[vv", 3);
 }
 
-/* skip() - tell what is not in the file, and why */
+/* skip() - report memory that is not in the file, and why */
 static void skip(struct dump *dump, const struct mapping *map, const struct piece *piece)
 {
 	const char *why = piece->why;
@@ -253,8 +253,8 @@ static void skip(struct dump *dump, const struct mapping *map, const struct piec
 }
 
 /**
- * add_mapping() - its segments: each is data, followed by what is not in the file
- * @length: as much of it is dumped
+ * add_mapping() - add its segments: each is data, then memory that is not in the file
+ * @length: number of bytes of it to dump
  *
  * Unreadable memory must not look like zeros: a debugger reads it from the program's file
  * instead.
@@ -288,11 +288,11 @@ static void add_mapping(struct dump *dump, struct walk *walk, const struct mappi
 				seg->data_end = seg->end;
 		}
 	}
-	/* All of the mapping is in the headers. */
+	/* The headers describe all of the mapping. */
 	seg->end = map->end;
 }
 
-/* select_memory() - the segments of all mappings */
+/* select_memory() - add the segments of all mappings */
 static void select_memory(struct dump *dump, struct walk *walk, const struct maps *maps)
 {
 	unsigned char *chunk = malloc(WALK_CHUNK);
@@ -302,7 +302,7 @@ static void select_memory(struct dump *dump, struct walk *walk, const struct map
 	if (!chunk)
 		fail(ENOMEM, "%d bytes", WALK_CHUNK);
 	for (map = maps->maps; map < maps->maps + maps->count && !interrupted; map++) {
-		/* [vsyscall] is in no process's half of the addresses. */
+		/* [vsyscall] is a kernel address. */
 		if (map->end > INT64_MAX)
 			continue;
 		length = wanted(dump, walk, map, chunk);
@@ -352,7 +352,7 @@ static void write_bytes(struct dump *dump, const void *bytes, size_t length)
 	}
 }
 
-/* write_zeros() - up to @offset of the file */
+/* write_zeros() - fill the file with zeros up to @offset */
 static void write_zeros(struct dump *dump, uint64_t offset)
 {
 	static const unsigned char zeros[65536];
@@ -362,7 +362,7 @@ static void write_zeros(struct dump *dump, uint64_t offset)
 	dump->written = offset;
 }
 
-/* write_sparse() - leave pages of zeros out */
+/* write_sparse() - write, but leave out pages of zeros */
 static void write_sparse(struct dump *dump, const unsigned char *bytes, size_t length)
 {
 	static const unsigned char zeros[PAGE];
@@ -403,7 +403,7 @@ static void dump_segment(struct dump *dump, struct walk *walk, const struct segm
 	}
 }
 
-/* dump_memory() - all segments */
+/* dump_memory() - write all segments */
 static void dump_memory(struct dump *dump, struct walk *walk)
 {
 	unsigned char *chunk = malloc(WALK_CHUNK);
@@ -424,7 +424,7 @@ static void dump_memory(struct dump *dump, struct walk *walk)
 
 /* --- headers --- */
 
-/* headers_size() - of all in front of the notes */
+/* headers_size() - the size of everything before the notes */
 static uint64_t headers_size(const struct dump *dump)
 {
 	const size_t phnum = dump->count + 1;
@@ -498,7 +498,7 @@ static void put_phdr(const struct dump *dump, FILE *out, const Elf64_Phdr *phdr)
 		fwrite(phdr, sizeof(*phdr), 1, out);
 }
 
-/* put_shdr() - the section header that counts so many program headers */
+/* put_shdr() - write the section header that holds the number of program headers */
 static void put_shdr(const struct dump *dump, FILE *out, size_t phnum)
 {
 	const Elf32_Shdr small = { .sh_size = 1, .sh_info = phnum };
@@ -539,7 +539,7 @@ static void put_headers(const struct dump *dump, FILE *out, size_t notes_length)
 		put_shdr(dump, out, phnum);
 }
 
-/* write_headers() - and the notes */
+/* write_headers() - write the headers and the notes */
 static void write_headers(struct dump *dump, const void *notes, size_t notes_length)
 {
 	char *headers = NULL;
@@ -558,7 +558,7 @@ static void write_headers(struct dump *dump, const void *notes, size_t notes_len
 
 /* --- the command --- */
 
-/* check_output() - find out what it is, and whether it can be as large */
+/* check_output() - find out the kind of the output, and whether the core fits */
 static void check_output(struct dump *dump)
 {
 	const char *try = dump->args->flags & PVMREAD_RESIDENT ? "" : "; try --resident";
@@ -570,15 +570,16 @@ static void check_output(struct dump *dump)
 	if (dump->stream && isatty(dump->file))
 		fail(0, "a core is not for a terminal; give a file, or pipe it on");
 	/*
-	 * First, as it takes no room: what is too large for the file system shows
-	 * now, not after hours. The file may end with a hole, too.
+	 * Do this first, because it needs no space: a core that is too large for the
+	 * file system fails now instead of after hours. The file may also end with a
+	 * hole.
 	 */
 	if (!dump->stream && ftruncate(dump->file, dump->file_end))
 		fail(0, "write %s: %s bytes with holes: %s%s", dump->args->output,
 		     human_size(dump->file_end), strerror(errno), try);
 }
 
-/* dump_target() - the core, complete and under its name, or fail() */
+/* dump_target() - write the complete core and give it its name, or fail() */
 static void dump_target(struct dump *dump)
 {
 	const struct target *target = dump->target;

@@ -2,12 +2,12 @@
 /*
  * The notes of a core file of an x86 process that is not stopped.
  *
- * The kernel gives registers to nobody but a tracer. What it tells without is where a
- * thread that waits in a system call stands: the program counter, the stack pointer, and
- * the call's arguments. With those and call frame information a debugger unwinds all that
- * addresses its frames by the stack pointer. The base of thread-local variables is found
- * through the list of robust mutexes. The other callee-saved registers and the floating
- * point state stay 0.
+ * Only a tracer can read registers. For a thread that waits in a system call, the
+ * kernel also shows the program counter, the stack pointer and the call's arguments in
+ * /proc. With those and call frame information, a debugger can unwind functions that
+ * address their frames by the stack pointer. The base of thread-local variables is
+ * found through the list of robust mutexes. The other callee-saved registers and the
+ * floating point state are 0.
  */
 #include <dirent.h>
 #include <elf.h>
@@ -28,11 +28,11 @@
 #error "pvmread dump knows the registers of x86-64 only"
 #endif
 
-/* More than is needed of any file of /proc. */
+/* More than any file of /proc that is read here can have. */
 #define PROC_MAX	65536
-/* So many milliseconds are spent on threads that run. */
+/* Milliseconds to wait for running threads to block. */
 #define NAPS_MAX	1000
-/* What user space has in its segment registers, always. */
+/* The segment registers of user space, which are constant. */
 #define USER_CS		0x33
 #define USER_CS32	0x23
 #define USER_DS		0x2b
@@ -73,7 +73,7 @@ struct prstatus32 {
 _Static_assert(sizeof(struct prpsinfo32) == 124, "as the kernel has it");
 _Static_assert(sizeof(struct prstatus32) == 144, "as the kernel has it");
 
-/* read_proc() - a file below /proc/PID, with a NUL behind it, or NULL with errno */
+/* read_proc() - a file below /proc/PID, with a NUL appended, or NULL with errno */
 static char *read_proc(const struct target *target, const char *name, size_t *length)
 {
 	return proc_read(target, name, PROC_MAX, length);
@@ -145,7 +145,7 @@ bool is_elf32(const struct target *target)
 
 /* --- threads --- */
 
-/* read_syscall() - where the thread waits; "" if it is gone or the kernel does not tell */
+/* read_syscall() - where the thread waits; "" if it has ended or the kernel does not tell */
 static void read_syscall(const struct target *target, struct thread *thread)
 {
 	static unsigned int naps;
@@ -154,7 +154,7 @@ static void read_syscall(const struct target *target, struct thread *thread)
 	int attempt;
 
 	snprintf(path, sizeof(path), "task/%d/syscall", thread->tid);
-	/* One that works in short bursts may be met at rest, if there are not too many. */
+	/* A thread that runs in short bursts may be found waiting, if there are not too many. */
 	for (attempt = 0; !attempt || (attempt < 10 && naps < NAPS_MAX); attempt++) {
 		if (attempt) {
 			usleep(1000);
@@ -169,7 +169,7 @@ static void read_syscall(const struct target *target, struct thread *thread)
 	thread->syscall[strcspn(thread->syscall, "\n")] = '\0';
 }
 
-/* is_zombie() - whether the thread has ended, as the main one may when others live */
+/* is_zombie() - whether it has ended; the main thread may end before the others */
 static bool is_zombie(const struct target *target, pid_t tid)
 {
 	char path[64], *stat, *name_end;
@@ -234,7 +234,7 @@ void threads_load(struct threads *threads, const struct target *target, bool ver
 	if (!threads->threads)
 		fail(ENOMEM, "%d threads", count);
 	threads->count = 0;
-	/* A debugger shows the first one; a wrapped number may be less than the main thread's. */
+	/* A debugger shows the first one. A wrapped pid may be below the main thread's. */
 	if (!is_zombie(target, target->pid))
 		add_thread(threads, target, target->pid, verbose);
 	for (i = 0; i < (size_t)count; i++) {
@@ -292,10 +292,10 @@ static void add_note(FILE *out, const char *name, uint32_t type, const void *des
 }
 
 /*
- * read_arguments() - the command line, as fill_psinfo() of the kernel has it in a core
+ * read_arguments() - the command line as in a core of the kernel, see fill_psinfo()
  *
- * Not from /proc/PID/cmdline, which faults pages in whatever --nowait and --resident say.
- * @stat is the text of /proc/PID/stat behind the name: its fields 3 and on.
+ * Not from /proc/PID/cmdline, which faults pages in despite --nowait and --resident.
+ * @stat is the text of /proc/PID/stat after the name: fields 3 and up.
  */
 static void read_arguments(const struct target *target, const char *stat, char *args, size_t size)
 {
@@ -316,7 +316,7 @@ static void read_arguments(const struct target *target, const char *stat, char *
 			args[i] = ' ';
 }
 
-/* read_process() - what the notes tell of the process */
+/* read_process() - read the facts about the process for the notes */
 static void read_process(const struct target *target, struct elf_prpsinfo *info)
 {
 	size_t length;
@@ -325,7 +325,7 @@ static void read_process(const struct target *target, struct elf_prpsinfo *info)
 	int i;
 
 	text = must_read_proc(target, "stat", &length);
-	/* The name may have blanks and parentheses itself. */
+	/* The name can contain blanks and parentheses. */
 	end = strrchr(text, ')');
 	if (!end || sscanf(end, ") %c %d %d %d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d %*d %ld",
 			   &info->pr_sname, &info->pr_ppid, &info->pr_pgrp, &info->pr_sid,
@@ -354,7 +354,7 @@ static void read_process(const struct target *target, struct elf_prpsinfo *info)
 	free(text);
 }
 
-/* add_prpsinfo() - the process */
+/* add_prpsinfo() - add the note about the process */
 static void add_prpsinfo(FILE *out, const struct elf_prpsinfo *info, bool elf32)
 {
 	struct prpsinfo32 small = {
@@ -381,7 +381,7 @@ static void add_prpsinfo(FILE *out, const struct elf_prpsinfo *info, bool elf32)
 
 /**
  * struct waiting - where a thread waits, from /proc/PID/task/TID/syscall
- * @known: the kernel told
+ * @known: the kernel has told it
  * @call: the number of the system call, or -1: it waits for a page
  */
 struct waiting {
@@ -426,7 +426,7 @@ static uint64_t thread_pointer(const struct target *target, pid_t tid)
 		return 0;
 	start = head - BLOCK_MAX;
 	if (pvmread_read(target->fd, start, words, sizeof(words)) != sizeof(words)) {
-		/* The block may be the first thing in its mapping. */
+		/* The block may be at the start of its mapping. */
 		start = head & ~(uint64_t)(BLOCK_MAX - 1);
 		memset(words, 0, sizeof(words));
 		if (pvmread_read(target->fd, start, words, head - start) <= 0)
@@ -491,7 +491,7 @@ static void add_prstatus64(FILE *out, const struct target *target, const struct 
 	};
 
 	if (at->known && at->call >= 0) {
-		/* As the kernel has them while the call goes on. */
+		/* The values that the registers have during a system call. */
 		regs.rax = -ENOSYS;
 		regs.rcx = at->pc;
 	}
@@ -502,13 +502,13 @@ static void add_prstatus64(FILE *out, const struct target *target, const struct 
 	add_note(out, "CORE", NT_PRSTATUS, &status, sizeof(status));
 }
 
-/* put_long() - a long of the target */
+/* put_long() - append a long of the target */
 static void put_long(FILE *out, uint64_t value, bool elf32)
 {
 	fwrite(&value, elf32 ? 4 : 8, 1, out);
 }
 
-/* add_file() - which files are mapped where, in the format of the kernel's fill_files_note() */
+/* add_file() - add the note of mapped files, in the format of the kernel's fill_files_note() */
 static void add_file(FILE *out, const struct maps *maps, bool elf32)
 {
 	const uint64_t page = sysconf(_SC_PAGESIZE);
@@ -559,7 +559,7 @@ void *notes_make(const struct target *target, const struct maps *maps,
 		else
 			add_prstatus64(out, target, maps, &info, threads->threads[i].tid, &at,
 				       guess);
-		/* A thread's notes go up to the next NT_PRSTATUS. The process's are the first's. */
+		/* A thread's notes end at the next NT_PRSTATUS; the first also has the process's. */
 		if (i)
 			continue;
 		add_prpsinfo(out, &info, elf32);

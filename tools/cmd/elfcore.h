@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What of an ELF core file is not memory: threads with their registers, notes.
+ * The parts of an ELF core file that are not memory: threads with their registers, notes.
  */
 #ifndef ELFCORE_H
 #define ELFCORE_H
@@ -8,7 +8,7 @@
 #include "cmd.h"
 
 /**
- * struct thread - one of the target
+ * struct thread - a thread of the target
  * @syscall: its line of /proc/PID/task/TID/syscall
  */
 struct thread {
@@ -28,7 +28,7 @@ struct threads {
  */
 void threads_load(struct threads *threads, const struct target *target, bool verbose);
 
-/* threads_check() - say which of them have run since threads_load() */
+/* threads_check() - report which of them have run since threads_load() */
 void threads_check(const struct threads *threads, const struct target *target);
 
 /**
@@ -49,13 +49,13 @@ bool is_elf32(const struct target *target);
  * guess_frame() - what rbp is likely to be
  * @sp: the thread's stack pointer
  *
- * The innermost function that keeps a frame pointer has left a record on the
- * stack, [rbp of its caller][return address], and rbp points there, as what it
- * calls preserves rbp or says where it has put it. The return address is that of a
- * call of such a function. If the call does not tell which function it calls, as
- * that of main() or of a thread's function, the saved rbp must look like one: an
- * address farther up on this stack, or the small number that the C library leaves
- * there. Both may be wrong, where old frames shine through unused words.
+ * The innermost function that keeps a frame pointer has left a record on the stack,
+ * [rbp of its caller][return address]. rbp points there, because the functions that it
+ * calls preserve rbp or say where they saved it. The return address must follow a call
+ * of such a function. If the call does not show which function it calls, as for main()
+ * or a thread's function, the saved rbp must look like one: an address farther up on
+ * this stack, or the small number that the C library puts there. Both can be wrong if
+ * unused stack words still hold old frames.
  *
  * Return: the address of the record; 0: none.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Messages of pvmread, and the end after one.
+ * Messages of pvmread, and the exit after an error.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@ void fail(int error, const char *format, ...)
 {
 	va_list args;
 
-	/* What a signal cut short did not fail. */
+	/* An operation that a signal has interrupted is not an error. */
 	if (interrupted)
 		die_of_signal();
 	va_start(args, format);

@@ -9,7 +9,7 @@
 
 #include "elfcore.h"
 
-/* The words above the stack pointer among which the frame record is looked for. */
+/* The number of words above the stack pointer that are searched for the frame record. */
 #define STACK_WORDS	8192
 
 static bool read_code(const struct target *target, uint64_t addr, void *code, size_t length)
@@ -48,12 +48,12 @@ static bool keeps_frame(const struct target *target, uint64_t addr)
 			return false;
 	}
 	at = skip_endbr(code);
-	/* A compiler may have moved something between the two. */
+	/* The compiler may have moved other instructions between the two. */
 	return code[at] == 0x55 && memmem(code + at + 1, 16, "\x48\x89\xe5", 3);
 }
 
 /**
- * enum call - what ends at an address
+ * enum call - the call instruction that ends at an address
  * @CALL_NONE: no call, so the address is no return address
  * @CALL_FRAME: the call of a function that keeps a frame pointer
  * @CALL_PLAIN: the call of one that does not
@@ -85,7 +85,7 @@ static enum call call_before(const struct target *target, const struct maps *map
 		if (!read_code(target, slot, &callee, sizeof(callee)))
 			return CALL_UNKNOWN;
 	} else {
-		/* ff /2 with its ModRM byte, no, one or four bytes of offset, maybe SIB */
+		/* ff /2: ModRM byte, maybe SIB, and 0, 1 or 4 bytes of offset */
 		for (length = 2; length <= 7; length++)
 			if (code[7 - length] == 0xff && (code[8 - length] & 0x38) == 0x10)
 				return CALL_UNKNOWN;
@@ -96,7 +96,7 @@ static enum call call_before(const struct target *target, const struct maps *map
 
 uint64_t guess_frame(const struct target *target, const struct maps *maps, uint64_t sp)
 {
-	/* A record lies where rsp is when push %rbp was done: at a multiple of 16. */
+	/* A record is where rsp points after push %rbp: at a multiple of 16. */
 	const uint64_t bottom = (sp + 15) & ~UINT64_C(15);
 	const struct mapping *map = maps_find(maps, sp);
 	uint64_t *words, at, frame = 0;

@@ -9,7 +9,7 @@
 
 #include <json.h>
 
-/* json_checked() - return @object; fail() if it is NULL because json-c had no memory */
+/* json_checked() - return @object; fail() if it is NULL because json-c was out of memory */
 struct json_object *json_checked(struct json_object *object);
 
 void json_add_number(struct json_object *object, const char *key, uint64_t value);

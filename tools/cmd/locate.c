@@ -25,7 +25,7 @@ uint64_t maps_base(const struct maps *maps, const struct mapping *map)
 	const struct mapping *first = map;
 
 	if (!map->inode) {
-		/* [heap] may be in pieces, as where a part of it has other permissions. */
+		/* [heap] may be in pieces, for example if a part of it has other permissions. */
 		while (*map->name && first > maps->maps && first[-1].end == first->start &&
 		       !strcmp(first[-1].name, map->name))
 			first--;
@@ -42,7 +42,7 @@ void locate(struct location *location, uint64_t addr)
 {
 	const struct mapping *map = location->map;
 
-	/* Most addresses are where the last one was. */
+	/* Most addresses are in the same mapping as the last one. */
 	if (map && addr >= map->start && addr < map->end)
 		return;
 	free(location->text);

@@ -41,7 +41,7 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-/* list_commands() - put the subcommands behind the options in --help */
+/* list_commands() - list the subcommands after the options in --help */
 static char *list_commands(int key, const char *text, void *input)
 {
 	const struct command *command;
@@ -79,7 +79,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-/* run() - the command, under the name that its messages begin with */
+/* run() - run the command, with the name that its messages begin with */
 static int run(const struct command *command, int argc, char **argv)
 {
 	if (asprintf(&argv[0], "pvmread %s", command->name) < 0)
@@ -89,8 +89,10 @@ static int run(const struct command *command, int argc, char **argv)
 }
 
 /*
- * fill_standard_files() - so that no file of ours gets the number of one that is
- * closed, and messages or output with it. To use them is an error as before.
+ * fill_standard_files() - open dummies for closed standard files
+ *
+ * Otherwise a file of ours would get such a number, and messages or output would go
+ * into it. Using the dummies fails, as with closed files.
  */
 static void fill_standard_files(void)
 {
@@ -116,7 +118,7 @@ int main(int argc, char **argv)
 	int first = 0;
 
 	fill_standard_files();
-	/* For names in the terminal's encoding alone: scripts rely on the messages. */
+	/* Only for names in the terminal's encoding: scripts rely on the messages. */
 	setlocale(LC_CTYPE, "");
 	program_invocation_name = program_invocation_short_name;
 	argp_err_exit_status = EXIT_TROUBLE;

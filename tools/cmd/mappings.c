@@ -14,9 +14,9 @@
 
 #include "cmd.h"
 
-/* What the resident sizes may take with MAPS_QUICK. */
+/* The time limit for the resident sizes with MAPS_QUICK. */
 #define QUICK_SECONDS	1
-/* The kernel prints as many mappings at once as fit. */
+/* A read returns as many mappings as fit into the buffer. */
 #define BUFFER_SIZE	(256 * 1024)
 
 static void *grow(void *array, size_t count, size_t size)
@@ -63,10 +63,10 @@ static bool parse_mapping(struct mapping *map, const char *line)
 }
 
 /*
- * clip() - leave out what is below @end; false if nothing remains
+ * clip() - cut off the part below @end; false if nothing remains
  *
- * Between two reads of the file mappings may merge: the kernel goes on with the one that
- * has the next address, whose start may have been in the last one that it printed.
+ * Mappings may merge between two reads of the file. The kernel then continues with the
+ * mapping that contains the next address, a part of which it may have printed already.
  */
 static bool clip(struct mapping *map, uint64_t end)
 {
@@ -79,7 +79,7 @@ static bool clip(struct mapping *map, uint64_t end)
 	return true;
 }
 
-/* parse_flags() - the VmFlags that have a use here */
+/* parse_flags() - parse the VmFlags that are used here */
 static unsigned int parse_flags(const char *line)
 {
 	static const struct {
@@ -113,7 +113,7 @@ static void parse_detail(struct mapping *map, const char *line)
 
 /**
  * struct loading - maps_load() by a thread
- * @maps: as far as it is; the count is the progress
+ * @maps: the mappings so far; their count is the progress
  * @error: an errno value; ETIME: MAPS_QUICK took too long
  */
 struct loading {
@@ -144,7 +144,7 @@ static void load(void *argument)
 			close(fd);
 		return;
 	}
-	/* Or exit() would wait for this thread, which may wait for the target. */
+	/* Otherwise exit() would wait for this thread, which may wait for the target. */
 	__fsetlocking(file, FSETLOCKING_BYCALLER);
 	setvbuf(file, NULL, _IOFBF, BUFFER_SIZE);
 	errno = 0;
@@ -191,7 +191,7 @@ static int try_load(struct maps *maps, const struct target *target, enum maps_de
 	*maps = loading->maps;
 	error = loading->error;
 	free(loading);
-	/* A list that ends early is what an exit or execve leaves. */
+	/* If the target exits or calls execve, the list may end early. */
 	if (!error && (!target_is_alive(target) ||
 		       (pvmread_read(target->fd, 0, &nothing, 0) < 0 && errno == ESRCH)))
 		error = ESRCH;
@@ -277,7 +277,7 @@ bool mapping_is_anonymous(const struct mapping *map)
 	return !*map->name;
 }
 
-/* why_not() - what the mappings tell about a byte that gave EIO */
+/* why_not() - say why a byte gave EIO, according to the mappings */
 static const char *why_not(const struct mapping *map, unsigned int flags)
 {
 	const bool write = flags & PVMREAD_WRITE;
@@ -299,7 +299,7 @@ const char *target_reason(const struct target *target, uint64_t addr, int error,
 
 	switch (error) {
 	case ESRCH:
-		/* Its memory goes first when it exits, and much of it takes long. */
+		/* An exiting process frees its memory first, which can take long. */
 		return target_ends_within(target, 200) ? "has exited" :
 			"has exited, or runs another program now";
 	case EAGAIN:

@@ -69,7 +69,7 @@ static void print_text(const struct maps *maps)
 	printf("%18s %18s %6s %6s %4s perm name\n", "start", "end", "size", "rss", "%");
 	for (map = maps->maps; map < maps->maps + maps->count; map++) {
 		size = map->end - map->start;
-		/* As parse_address() takes them. */
+		/* In the form that parse_address() accepts. */
 		printf("%#18" PRIx64 " %#18" PRIx64 " %6s", map->start, map->end,
 		       human_size(size));
 		print_resident(map->rss, size);

@@ -2,11 +2,11 @@
 /*
  * The file that -o names, and standard output.
  *
- * Another user may be able to write to the directory that FILE is in, and change
- * what the name means at any time. So FILE is looked up once, with O_PATH, and the
- * kernel follows the links: it applies fs.protected_symlinks. What follows is done
- * in a directory that is held open, after a check that the object is there.
- * What is not as it was makes another look-up necessary, from the start.
+ * Another user may be able to write to the directory of FILE, and to replace FILE at
+ * any time. So FILE is looked up once, with O_PATH, and the kernel follows the links
+ * and applies fs.protected_symlinks. Everything else is done in the open directory,
+ * after a check that the object is there. If something has changed, the look-up starts
+ * again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 
 #include "cmd.h"
 
-/* As long as another user swaps names, each look-up has an even chance. */
+/* While another user swaps names, each look-up succeeds with a chance of one half. */
 #define TRIES		100
 
 #define SUFFIX_LENGTH	9	/* ".abcdefgh" */
@@ -32,8 +32,8 @@
  * @path: FILE, for messages
  * @dir: O_PATH descriptor of its directory, or -1 if it has none (a pipe)
  * @name: its name in @dir
- * @object: O_PATH descriptor, or -1 if there is no such file yet
- * @st: what was last seen there
+ * @object: O_PATH descriptor of FILE, or -1 if it does not exist yet
+ * @st: the last stat() of it
  */
 struct place {
 	const char *path;
@@ -51,7 +51,7 @@ static struct {
 	char *temporary;
 } output;
 
-/* Protects output.temporary: the thread that waits for signals removes the file, too. */
+/* Protects output.temporary: the thread that waits for signals may also remove the file. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool is_same(const struct statx *a, const struct statx *b)
@@ -60,7 +60,7 @@ static bool is_same(const struct statx *a, const struct statx *b)
 	       a->stx_dev_minor == b->stx_dev_minor;
 }
 
-/* look() - fill in @st, without following a link; "" is @dir itself. Return: errno or 0 */
+/* look() - stat() without following a link; "" is @dir itself. Return: errno or 0 */
 static int look(int dir, const char *name, struct statx *st)
 {
 	int flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
@@ -133,10 +133,10 @@ static bool is_standard(const struct statx *st)
 }
 
 /**
- * trace() - find the directory that @place->object was reached in through a link
+ * trace() - find the directory of @place->object, which was reached through a link
  *
- * Only /proc tells its path. The path may be old, or one of another root
- * directory: so the object must be found there.
+ * Only /proc shows its path. The path may be stale, or relative to another root
+ * directory. So the object must be found there.
  *
  * Return: false if it is not there.
  */
@@ -167,9 +167,9 @@ static bool trace(struct place *place)
 }
 
 /*
- * remove_created() - remove a file that O_CREAT turns out to have made since @since
+ * remove_created() - remove a file that O_CREAT has created since @since
  *
- * One that may have been there before is left: an empty file stays.
+ * A file that may have existed before is kept: an empty file remains.
  */
 static bool remove_created(const struct place *place, const struct statx *st,
 			   const struct timespec *since)
@@ -184,7 +184,7 @@ static bool remove_created(const struct place *place, const struct statx *st,
 }
 
 /**
- * create_target() - of a link that leads to no file yet
+ * create_target() - create the target of a dangling link
  *
  * The kernel creates the file, as it does for the shell's >: it knows which links
  * may be followed. The file is removed once its place is known.
@@ -247,12 +247,12 @@ static bool find(struct place *place)
 }
 
 /**
- * reopen() - open for writing what was looked up, if the shell's > may
+ * reopen() - open the object for writing, if the shell's > could open it
  *
- * O_CREAT makes the kernel apply fs.protected_fifos and fs.protected_regular. It
- * does so for a name in a directory, but not for a name in /proc/self/fd.
+ * O_CREAT makes the kernel apply fs.protected_fifos and fs.protected_regular. It does
+ * so for a name in a directory, but not for one in /proc/self/fd.
  *
- * Return: a descriptor, or -1 if there is something else now.
+ * Return: a descriptor, or -1 if the name now refers to another object.
  */
 static int reopen(const struct place *place, int flags)
 {
@@ -281,7 +281,7 @@ static int reopen(const struct place *place, int flags)
 	return -1;
 }
 
-/* check_replaceable() - fail() if a regular file is not. Return: false if it changed */
+/* check_replaceable() - fail() if a regular file is not replaceable. Return: false if it changed */
 static bool check_replaceable(const struct place *place)
 {
 	int fd;
@@ -292,7 +292,7 @@ static bool check_replaceable(const struct place *place)
 		fail(EPERM, "%s is immutable or append-only", place->path);
 	if (!is_anothers_in_sticky(place))
 		return true;
-	/* A rename is not subject to fs.protected_regular, but opening the file is. */
+	/* fs.protected_regular applies to opening the file, but not to a rename. */
 	fd = reopen(place, O_NONBLOCK);
 	if (fd < 0)
 		return false;
@@ -302,7 +302,7 @@ static bool check_replaceable(const struct place *place)
 
 /*
  * open_place() - look FILE up, and open it unless it is to be replaced
- * @fd: set to -1 if it is, or is new
+ * @fd: set to -1 if it is to be replaced, or is new
  *
  * Return: false if it changed meanwhile.
  */
@@ -321,7 +321,7 @@ static bool open_place(struct place *place, int *fd)
 	return *fd >= 0;
 }
 
-/* name_temporary() - output.name, as much as fits, with a suffix that nobody can foresee */
+/* name_temporary() - output.name, truncated if necessary, with an unpredictable suffix */
 static char *name_temporary(void)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz234567";
@@ -350,25 +350,25 @@ static char *name_temporary(void)
 	return name;
 }
 
-/* create_beside() - the file that gets the name of FILE in the end */
+/* create_beside() - create the temporary file, which is finally renamed to FILE */
 static void create_beside(void)
 {
 	struct statx dir;
 	char *name;
 	int error;
 
-	/* What is created there can be neither renamed nor removed. */
+	/* A file created there could be neither renamed nor removed. */
 	if (!look(output.dir, "", &dir) && (dir.stx_attributes & STATX_ATTR_APPEND))
 		fail(EPERM, "the directory of %s is append-only", output.path);
 	if (atexit(output_abandon))
 		fail(ENOMEM, "%s", output.path);
-	/* These would end us without that. */
+	/* Without this, these signals would kill the process. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	do {
 		name = name_temporary();
 		pthread_mutex_lock(&lock);
-		/* The thread that waits for signals may have been here already. */
+		/* The thread that waits for signals may already have done this. */
 		if (interrupted) {
 			pthread_mutex_unlock(&lock);
 			die_of_signal();

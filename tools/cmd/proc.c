@@ -18,11 +18,11 @@
 
 #include "cmd.h"
 
-/* A call that makes no progress for so many seconds waits for a lock. */
+/* A call that makes no progress for this many seconds waits for a lock. */
 #define PATIENCE	1
 
 /**
- * struct errand - what a thread does for proc_in_time()
+ * struct errand - a call that a thread makes for proc_in_time()
  */
 struct errand {
 	void (*run)(void *argument);
@@ -79,7 +79,7 @@ int proc_open(const struct target *target, const char *name, int flags)
 }
 
 /**
- * struct look - a pread() that a thread does
+ * struct look - a pread() by a thread
  */
 struct look {
 	int fd;

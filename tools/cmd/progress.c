@@ -58,7 +58,7 @@ void progress_update(uint64_t done)
 	snprintf(before, sizeof(before), "%s %3d%% ", progress.what, (int)(part * 100));
 	snprintf(after, sizeof(after), " %s of %s  %s/s", human_size(done),
 		 human_size(progress.total), human_size(rate));
-	/* Where the end is days away, it is not known. */
+	/* Do not show an estimate of days: it is only a guess. */
 	if (rate > 0 && left < 100 * 3600)
 		snprintf(after + strlen(after), sizeof(after) - strlen(after),
 			 "  %" PRIu64 ":%02" PRIu64 ":%02" PRIu64 " left",
@@ -66,7 +66,7 @@ void progress_update(uint64_t done)
 
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) || !window.ws_col)
 		window.ws_col = 80;
-	/* A terminal echoes ^C behind it, which is not to begin another line. */
+	/* The terminal echoes ^C after the bar; do not start another line for it. */
 	width = window.ws_col > 13 ? window.ws_col - 3 : 10;
 	room = (int)width - (int)(strlen(before) + strlen(after)) - 2;
 	if (room > (int)sizeof(bar) - 1)

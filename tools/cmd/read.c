@@ -55,12 +55,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 /**
- * copy() - the bytes to where they are wanted, a chunk at a time
- * @error: set to 0, or to the errno value that tells why there are fewer
+ * copy() - copy the bytes to the output, a chunk at a time
+ * @error: set to 0, or to the errno value that says why there are fewer
  *
- * A read of which nothing comes leaves a file as it was.
+ * If nothing can be read, an output file is left unchanged.
  *
- * Return: how many there were.
+ * Return: the number of bytes copied.
  */
 static uint64_t copy(const struct target *target, uint64_t addr, uint64_t length,
 		     const struct arguments *args, int *error)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * pvmread rescan: look again at what "pvmread scan --save" found.
+ * pvmread rescan: read again the values that "pvmread scan --save" found.
  *
  * The candidates pass through in chunks: read from the file, read again from the
  * target with one pvmread_batch(), and written to the new file if they remain.
@@ -37,20 +37,20 @@ struct arguments {
 };
 
 /**
- * struct rescan - what is read again
- * @whole: @target without a range
+ * struct rescan - the state of a rescan
+ * @whole: the same target without a range
  * @reader: FILE
- * @writer: what it becomes
+ * @writer: the new file
  * @size: bytes of an old value
- * @room: candidates that a chunk has room for
- * @held: candidates in the chunk
+ * @room: the capacity of a chunk, in candidates
+ * @held: number of candidates in the chunk
  * @addrs: their addresses
- * @segments: as they are read
+ * @segments: the segments that read them
  * @old: their values in the file
- * @new: and in the target
- * @remained: candidates that passed
- * @printed: of these
- * @lost: candidates that cannot be read any more
+ * @new: their values in the target
+ * @remained: number of candidates that passed
+ * @printed: number of these that were printed
+ * @lost: number of candidates that can no longer be read
  */
 struct rescan {
 	const struct arguments *args;
@@ -150,7 +150,7 @@ static void check_all(struct candidates_reader *reader, uint64_t *lowest, uint64
 }
 
 /*
- * attach() - to the process of FILE, for what lies between its candidates
+ * attach() - attach to the process of FILE, for the range of its candidates
  *
  * The cache needs a second target file. Both belong to one program if the first one
  * still works at the end.
@@ -175,7 +175,7 @@ static void attach(struct rescan *rescan, uint64_t lowest, uint64_t highest)
 		target_cache(target, lowest, length, 0);
 }
 
-/* detach() - fail() if the process is gone: what was lost then is not a hole */
+/* detach() - fail() if the process is gone, because lost values were not holes then */
 static void detach(struct rescan *rescan)
 {
 	char nothing;
@@ -186,7 +186,7 @@ static void detach(struct rescan *rescan)
 	close(rescan->whole.fd);
 }
 
-/* read_again() - the new values of all in the chunk */
+/* read_again() - read the new values of all candidates in the chunk */
 static void read_again(struct rescan *rescan)
 {
 	const size_t size = rescan->predicate.size;
@@ -223,7 +223,7 @@ static void report(struct rescan *rescan, uint64_t addr, const unsigned char *va
 			rescan->predicate.size, args->json);
 }
 
-/* judge() - keep what remains of the chunk, and begin a new one */
+/* judge() - keep the candidates of the chunk that pass, and begin a new chunk */
 static void judge(struct rescan *rescan)
 {
 	const unsigned char *old = rescan->old, *new = rescan->new;
