@@ -559,7 +559,7 @@ void *notes_make(const struct target *target, const struct maps *maps,
 		else
 			add_prstatus64(out, target, maps, &info, threads->threads[i].tid, &at,
 				       guess);
-		/* A thread's notes end at the next NT_PRSTATUS; the first also has the process's. */
+		/* A thread's notes end at the next NT_PRSTATUS. The first has the process's. */
 		if (i)
 			continue;
 		add_prpsinfo(out, &info, elf32);

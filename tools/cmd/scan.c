@@ -2,11 +2,10 @@
 /*
  * pvmread scan: search the memory of a process.
  *
- * All that is readable and lies together, whatever mappings it is made of, is
- * one subject to the expression. It passes through a window; what a match may
- * still need stays in the window when it moves on: the bytes behind a partial
- * match, and those that a lookbehind or the context shows. Values of a type take
- * the same way: the bytes that may begin a value stay.
+ * Adjacent readable mappings are one subject to the expression. It passes through a
+ * window. When the window moves on, it keeps the bytes that a match may still need:
+ * those of a partial match, and those for a lookbehind or the context. A search for
+ * values of a type also keeps the bytes that may begin a value.
  */
 #include <argp.h>
 #include <ctype.h>
@@ -25,12 +24,12 @@
 #include "typed.h"
 #include "walk.h"
 
-/* The longest match that is found whole wherever it lies. */
+/* The longest match that is always found completely. */
 #define MATCH_MAX	65536
-/* So many lookbehinds inside each other see what they look for wherever it lies. */
+/* Lookbehinds nested up to this depth always see their text. */
 #define LOOKBEHIND_DEPTH 4
 #define CONTEXT_MAX	4096
-/* Of the bytes of a match, as many are shown. */
+/* The most bytes of a match that are shown. */
 #define SHOWN_MAX	256
 #define CONTEXT_DEFAULT	16
 #define JIT_STACK_MAX	(8 << 20)
@@ -66,15 +65,15 @@ struct arguments {
 };
 
 /**
- * struct scan - where the search is
- * @back: bytes that stay before @next: context, lookbehind
+ * struct scan - the state of the search
+ * @back: bytes to keep before @next: context, lookbehind
  * @buf: the window
  * @addr: address of its first byte
  * @length: bytes in it
- * @next: where in it the search goes on
+ * @next: where in it the search continues
  * @found: matches so far
  * @location: where the last match was
- * @predicate: what is asked of a value, with --type
+ * @predicate: the test of a value, with --type
  * @writer: where values are saved, or NULL
  */
 struct scan {
@@ -201,7 +200,7 @@ static char *hex_expression(const char *text)
 
 	if (!expression)
 		fail(ENOMEM, "--hex");
-	/* A byte's two digits, or "??", become four characters, or one. */
+	/* The two digits of a byte become four characters, "??" becomes one. */
 	for (at += strspn(at, " \t\n"); *at; at += strspn(at, " \t\n")) {
 		if (at[0] == '?' && at[1] == '?')
 			to += sprintf(to, ".");
@@ -230,7 +229,7 @@ static void compile(struct scan *scan)
 		options |= PCRE2_DOTALL;
 	else if (!args->regex)
 		options |= PCRE2_LITERAL;
-	/* An expression that asks for UTF itself would stop at the first byte that is none. */
+	/* An expression that turns on UTF itself would stop at the first byte that is not UTF-8. */
 	if (args->regex)
 		options |= args->utf ? PCRE2_NEVER_BACKSLASH_C : PCRE2_NEVER_UTF;
 	if (args->ignore_case)
@@ -244,12 +243,12 @@ static void compile(struct scan *scan)
 		pcre2_get_error_message(error, text, sizeof(text));
 		fail(0, "\"%s\": %s at its byte %zu", args->pattern, text, offset);
 	}
-	/* Where it is not to be had (no writable code), it goes without. */
+	/* If JIT is not available (no writable code), go without it. */
 	rc = pcre2_jit_compile(scan->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
 	pcre2_pattern_info(scan->code, PCRE2_INFO_MAXLOOKBEHIND, &behind);
-	/* It is the longest one's; they can be nested, and end with a \b. */
+	/* This is the longest one; they can be nested, and end with a \b. */
 	scan->back = MAX(args->context, (uint64_t)behind * LOOKBEHIND_DEPTH * (args->utf ? 4 : 1));
-	/* So that ^ does not match where the window begins: a character, or CR and LF. */
+	/* Keep a character, or CR and LF, so that ^ does not match where the window begins. */
 	scan->back = MAX(scan->back, 4);
 
 	scan->match = pcre2_match_data_create(1, NULL);
@@ -298,7 +297,7 @@ static void print_json(const struct scan *scan, uint64_t addr, const unsigned ch
 	json_print_line(object);
 }
 
-/* report() - the match from @start to @end of the window */
+/* report() - print the match from @start to @end of the window */
 static void report(struct scan *scan, size_t start, size_t end)
 {
 	const struct arguments *args = scan->args;
@@ -319,12 +318,12 @@ static void report(struct scan *scan, size_t start, size_t end)
 		to = MIN(MIN(end, start + SHOWN_MAX) + args->context, scan->length);
 		hexdump(stdout, scan->addr + from, scan->buf + from, to - from, NULL);
 	}
-	/* Nobody reads on, or the disk is full: the rest may be hundreds of GiB. */
+	/* The reader has gone or the disk is full. Stop: the rest may be hundreds of GiB. */
 	if (ferror(stdout))
 		fail(errno, "standard output");
 }
 
-/* report_value() - the value at @at of the window; false if the search ends */
+/* report_value() - print the value at @at of the window; false if the search ends */
 static bool report_value(void *context, size_t at)
 {
 	struct scan *scan = context;
@@ -344,7 +343,7 @@ static bool report_value(void *context, size_t at)
 
 /* --- the search --- */
 
-/* search_typed() - the same for values, of which one may begin near the window's end */
+/* search_typed() - search() for values; one may begin near the window's end */
 static void search_typed(struct scan *scan)
 {
 	const size_t align = scan->args->align, size = scan->predicate.size;
@@ -376,7 +375,7 @@ static size_t whole_characters(const struct scan *scan)
 
 static int find(const struct scan *scan, size_t length, uint32_t options)
 {
-	/* Nothing is everywhere. */
+	/* An empty match is everywhere. */
 	int rc = pcre2_match(scan->code, scan->buf, length, scan->next,
 			     options | PCRE2_NOTEMPTY, scan->match, scan->context);
 	PCRE2_UCHAR text[256];
@@ -390,18 +389,18 @@ static int find(const struct scan *scan, size_t length, uint32_t options)
 
 /**
  * search() - report what is in the window
- * @more: there are bytes behind it
+ * @more: there are bytes after it
  *
- * Leaves scan->next where the search goes on when they are there: at the start of
- * a match that may go on behind the window, or whose context does. Only one that
- * began too far back for that is taken as if the memory ended here.
+ * Leaves scan->next where the search continues when they have been read: at the start
+ * of a match that, or whose context, may continue after the window. If such a match
+ * began too far back, it is treated as if the memory ended here.
  */
 static void search(struct scan *scan, bool more)
 {
 	const PCRE2_SIZE *at = pcre2_get_ovector_pointer(scan->match);
 	const size_t length = more && scan->args->utf ? whole_characters(scan) : scan->length;
 	const size_t keep = MATCH_MAX + scan->args->context;
-	/* Who begins from here on can wait. */
+	/* A match that begins from here on can wait. */
 	const size_t late = !more ? SIZE_MAX : scan->length - MIN(scan->length, keep - 1);
 	size_t begin;
 	int rc;
@@ -416,12 +415,12 @@ static void search(struct scan *scan, bool more)
 			scan->next = length;
 			break;
 		}
-		/* Not at[0], which \K moves away from it. */
+		/* Not at[0], because \K moves it. */
 		begin = pcre2_get_startchar(scan->match);
 		if (rc == PCRE2_ERROR_PARTIAL && begin < late) {
 			/*
-			 * Not anchored: PCRE2 knows at which of the next bytes there
-			 * is no use in trying, and each may cost as long.
+			 * Not anchored: PCRE2 knows which of the next bytes cannot
+			 * begin a match, and each attempt may take as long.
 			 */
 			scan->next = begin;
 			rc = find(scan, length, 0);
@@ -451,7 +450,7 @@ static void move_on(struct scan *scan)
 	scan->next -= drop;
 }
 
-/* begin() - an empty window at @addr */
+/* begin() - start an empty window at @addr */
 static void begin(struct scan *scan, uint64_t addr)
 {
 	scan->addr = addr;
@@ -471,7 +470,7 @@ static void scan_zeros(struct scan *scan, const struct piece *piece)
 	move_on(scan);
 	if (length == piece->length)
 		return;
-	/* The zeros between are left out: terabytes may be reserved. */
+	/* Skip the zeros in between: terabytes may be reserved. */
 	search(scan, false);
 	length = MIN(piece->length - length, scan->back + MATCH_MAX);
 	begin(scan, end - length);
@@ -481,10 +480,10 @@ static void scan_zeros(struct scan *scan, const struct piece *piece)
 }
 
 /**
- * scan_range() - one mapping, or a part of it
+ * scan_range() - search one mapping, or a part of it
  *
- * What does not go on where the window ends begins a new one, and then the old
- * one is searched to its end.
+ * If it does not continue where the window ends, the window is searched to its end and
+ * a new one begins.
  */
 static void scan_range(struct scan *scan, struct walk *walk, const struct mapping *map,
 		       uint64_t start, uint64_t end, uint64_t *done)
@@ -500,7 +499,7 @@ static void scan_range(struct scan *scan, struct walk *walk, const struct mappin
 		if (!walk_next(walk, scan->buf + scan->length, &piece))
 			break;
 		if (piece.kind == PIECE_ZEROS) {
-			/* As scanmem does, leave out what was never touched. */
+			/* Skip untouched memory, as scanmem does. */
 			if (!scan->args->type)
 				scan_zeros(scan, &piece);
 		} else if (piece.kind == PIECE_BYTES) {
@@ -544,7 +543,7 @@ static bool is_wanted(const struct arguments *args, const struct mapping *map)
 	return !args->file || is_of_file(map, args->file);
 }
 
-/* scan_all() - every mapping that is asked for, in the order of the addresses */
+/* scan_all() - search every selected mapping, in address order */
 static void scan_all(struct scan *scan, const struct target *target)
 {
 	uint64_t from = 0, to = UINT64_MAX, start, end, total = 0, done = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Signals: clean up, then end by the signal.
+ * Signals: clean up, then die of the signal.
  */
 #include <pthread.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 
 volatile sig_atomic_t interrupted;
 
-/* Protects end_hook. The thread that ends the process keeps it. */
+/* Protects end_hook. The thread that ends the process never releases it. */
 static pthread_mutex_t end_lock = PTHREAD_MUTEX_INITIALIZER;
 static void (*end_hook)(void);
 
@@ -26,13 +26,13 @@ void die_of_signal(void)
 	sigset_t signals;
 
 	output_abandon();
-	/* From here on a second signal ends what should still take long. */
+	/* From now on a second signal kills the process if the cleanup takes long. */
 	signal(number, SIG_DFL);
 	sigemptyset(&signals);
 	sigaddset(&signals, number);
 	pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
 
-	/* Held for good: of two threads that come here one does the rest. */
+	/* Never released: if two threads get here, only one does the rest. */
 	pthread_mutex_lock(&end_lock);
 	progress_clear();
 	if (end_hook)

@@ -2,9 +2,9 @@
 /*
  * pvmread strings: the text in the memory of a process.
  *
- * A string is held until its end is known. One that becomes longer than what can
- * be held is printed while it is read, so that strings of any length are printed
- * whole in a fixed amount of memory.
+ * A string is held until its end is known. A string longer than the buffer is printed
+ * while it is read, so that strings of any length are printed completely in a fixed
+ * amount of memory.
  */
 #include <argp.h>
 #include <errno.h>
@@ -19,13 +19,13 @@
 #include "locate.h"
 #include "walk.h"
 
-/* The UTF-8 bytes of a string that are held at least before it is printed. */
+/* The least number of UTF-8 bytes of a string that are held before it is printed. */
 #define HOLD_MIN	65536
 #define BYTES_DEFAULT	4
 #define BYTES_MAX	(1 << 20)
 /* No encoding has a longer character. */
 #define CHARACTER_MAX	4
-/* Room in front of the chunk for the start of a character; keeps the chunk aligned. */
+/* Room before the chunk for the start of a character; keeps the chunk aligned. */
 #define MARGIN		64
 
 struct arguments {
@@ -37,16 +37,16 @@ struct arguments {
 };
 
 /**
- * struct run - a string that has begun and may go on
+ * struct run - a string that may still continue
  * @start: address of its first byte
  * @chars: characters in it so far; 0: there is none
- * @held: what was not printed yet, as UTF-8
- * @script: what the letters in it belong to, as script_of() has it; 0: ASCII only
- * @sure: it has a character that is not two of ASCII, taken for one
- * @doubt: how many of the others may be such, minus those of ASCII in it
- * @flows: its beginning was printed
- * @dropped: it began in a string that was being printed
- * @next: address of the first byte behind the last character
+ * @held: the characters not printed yet, as UTF-8
+ * @script: the script of its letters, from script_of(); 0: ASCII only
+ * @sure: it has a character that cannot be two misread ASCII characters
+ * @doubt: number of characters that can be, minus the ASCII characters in it
+ * @flows: its beginning has been printed
+ * @dropped: it began inside a string that was being printed
+ * @next: address of the first byte after the last character
  */
 struct run {
 	uint64_t start;
@@ -63,14 +63,14 @@ struct run {
 
 /**
  * struct strings - the search
- * @location: of the last string that was printed as JSON
+ * @location: location of the last string printed as JSON
  * @runs: one, or with UTF-16 one for even addresses and one for odd ones
  * @room: the size of run->held
- * @flowing: the run of which the beginning was printed, or NULL
- * @mask: replace what the terminal does not print
- * @buf: a chunk of memory, with a margin in front of it
- * @addr: the address of the first byte that was not searched
- * @tail: the number of these, which are at the end of the margin
+ * @flowing: the run whose beginning has been printed, or NULL
+ * @mask: replace characters that the terminal cannot print
+ * @buf: a chunk of memory, after a margin
+ * @addr: the address of the first byte not searched yet
+ * @tail: number of such bytes, at the end of the margin
  * @found: strings so far
  */
 struct strings {
@@ -128,11 +128,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* --- characters --- */
 
 /*
- * is_text() - whether a string can have the character
+ * is_text() - whether the character can be part of a string
  *
- * Not by iswprint(): what a process has in its memory does not depend on the locale
- * of the caller. No controls, no line separators, nothing that changes the direction
- * of what follows, no code points that are no characters or whose meaning is private.
+ * Not iswprint(), because the contents of memory do not depend on the caller's locale.
+ * Excludes control characters, line separators, characters that change the direction of
+ * text, noncharacters and private-use characters.
  */
 static bool is_text(uint32_t c)
 {
@@ -151,9 +151,9 @@ static bool is_text(uint32_t c)
 }
 
 /*
- * script_of() - a number for the script that the character is of; 0: it goes with any
+ * script_of() - a number for the character's script; 0: it fits every script
  *
- * Roughly: enough to tell text from two bytes that happen to be a character.
+ * Only approximate: enough to tell text from pairs of bytes that happen to be characters.
  */
 static unsigned int script_of(uint32_t c)
 {
@@ -202,7 +202,7 @@ static uint32_t load32(const unsigned char *at, bool big)
 }
 
 /*
- * decode_utf8() - the character at @at, of which there are @left bytes
+ * decode_utf8() - decode the character at @at, with @left bytes available
  *
  * Return: its length, or 0 if there is none.
  */
@@ -243,7 +243,7 @@ static size_t decode_utf16(const unsigned char *at, size_t left, bool big, uint3
 	return 4;
 }
 
-/* decode() - the length of the character at @at; 0: there is none of text */
+/* decode() - the length of the character at @at; 0: there is no text character */
 static size_t decode(char encoding, const unsigned char *at, size_t left, uint32_t *c)
 {
 	size_t length;
@@ -269,7 +269,7 @@ static size_t decode(char encoding, const unsigned char *at, size_t left, uint32
 	return length && is_text(*c) ? length : 0;
 }
 
-/* encode() - the character as UTF-8; returns its length */
+/* encode() - write the character as UTF-8; returns its length */
 static size_t encode(uint32_t c, char *to)
 {
 	size_t length = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
@@ -287,7 +287,7 @@ static size_t encode(uint32_t c, char *to)
 
 /* --- a string --- */
 
-/* print_quoted() - @text as a part of a string in JSON */
+/* print_quoted() - print @text as a part of a JSON string */
 static void print_quoted(const char *text, size_t length)
 {
 	struct json_object *object = json_checked(json_object_new_string_len(text, length));
@@ -320,7 +320,7 @@ static void print_start(struct strings *strings, const struct run *run)
 	       run->start - strings->location.base, strings->args->encoding);
 }
 
-/* print_held() - what is held of the string, which is then empty */
+/* print_held() - print the held characters, and empty the buffer */
 static void print_held(const struct strings *strings, struct run *run)
 {
 	char *rest = run->held, *part;
@@ -329,7 +329,7 @@ static void print_held(const struct strings *strings, struct run *run)
 		print_quoted(run->held, run->held_length);
 	} else if (strings->mask) {
 		run->held[run->held_length] = '\0';
-		/* printable() would replace tabs, also. */
+		/* printable() would also replace tabs. */
 		while ((part = strsep(&rest, "\t"))) {
 			fputs(printable(part), stdout);
 			if (rest)
@@ -339,7 +339,7 @@ static void print_held(const struct strings *strings, struct run *run)
 		fwrite(run->held, 1, run->held_length, stdout);
 	}
 	run->held_length = 0;
-	/* Nobody reads on, or the disk is full: the rest may be hundreds of GiB. */
+	/* The reader has gone or the disk is full. Stop: the rest may be hundreds of GiB. */
 	if (ferror(stdout))
 		fail(errno, "standard output");
 }
@@ -360,12 +360,12 @@ static void forget(struct run *run)
 	run->dropped = false;
 }
 
-/* end_run() - the string, if there is one, ends */
+/* end_run() - finish the string, if there is one */
 static void end_run(struct strings *strings, struct run *run)
 {
 	if (!run->chars)
 		return;
-	/* Two strings of UTF-16 can overlap: while one is printed the other must wait. */
+	/* Two UTF-16 strings can overlap: while one is being printed, the other must wait. */
 	if (run->flows || (run->chars >= strings->args->bytes && is_likely(run) && !run->dropped &&
 			   !strings->flowing)) {
 		if (!run->flows)
@@ -383,7 +383,7 @@ static void end_run(struct strings *strings, struct run *run)
 	forget(run);
 }
 
-/* make_room() - in run->held, which is full */
+/* make_room() - make room in run->held, which is full */
 static void make_room(struct strings *strings, struct run *run)
 {
 	if (!is_likely(run)) {
@@ -430,7 +430,7 @@ static void add(struct strings *strings, struct run *run, uint64_t addr, size_t 
 
 /* --- the search --- */
 
-/* search_ascii() - the same as search() for single bytes, but fast */
+/* search_ascii() - a fast version of search() for single bytes */
 static size_t search_ascii(struct strings *strings, const unsigned char *bytes, size_t length)
 {
 	struct run *run = &strings->runs[0];
@@ -451,7 +451,7 @@ static size_t search_ascii(struct strings *strings, const unsigned char *bytes, 
 	return length;
 }
 
-/* skip_zeros() - how many bytes can be skipped, as they are zeros, and so are the next ones */
+/* skip_zeros() - the number of bytes to skip: they and the following ones are zeros */
 static size_t skip_zeros(const unsigned char *bytes, size_t length)
 {
 	uint64_t word;
@@ -466,10 +466,10 @@ static size_t skip_zeros(const unsigned char *bytes, size_t length)
 }
 
 /**
- * search() - in characters of which each begins where the last one ends
+ * search() - search characters, each of which begins where the last one ends
  *
- * UTF-32 is text at multiples of four only, where C compilers put it. Elsewhere most of
- * it would be other characters.
+ * UTF-32 is recognized only at multiples of four, where C compilers put it. At other
+ * addresses most of it would look like other characters.
  */
 static size_t search(struct strings *strings, const unsigned char *bytes, size_t length, bool last)
 {
@@ -499,8 +499,8 @@ static bool is_ascii_byte(unsigned int byte)
 }
 
 /*
- * doubt() - 1 if the character may be two bytes of ASCII, or, in the other byte order, a
- * character of ASCII; -1 if it is one of ASCII; 0 if it is neither
+ * doubt() - 1 if the character may be two ASCII bytes, or an ASCII character in the
+ * other byte order; -1 if it is ASCII; 0 otherwise
  */
 static int doubt(uint32_t c)
 {
@@ -512,12 +512,12 @@ static int doubt(uint32_t c)
 }
 
 /**
- * search_utf16() - in UTF-16, where nearly any two bytes are a character
+ * search_utf16() - search UTF-16, where nearly any two bytes are a character
  *
- * Only what is likely to be text is a string: its letters are of one script, besides
- * those of ASCII, and it is not all ASCII that was taken for UTF-16. Where a character
- * begins is not known, either. At odd addresses, where hardly any text is, it can only
- * have the characters up to U+1FFF, which do not look like those of the even ones.
+ * A string must be likely to be text: its letters except ASCII are of one script, and
+ * it is not ASCII misread as UTF-16. The start of a character is also unknown. At odd
+ * addresses, which rarely have text, a string can only have characters up to U+1FFF:
+ * they do not look like characters at even addresses.
  */
 static size_t search_utf16(struct strings *strings, const unsigned char *bytes, size_t length,
 			   bool last)
@@ -554,10 +554,10 @@ static size_t search_utf16(struct strings *strings, const unsigned char *bytes, 
 }
 
 /*
- * search_on() - in the tail and the @length bytes behind it
+ * search_on() - search the tail and the @length bytes after it
  *
- * Up to the start of a character that is not complete, which becomes the tail; with
- * @last there is none.
+ * Stops before an incomplete character, which becomes the new tail; with @last there is
+ * no tail.
  */
 static void search_on(struct strings *strings, size_t length, bool last)
 {
@@ -581,7 +581,7 @@ static void search_on(struct strings *strings, size_t length, bool last)
 	memmove(strings->buf + MARGIN - strings->tail, bytes + done, strings->tail);
 }
 
-/* end_here() - what follows has another address, or is no text */
+/* end_here() - end the strings: the next bytes are elsewhere, or not text */
 static void end_here(struct strings *strings)
 {
 	search_on(strings, 0, true);
@@ -608,7 +608,7 @@ static void search_range(struct strings *strings, struct walk *walk, uint64_t *d
 	}
 }
 
-/* search_all() - every mapping that is asked for, in the order of the addresses */
+/* search_all() - search every selected mapping, in address order */
 static void search_all(struct strings *strings, const struct target *target)
 {
 	uint64_t from = 0, to = UINT64_MAX, start, end, total = 0, done = 0;
@@ -640,7 +640,7 @@ static void search_all(struct strings *strings, const struct target *target)
 	walk_end(&walk);
 }
 
-/* prepare() - with the memory for MARGIN and a chunk */
+/* prepare() - allocate memory for MARGIN and a chunk */
 static void prepare(struct strings *strings, unsigned char *buf)
 {
 	size_t i;
@@ -652,7 +652,7 @@ static void prepare(struct strings *strings, unsigned char *buf)
 		if (!buf || !strings->runs[i].held)
 			fail(ENOMEM, "strings");
 	}
-	/* A terminal of another character set may obey what is text in UTF-8. */
+	/* UTF-8 text may contain control sequences of a terminal with another character set. */
 	strings->mask = isatty(STDOUT_FILENO) && strcmp(nl_langinfo(CODESET), "UTF-8");
 }
 

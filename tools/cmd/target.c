@@ -17,7 +17,7 @@
 
 #include "cmd.h"
 
-/* For C libraries that have no wrapper. */
+/* For C libraries without a wrapper. */
 static int open_pidfd(pid_t pid)
 {
 	return syscall(SYS_pidfd_open, pid, 0);
@@ -50,7 +50,7 @@ static bool read_line(const char *path, char *line, size_t size)
 	return ok;
 }
 
-/* read_field() - what is behind @name in a file as /proc/PID/status; false: nothing */
+/* read_field() - the text after @name in a file like /proc/PID/status; false: none */
 static bool read_field(const char *path, const char *name, char *text, size_t size)
 {
 	FILE *file = fopen(path, "re");
@@ -67,10 +67,11 @@ static bool read_field(const char *path, const char *name, char *text, size_t si
 }
 
 /*
- * check_proc() - whether the numbers in /proc are those that this process uses
+ * check_proc() - whether /proc shows the PID namespace of this process
  *
- * After unshare(CLONE_NEWPID) without a new mount, /proc/PID is another process.
- * NSpid lists the numbers of a process from the namespace of /proc to its own.
+ * After unshare(CLONE_NEWPID), /proc must be mounted again; until then /proc/PID is
+ * another process. NSpid lists the numbers of a process from the namespace of /proc to
+ * its own.
  */
 static enum proc check_proc(void)
 {
@@ -121,7 +122,7 @@ static pid_t parse_pid(const char *text)
 	return pid;
 }
 
-/* in_user_namespace() - whether root here has no power over the whole machine */
+/* in_user_namespace() - whether root here is not root of the whole machine */
 static bool in_user_namespace(void)
 {
 	unsigned int inside, outside, length;
@@ -133,10 +134,10 @@ static bool in_user_namespace(void)
 }
 
 /*
- * refused() - fail() for EPERM, with what keeps this caller out
+ * refused() - fail() for EPERM, with the reason why the caller has no permission
  *
- * Yama is asked about PTRACE_MODE_ATTACH alone. To follow a link in /proc/PID/ns takes
- * PTRACE_MODE_READ: if that is refused, then not by Yama.
+ * Yama checks only PTRACE_MODE_ATTACH. Following a link in /proc/PID/ns needs
+ * PTRACE_MODE_READ. If that is also refused, Yama is not the reason.
  */
 static void __attribute__((noreturn)) refused(const struct target *target)
 {
@@ -174,7 +175,7 @@ static bool is_thread(const struct target *target, pid_t tid)
 	return !access(path, F_OK);
 }
 
-/* attach_number() - by a thread's number, which is still the target's afterwards */
+/* attach_number() - attach by a thread's number, if that is still the target's afterwards */
 static int attach_number(const struct target *target, int dev, pid_t tid, unsigned int flags)
 {
 	int fd = pvmread_attach(dev, tid, flags, 0, 0);
@@ -188,7 +189,7 @@ static int attach_number(const struct target *target, int dev, pid_t tid, unsign
 	return fd;
 }
 
-/* attach_thread() - by any thread that has memory; sets @target->tid */
+/* attach_thread() - attach by any thread that has memory; sets @target->tid */
 static int attach_thread(struct target *target, int dev, unsigned int flags)
 {
 	char path[64];
@@ -219,8 +220,8 @@ static int attach_thread(struct target *target, int dev, unsigned int flags)
 /**
  * attach() - a target file of @target, or -1
  *
- * The main thread of a process may have ended when others live; then it has no memory,
- * and one of them is attached.
+ * The main thread of a process may have ended before the others. It then has no memory,
+ * and one of the others is attached.
  */
 static int attach(struct target *target, int dev, unsigned int flags)
 {
@@ -236,8 +237,8 @@ static int attach(struct target *target, int dev, unsigned int flags)
 }
 
 /*
- * open_proc() - hold the directory of @target->tid, so that its files are that thread's
- * even if the number is given to another one later
+ * open_proc() - open the directory of @target->tid, so that its files are that thread's
+ * even if the number is reused
  */
 static void open_proc(struct target *target)
 {
@@ -252,7 +253,7 @@ static void open_proc(struct target *target)
 		fail(0, "%s: has exited", target->name);
 }
 
-/* open_process() - @target->pidfd, of the process that the thread @tid belongs to */
+/* open_process() - set @target->pidfd to the process of the thread @tid */
 static void open_process(struct target *target, pid_t tid)
 {
 	char path[64], text[64];
@@ -333,7 +334,7 @@ void target_cache(struct target *target, uint64_t addr, uint64_t length, unsigne
 	close(dev);
 	if (fd < 0)
 		return;
-	/* The process may have executed another program since it was attached first. */
+	/* The process may have executed another program since the first attach. */
 	if (pvmread_read(target->fd, 0, &nothing, 0) < 0) {
 		close(fd);
 		return;

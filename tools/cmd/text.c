@@ -14,7 +14,7 @@
 
 #include "cmd.h"
 
-/* highlight() - how to make what goes to @out stand out: colour, or not even that */
+/* highlight() - the escape sequence for highlighted text; NULL if @out is no terminal */
 static const char *highlight(FILE *out)
 {
 	const char *no_color = getenv("NO_COLOR");
@@ -79,7 +79,7 @@ char *printable(char *text)
 	return text;
 }
 
-/* utf8_length() - of the character at @at, or 0 if that is none */
+/* utf8_length() - the length of the character at @at, or 0 if it is invalid */
 static size_t utf8_length(const unsigned char *at)
 {
 	size_t length = at[0] < 0x80 ? 1 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
@@ -90,7 +90,7 @@ static size_t utf8_length(const unsigned char *at)
 	for (i = 1; i < length; i++)
 		if ((at[i] & 0xc0) != 0x80)
 			return 0;
-	/* Longer than need be, half a UTF-16 pair, over U+10FFFF; what terminals obey. */
+	/* Overlong, a surrogate, above U+10FFFF; or a C1 control character. */
 	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
 	    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f) ||
 	    (at[0] == 0xc2 && at[1] < 0xa0))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Values of a type in memory, and what is asked of them.
+ * Values of a type in memory, and tests of them.
  *
  * Integers and floats are in the byte order of the machine, as the target has them.
- * Every test of one value is two bounds, so that the search has one loop a type.
+ * Every test of one value consists of two bounds, so the search has one loop per type.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -14,9 +14,9 @@
 
 #include "typed.h"
 
-/* So many values at once are compared without a branch, for vector instructions. */
+/* This many values are compared at once without a branch, for vector instructions. */
 #define BLOCK		256
-/* The tolerance, as a part of the value, unless one is given. */
+/* The default tolerance, relative to the value. */
 #define TOLERANCE_F32	(1 / 1e6)
 #define TOLERANCE_F64	(1 / 1e12)
 
@@ -100,7 +100,7 @@ static double load_float(const unsigned char *bytes, size_t size)
 	return f64;
 }
 
-/* float_text() - the shortest decimal number that is @value and no other */
+/* float_text() - the shortest decimal number that identifies @value */
 static void float_text(char *text, size_t room, double value, size_t size)
 {
 	int digits = size == sizeof(float) ? FLT_DIG : DBL_DIG;
@@ -112,7 +112,7 @@ static void float_text(char *text, size_t room, double value, size_t size)
 	} while (back != value && ++digits <= 17);
 }
 
-/* text_utf8() - UTF-16LE as UTF-8, with U+FFFD for half a pair; for free() */
+/* text_utf8() - UTF-16LE as UTF-8, with U+FFFD for an unpaired surrogate; for free() */
 static char *text_utf8(const unsigned char *bytes, size_t size, size_t *length)
 {
 	char *copy = malloc(size / 2 * 3 + 1), *to = copy;
@@ -230,12 +230,12 @@ void print_candidate(const struct location *location, const struct type *type, u
 		value_print(type, bytes, size);
 		putchar('\n');
 	}
-	/* Nobody reads on, or the disk is full: the rest may be millions. */
+	/* The reader has gone or the disk is full. Stop: the rest may be millions. */
 	if (ferror(stdout))
 		fail(errno, "standard output");
 }
 
-/* --- what is asked of them --- */
+/* --- the tests of values --- */
 
 static uint64_t type_lowest(const struct type *type)
 {
@@ -272,7 +272,7 @@ static uint64_t parse_integer(const struct type *type, const char *text)
 	uint64_t value;
 	char *end;
 
-	/* strtoull() would take blanks, a second sign, and a "0x" without digits for 0. */
+	/* strtoull() would accept blanks and a second sign, and return 0 for "0x" alone. */
 	if (hex ? !isxdigit((unsigned char)digits[2]) : !isdigit((unsigned char)digits[0]))
 		goto bad;
 	errno = 0;
@@ -321,7 +321,7 @@ double tolerance_parse(const char *text)
 	return value;
 }
 
-/* default_tolerance() - of two floats of which one is @value */
+/* default_tolerance() - the tolerance between two floats, one of which is @value */
 static double default_tolerance(const struct type *type, double value)
 {
 	return __builtin_isinf(value) ? 0 :
@@ -354,7 +354,7 @@ static float float_above(float value)
 	return value;
 }
 
-/* bound() - a bound of @predicate: @text, and what lies next to it if it is exclusive */
+/* bound() - set a bound of @predicate to @text, or to the next value if it is exclusive */
 static void bound(struct predicate *predicate, const char *text, bool upper, bool exclusive)
 {
 	const struct type *type = predicate->type;
@@ -381,7 +381,7 @@ static void bound(struct predicate *predicate, const char *text, bool upper, boo
 		predicate->low = value + exclusive;
 }
 
-/* parse_side() - ">10" and the like, with what is behind the '>' or '<' in @text */
+/* parse_side() - parse ">10" and the like; @text is the part after '>' or '<' */
 static void parse_side(struct predicate *predicate, const char *text, bool upper)
 {
 	const struct type *type = predicate->type;
@@ -397,7 +397,7 @@ static void parse_side(struct predicate *predicate, const char *text, bool upper
 		predicate->span = type_highest(type) - predicate->low;
 }
 
-/* parse_between() - "10..20", split at @dots */
+/* parse_between() - parse "10..20", split at @dots */
 static void parse_between(struct predicate *predicate, const char *text, const char *dots)
 {
 	char *low = strndup(text, dots - text);
@@ -416,7 +416,7 @@ static void parse_between(struct predicate *predicate, const char *text, const c
 		fail(0, "\"%s\": the range ends before it begins", text);
 }
 
-/* text_utf16() - @text, UTF-8, as UTF-16LE; for free() */
+/* text_utf16() - convert @text from UTF-8 to UTF-16LE; for free() */
 static unsigned char *text_utf16(const char *text, size_t *size)
 {
 	unsigned char *copy = malloc(2 * strlen(text) + 1), *to = copy;
@@ -483,7 +483,7 @@ void predicate_parse(struct predicate *predicate, const struct type *type, const
 	}
 }
 
-/* parse_by() - how much "increased" and "decreased" mean */
+/* parse_by() - parse the amount of "increased" and "decreased" */
 static void parse_by(struct predicate *predicate, const char *by)
 {
 	const struct type *type = predicate->type;
@@ -551,7 +551,7 @@ void predicate_free(struct predicate *predicate)
 	predicate->text = NULL;
 }
 
-/* within() - whether it lies between the bounds, or is the text */
+/* within() - whether the value is between the bounds, or is the text */
 static bool within(const struct predicate *predicate, const unsigned char *bytes)
 {
 	double value;
@@ -563,14 +563,14 @@ static bool within(const struct predicate *predicate, const unsigned char *bytes
 	case TYPE_TEXT:
 		return !memcmp(bytes, predicate->text, predicate->size);
 	default:
-		/* Of a signed type both are sign-extended, and the difference is right. */
+		/* For a signed type both are sign-extended, so the difference is correct. */
 		return (predicate->type->kind == TYPE_SIGNED ?
 			(uint64_t)load_signed(bytes, predicate->size) :
 			load_unsigned(bytes, predicate->size)) - predicate->low <= predicate->span;
 	}
 }
 
-/* increased() - whether @now is above @before, and by how much that must be */
+/* increased() - whether @now is above @before, by the given amount if there is one */
 static bool increased(const struct predicate *predicate, const unsigned char *now,
 		      const unsigned char *before)
 {
@@ -628,8 +628,7 @@ bool predicate_holds(const struct predicate *predicate, const unsigned char *now
 /*
  * search_TYPE() - predicate_search() for one type; a mask is as wide as a value
  *
- * Where values lie side by side, whole blocks are compared first; in most of
- * them there is none.
+ * If the values are adjacent, whole blocks are compared first; most blocks have no match.
  */
 #define DEFINE_SEARCH(type, mask, matches)					\
 static void search_##type(const struct predicate *predicate,			\
@@ -663,7 +662,7 @@ static void search_##type(const struct predicate *predicate,			\
 	}									\
 }
 
-/* Signed ones as well: what is below the lower bound wraps around to above @span. */
+/* Also for signed ones: a value below the lower bound wraps around to above @span. */
 #define DEFINE_INTEGER_SEARCH(type)						\
 struct type##_bounds {								\
 	type low;								\
@@ -687,7 +686,7 @@ static struct type##_bounds type##_bounds(const struct predicate *predicate)	\
 {										\
 	struct type##_bounds bounds = { predicate->float_low, predicate->float_high }; \
 										\
-	/* Conversion to a float may have rounded them outwards. */		\
+	/* The conversion to float may have rounded the bounds outwards. */		\
 	if (bounds.low < predicate->float_low)					\
 		bounds.low = type##_above(bounds.low);				\
 	if (bounds.high > predicate->float_high)				\

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Values of a type in memory, and what is asked of them.
+ * Values of a type in memory, and tests of them.
  */
 #ifndef TYPED_H
 #define TYPED_H
@@ -19,10 +19,10 @@ enum type_kind {
 };
 
 /**
- * struct type - how the bytes of a value are read
- * @name: of --type
- * @number: in a file of candidates
- * @size: bytes; of one code unit if it is TYPE_TEXT
+ * struct type - a type of values
+ * @name: the argument of --type
+ * @number: its number in a file of candidates
+ * @size: its size in bytes; for TYPE_TEXT that of one code unit
  */
 struct type {
 	const char *name;
@@ -38,11 +38,11 @@ const struct type *type_parse(const char *name);
 const struct type *type_numbered(unsigned int number);
 
 /**
- * enum test - what is asked of a value
- * @TEST_ANY: nothing
- * @TEST_WITHIN: it lies between two bounds, or is a text
+ * enum test - the kind of a test
+ * @TEST_ANY: every value passes
+ * @TEST_WITHIN: the value is between two bounds, or is a text
  *
- * The others compare it with the value before.
+ * The others compare the value with the previous one.
  */
 enum test {
 	TEST_ANY,
@@ -60,10 +60,10 @@ enum test {
  * @span: the upper bound minus @low
  * @float_low: the lower bound of a float, @float_high the upper
  * @text: UTF-16LE, or NULL
- * @has_by: by how much it increased or decreased counts, too
- * @by: this much, of an integer
- * @float_by: the same of a float
- * @tolerance: floats that differ by no more count as the same
+ * @has_by: the value must have increased or decreased by a given amount
+ * @by: the amount for an integer
+ * @float_by: the amount for a float
+ * @tolerance: floats that differ by no more count as equal
  */
 struct predicate {
 	const struct type *type;
@@ -85,18 +85,18 @@ double tolerance_parse(const char *text);
 
 /**
  * predicate_parse() - "10", "=10", "10..20", ">10", "<10", ">=10", "<=10", or fail()
- * @type: of the values; of a utf16 all of @text is the string
- * @tolerance: of --tolerance, or a negative number for the type's own
+ * @type: type of the values; for utf16 all of @text is the string
+ * @tolerance: the one of --tolerance, or negative for the type's default
  */
 void predicate_parse(struct predicate *predicate, const struct type *type, const char *text,
 		     double tolerance);
 
 /**
- * predicate_parse_again() - what "rescan" takes, or fail()
- * @size: bytes of a value so far
+ * predicate_parse_again() - parse a predicate of "rescan", or fail()
+ * @size: size of the saved values in bytes
  * @text: as above, with a '=' before a utf16, or "changed", "unchanged", "increased",
  *	"decreased"; NULL for no test
- * @by: how much it increased or decreased, or NULL
+ * @by: the amount of the increase or decrease, or NULL
  */
 void predicate_parse_again(struct predicate *predicate, const struct type *type, size_t size,
 			   const char *text, const char *by, double tolerance);
@@ -105,7 +105,7 @@ void predicate_free(struct predicate *predicate);
 
 /**
  * predicate_holds() - whether the value @now passes
- * @before: the value that it had, for the tests that compare
+ * @before: the previous value, for tests that compare
  */
 bool predicate_holds(const struct predicate *predicate, const unsigned char *now,
 		     const unsigned char *before);
@@ -114,7 +114,7 @@ bool predicate_holds(const struct predicate *predicate, const unsigned char *now
  * predicate_search() - find all values in a buffer that pass a TEST_WITHIN
  * @bytes: the buffer
  * @length: the number of bytes in it
- * @first: the index of the first byte that a value may begin at
+ * @first: the index of the first byte where a value may begin
  * @step: the distance to the next one
  * @hit: called with the index of each value; false ends the search
  * @context: passed to @hit

@@ -19,12 +19,12 @@
 /* PAGE_IS_PFNZERO, in linux/fs.h since 6.7 like PAGEMAP_SCAN. */
 #define ZERO_PAGE	(1 << 5)
 
-/* So many pages at most are looked at in one call: 1 GiB of small ones. */
+/* The most pages that one call examines: 1 GiB of small ones. */
 #define PAGES_MAX	(1 << 18)
 /* Entries of /proc/PID/pagemap that are compared at once. */
 #define ENTRIES		512
 
-/* A page that is there now may be in swap, or unmapped, when it is read. */
+/* A page that is present now may be in swap, or unmapped, when it is read. */
 #define ATTEMPTS	3
 
 static uint64_t page_size(void)
@@ -116,8 +116,8 @@ static void __attribute__((noreturn)) fail_locked(const struct walk *walk)
 }
 
 /**
- * look_again() - ask for the runs of pages from @walk->at on
- * @pages: stop when so many are found
+ * look_again() - query the runs of pages from @walk->at on
+ * @pages: stop when this many are found
  *
  * Return: false if the kernel does not tell.
  */
@@ -166,9 +166,9 @@ static bool look_again(struct walk *walk, uint64_t pages)
 }
 
 /**
- * find_run() - what is at @walk->at
- * @pages: as many as to ask for, where the kernel has to be asked
- * @end: set to where that ends
+ * find_run() - find the run of pages at @walk->at
+ * @pages: number of pages to query if the kernel must be asked
+ * @end: set to the end of the run
  *
  * Return: PAGE_IS_* of the pages; 0: neither resident nor in swap.
  */
@@ -196,11 +196,11 @@ static uint64_t find_run(struct walk *walk, uint64_t pages, uint64_t *end)
 }
 
 /**
- * enum entry - what a page table has for a page, as far as pagemap tells
- * @ENTRY_NONE: nothing, or a marker that means nothing for a read
+ * enum entry - the page table entry of a page, as far as pagemap shows it
+ * @ENTRY_NONE: none, or a marker that does not affect reads
  * @ENTRY_PRESENT: a page
  * @ENTRY_SWAPPED: a page in swap, or under migration
- * @ENTRY_HIDDEN: a page in swap, a guard page or poison: it takes CAP_SYS_ADMIN to know
+ * @ENTRY_HIDDEN: a page in swap, a guard page or poison: only CAP_SYS_ADMIN sees which
  * @ENTRY_GUARD: a guard page
  * @ENTRY_POISONED: poison
  */
@@ -214,9 +214,9 @@ enum entry {
 };
 
 /*
- * Linux 6.15 and later set bit 58 for a guard page. In all versions, what looks like an
- * entry of the last swap file is a PTE marker. Readers with CAP_SYS_ADMIN also see the
- * marker's kind in the offset: 1 << 2 is a guard, 1 << 1 is poison, 1 << 0 is a
+ * Linux 6.15 and later set bit 58 for a guard page. In all versions, an entry that
+ * seems to be of the last swap file is a PTE marker. Readers with CAP_SYS_ADMIN also
+ * see the marker's kind in the offset: 1 << 2 is a guard, 1 << 1 is poison, 1 << 0 is a
  * userfaultfd's write protection.
  */
 static enum entry classify(uint64_t entry)
@@ -238,10 +238,10 @@ static enum entry classify(uint64_t entry)
 }
 
 /**
- * find_entry() - what the page table has at @walk->at
- * @end: in: where to stop; out: where that ends
+ * find_entry() - find the page table entry at @walk->at
+ * @end: in: where to stop; out: the end of the equal entries
  *
- * ENTRY_HIDDEN where it cannot be read.
+ * Return: the kind of entry; ENTRY_HIDDEN if it cannot be read.
  */
 static enum entry find_entry(const struct walk *walk, uint64_t *end)
 {
@@ -268,7 +268,7 @@ static enum entry find_entry(const struct walk *walk, uint64_t *end)
 	return entry;
 }
 
-/* --- what only the file of a mapping has --- */
+/* --- pages of the mapped file --- */
 
 /* is_same_file() - whether @map is a mapping of the file of @st */
 static bool is_same_file(const struct mapping *map, const struct stat *st)
@@ -290,9 +290,10 @@ static bool is_link_to(const struct walk *walk, const char *name, const char *pa
 }
 
 /**
- * find_file() - a descriptor that only names the file
+ * find_file() - get an O_PATH descriptor of the file
  *
- * /proc/PID/map_files is for root. Others find what still has its name.
+ * Only root can use /proc/PID/map_files. Other users find only files that still have
+ * their name.
  *
  * Return: the descriptor, or -1.
  */
@@ -323,7 +324,7 @@ static int find_file(const struct walk *walk)
 	return fd;
 }
 
-/* open_file() - the file of the mapping, or why it cannot be read */
+/* open_file() - open the file of the mapping, or set the reason why it cannot be read */
 static void open_file(struct walk *walk)
 {
 	int path = find_file(walk);
@@ -346,7 +347,7 @@ static void open_file(struct walk *walk)
 		return;
 	}
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", path);
-	/* Without waiting for who has a lease on it. */
+	/* Do not wait for the holder of a lease. */
 	walk->file = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	close(path);
 	if (walk->file < 0)
@@ -355,7 +356,7 @@ static void open_file(struct walk *walk)
 	walk->file_error = 0;
 }
 
-/* absent() - make @piece one that ends at @end */
+/* absent() - make @piece an absent piece up to @end */
 static void absent(struct walk *walk, struct piece *piece, uint64_t end, int error,
 		   const char *why)
 {
@@ -365,7 +366,7 @@ static void absent(struct walk *walk, struct piece *piece, uint64_t end, int err
 	};
 }
 
-/* zeros() - make @piece one that ends at @end */
+/* zeros() - make @piece a piece of zeros up to @end */
 static void zeros(struct walk *walk, struct piece *piece, uint64_t end)
 {
 	*piece = (struct piece){
@@ -373,7 +374,7 @@ static void zeros(struct walk *walk, struct piece *piece, uint64_t end)
 	};
 }
 
-/* read_file() - a piece, of the file, that ends at @end at most */
+/* read_file() - read a piece from the file, up to @end at most */
 static void read_file(struct walk *walk, uint64_t end, void *buf, struct piece *piece)
 {
 	const uint64_t offset = walk->map->offset + (walk->at - walk->map->start);
@@ -391,7 +392,7 @@ static void read_file(struct walk *walk, uint64_t end, void *buf, struct piece *
 	data = lseek(walk->file, offset, SEEK_DATA);
 	if (data < 0 && errno == ENXIO)
 		return;
-	/* A file system that does not know holes has none. Some have smaller ones than a page. */
+	/* A file system without support for holes has none. Some have holes smaller than a page. */
 	data = data < 0 ? (off_t)offset : data - data % (off_t)page_size();
 	if (data >= (off_t)(offset + left))
 		return;
@@ -400,7 +401,7 @@ static void read_file(struct walk *walk, uint64_t end, void *buf, struct piece *
 		return;
 	}
 	hole = lseek(walk->file, offset, SEEK_HOLE);
-	/* The end of the file is a hole, too, but the rest of its page is zeros. */
+	/* The end of the file also counts as a hole, but the rest of its page is zeros. */
 	if (hole > (off_t)offset && hole < (off_t)walk->file_size)
 		left = MIN(left, roundup((uint64_t)hole, page_size()) - offset);
 	piece->kind = PIECE_BYTES;
@@ -410,7 +411,7 @@ static void read_file(struct walk *walk, uint64_t end, void *buf, struct piece *
 	left = MIN(left, WALK_CHUNK);
 	got = pread(walk->file, buf, left, offset);
 	if (got < 0 && errno != EIO) {
-		/* A file of sysfs, secretmem ...: none of it can be read. */
+		/* A file of sysfs, secretmem or the like, which cannot be read at all. */
 		absent(walk, piece, end, EIO, "its file cannot be read");
 		return;
 	}
@@ -429,7 +430,7 @@ static void read_file(struct walk *walk, uint64_t end, void *buf, struct piece *
 /* --- a piece --- */
 
 /**
- * read_vdso() - a piece of the [vdso]: the kernel has one for all processes
+ * read_vdso() - read a piece of the [vdso]: all processes share one
  *
  * Return: false if the target's is not the same as our own.
  */
@@ -456,7 +457,7 @@ static bool read_vdso(struct walk *walk, uint64_t end, void *buf, struct piece *
 	return true;
 }
 
-/* read_gap() - a piece of what is neither resident nor in swap, up to @end */
+/* read_gap() - read a piece that is neither resident nor in swap, up to @end */
 static void read_gap(struct walk *walk, uint64_t end, void *buf, struct piece *piece)
 {
 	const struct mapping *map = walk->map;
@@ -497,7 +498,7 @@ static void read_gap(struct walk *walk, uint64_t end, void *buf, struct piece *p
 		read_file(walk, end, buf, piece);
 }
 
-/* unreadable() - how far from @walk->at on nothing resident can be read */
+/* unreadable() - the length of the unreadable resident part at @walk->at */
 static uint64_t unreadable(const struct walk *walk, uint64_t end)
 {
 	struct pvmread_segment segs[ENTRIES] = {};
@@ -516,7 +517,7 @@ static uint64_t unreadable(const struct walk *walk, uint64_t end)
 			return MIN(end, at + page);
 		for (i = 0; i < count; i++)
 			if (segs[i].done)
-				/* The first page is what could not be read just now. */
+				/* The first page has just failed to be read. */
 				return MIN(end, MAX(at + i * page, first + page));
 		at += count * page;
 	} while (at < end && !interrupted);
@@ -524,7 +525,7 @@ static uint64_t unreadable(const struct walk *walk, uint64_t end)
 }
 
 /**
- * read_pages() - a piece of resident or swapped pages
+ * read_pages() - read a piece of resident or swapped pages
  *
  * Return: 0, or an errno value if there is none: EIO, EAGAIN, ENOMEM.
  */
@@ -549,9 +550,9 @@ static int read_pages(struct walk *walk, int fd, uint64_t end, void *buf, struct
 }
 
 /**
- * read_swapped() - a piece of pages that PAGEMAP_SCAN calls swapped
+ * read_swapped() - read a piece of pages that PAGEMAP_SCAN reports as swapped
  *
- * That may be a page in swap or under migration, or a marker. To fault a marker in would
+ * Each may be in swap or under migration, or be a marker. Faulting a marker in would
  * allocate memory.
  */
 static void read_swapped(struct walk *walk, uint64_t end, void *buf, struct piece *piece)

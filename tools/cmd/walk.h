@@ -2,7 +2,7 @@
 /*
  * Goes through the memory of a target without making the target larger.
  *
- * What is resident is read from the process, and so is what is in swap. Pages of a file
+ * Pages that are resident or in swap are read from the process. Pages of a file
  * mapping that are not resident are read from the file. Untouched private memory is zeros.
  */
 #ifndef WALK_H
@@ -12,9 +12,9 @@
 
 #include "cmd.h"
 
-/* What one walk_next() reads at most; enough that the system call costs nothing. */
+/* The most that one walk_next() reads; enough to make the system call's cost negligible. */
 #define WALK_CHUNK	(1024 * 1024)
-/* So many runs of pages are asked for at once. */
+/* The number of runs of pages in one query. */
 #define WALK_RUNS	512
 
 /* From linux/fs.h of 6.7. */
@@ -46,11 +46,11 @@ struct pm_scan_arg {
 #endif
 
 /**
- * enum piece_kind - what walk_next() has found
+ * enum piece_kind - what a piece of memory is
  * @PIECE_BYTES: bytes, in the buffer
- * @PIECE_ZEROS: memory that reads as zeros and takes no room: nobody has touched it, or
- *	it is a hole of a file
- * @PIECE_ABSENT: memory that cannot be had
+ * @PIECE_ZEROS: memory that reads as zeros and has no pages: it is untouched, or a hole
+ *	of a file
+ * @PIECE_ABSENT: memory that cannot be read
  */
 enum piece_kind {
 	PIECE_BYTES,
@@ -62,8 +62,8 @@ enum piece_kind {
  * struct piece - a part of the memory
  * @addr: its first address
  * @length: bytes, at least 1
- * @error: PIECE_ABSENT: an errno value, or 0 if the process itself cannot read it either,
- *	so that nothing is missing: a guard page, the end of a file
+ * @error: PIECE_ABSENT: an errno value; or 0 if nothing is missing, because the process
+ *	itself cannot read it either (a guard page, the end of a file)
  * @why: PIECE_ABSENT: text for a message
  */
 struct piece {
@@ -75,10 +75,10 @@ struct piece {
 };
 
 /**
- * struct walk - where in the memory it is
- * @target: whose
+ * struct walk - the state of a walk
+ * @target: the target
  * @flags: PVMREAD_NOWAIT, PVMREAD_RESIDENT
- * @resident: a target file that reads what is resident, and changes nothing
+ * @resident: a target file with PVMREAD_RESIDENT
  * @pagemap: the target's /proc/PID/pagemap, or -1
  * @swapped: @pagemap is -1, and the target has memory in swap
  * @map: the mapping
@@ -86,13 +86,13 @@ struct piece {
  * @end: where to stop in @map
  * @runs: resident or swapped pages, in the order of their addresses
  * @run_count: the number of @runs
- * @known: from @at to here, what is not in @runs is neither resident nor in swap
- * @file: the file of @map, -1 if it is not open
- * @file_asked: whether it was tried to open it
- * @file_is_zeros: it is /dev/zero, mapped privately
- * @file_size: bytes in it
+ * @known: up to here, pages that are not in @runs are neither resident nor in swap
+ * @file: the file of @map, or -1 if it is not open
+ * @file_asked: an attempt to open it was made
+ * @file_is_zeros: the file is /dev/zero, mapped privately
+ * @file_size: size of the file in bytes
  * @file_error: why the file cannot be read, as in &struct piece
- * @file_why: and in words
+ * @file_why: the same as text
  */
 struct walk {
 	const struct target *target;
@@ -116,18 +116,18 @@ struct walk {
 
 /**
  * walk_start() - get ready, or fail()
- * @flags: PVMREAD_NOWAIT: leave out what would have to be waited for; PVMREAD_RESIDENT:
- *	leave out all that is not resident
+ * @flags: PVMREAD_NOWAIT: leave out pages that would have to be waited for;
+ *	PVMREAD_RESIDENT: leave out pages that are not resident
  */
 void walk_start(struct walk *walk, const struct target *target, unsigned int flags);
 
-/* walk_range() - go on from @start to @end, which are both in @map */
+/* walk_range() - continue with the range from @start to @end, which is in @map */
 void walk_range(struct walk *walk, const struct mapping *map, uint64_t start, uint64_t end);
 
 /**
  * walk_next() - the next piece of the range
- * @buf: where to, %WALK_CHUNK bytes. If NULL, nothing is read: a piece of bytes is what
- *	appears readable, of any length
+ * @buf: the destination, %WALK_CHUNK bytes. If NULL, nothing is read: PIECE_BYTES then
+ *	is memory that appears readable, of any length
  *
  * fail()s if the target is gone.
  *
@@ -138,9 +138,9 @@ bool walk_next(struct walk *walk, void *buf, struct piece *piece);
 /**
  * walk_end() - finish, or fail() if the target is gone
  *
- * Nothing of an exited target is resident, so its end may have looked like holes. If
- * walk_end() returns, all that was learnt since target_open(), from /proc/PID too, is of
- * one program.
+ * Nothing of an exited target is resident, so an exit may have looked like holes. If
+ * walk_end() returns, everything read since target_open(), also from /proc/PID, belongs
+ * to one program.
  */
 void walk_end(struct walk *walk);
 

@@ -15,7 +15,7 @@
 #include "cmd.h"
 
 #define MAX_LENGTH	(1024 * 1024)
-/* What a person can see, and what a poll can wait. */
+/* The shortest interval that a person can see, and the longest that poll() can wait. */
 #define MIN_SECONDS	0.01
 #define MAX_SECONDS	86400
 
@@ -92,7 +92,7 @@ static void screen_leave(void)
 	fflush(stdout);
 }
 
-/* leave_for_good() - from the thread that a signal woke; the other draws no more */
+/* leave_for_good() - restore the terminal on a signal; the main thread no longer draws */
 static void leave_for_good(void)
 {
 	flockfile(stdout);
@@ -100,7 +100,7 @@ static void leave_for_good(void)
 	screen_leave();
 }
 
-/* suspend() - Ctrl-Z: give the terminal back, stop, take it again */
+/* suspend() - Ctrl-Z: restore the terminal, stop, and take the terminal again */
 static void suspend(void)
 {
 	stopped = 0;
@@ -109,11 +109,11 @@ static void suspend(void)
 	screen_enter();
 }
 
-/* --- what is watched --- */
+/* --- the watched bytes --- */
 
 /**
- * struct view - the bytes now and at the look before
- * @looks: how often they were shown
+ * struct view - the bytes now and at the previous read
+ * @looks: number of times that they were shown
  * @terminal: they are shown in place
  */
 struct view {
@@ -147,7 +147,7 @@ static void draw(const struct view *view)
 		screen_enter();
 	/* Home; lines too long for the terminal end at its edge. */
 	printf("\033[H\033[?7l%.*s\033[K\n\033[K\n", window.ws_col, title);
-	/* The last line is for what did not fit, and without a newline. */
+	/* The last line has no newline. It says what did not fit. */
 	room = window.ws_row > 3 ? window.ws_row - 3 : 1;
 	if ((view->length + 15) / 16 > room)
 		shown = room * 16;
@@ -169,7 +169,7 @@ static void print_snapshot(const struct view *view)
 	hexdump(stdout, view->addr, view->bytes, view->length, NULL);
 }
 
-/* show() - what was read, where it has news; true if it was shown */
+/* show() - show the bytes if they have changed; true if they were shown */
 static bool show(const struct view *view)
 {
 	if (view->terminal)
@@ -185,7 +185,7 @@ static bool show(const struct view *view)
 	return true;
 }
 
-/* rest() - wait until the next look is due; true if the target ended instead */
+/* rest() - wait until the next read is due; true if the target ended instead */
 static bool rest(const struct view *view)
 {
 	struct pollfd end = { .fd = view->target->pidfd, .events = POLLIN };
@@ -195,7 +195,7 @@ static bool rest(const struct view *view)
 
 	time.tv_nsec = (view->args->seconds - time.tv_sec) * 1e9;
 	do {
-		/* One that comes before ppoll() waits until it can end it. */
+		/* A signal that arrives before ppoll() stays blocked until it can end ppoll(). */
 		sigfillset(&all);
 		sigprocmask(SIG_BLOCK, &all, &before);
 		ended = -1;
@@ -212,7 +212,7 @@ static bool rest(const struct view *view)
 }
 
 /**
- * watch() - look again and again
+ * watch() - read again and again
  * @stop: set to the address that could not be read
  *
  * Return: why it ended: 0 after the last of --count or by a signal, or the errno

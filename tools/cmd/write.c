@@ -12,7 +12,7 @@
 
 #include "cmd.h"
 
-/* What standard input may hold, as it is kept in memory, and is shown. */
+/* The most input: it is held in memory, and is shown. */
 #define INPUT_MAX	(64 * 1024 * 1024)
 #define SHOWN_MAX	512
 
@@ -73,10 +73,10 @@ static unsigned char *read_input(size_t *length)
 }
 
 /*
- * check_range() - fail() unless all of it is mapped to be written
+ * check_range() - fail() unless all of it is mapped writable
  *
- * The kernel would write up to the first page that is not; who asks for 100
- * bytes and mistyped the address wants none of them written.
+ * The kernel would write up to the first page that is not. A user who mistyped the
+ * address wants nothing written.
  */
 static void check_range(const struct target *target, uint64_t addr, size_t length)
 {
@@ -135,7 +135,7 @@ static bool confirm(const struct target *target, uint64_t addr, const unsigned c
 	return !strcasecmp(answer, "y\n") || !strcasecmp(answer, "yes\n");
 }
 
-/* write_all() - 0, or the errno value that tells why the byte at @addr + @done was not written */
+/* write_all() - 0, or the errno value that says why the byte at @addr + @done was not written */
 static int write_all(const struct target *target, uint64_t addr, const unsigned char *bytes,
 		     size_t length, size_t *done)
 {

@@ -3,8 +3,8 @@
  * libpvmread: the ioctls of /dev/pvmread as functions. libpvmread.h says what
  * each of them does.
  *
- * None tries again after EINTR: the module answers it only to a caller that is
- * being killed, and that one does not live to see it.
+ * None retries after EINTR: the module returns it only to a caller that is being killed,
+ * and so never sees it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What the header declares, and nothing else, is seen from outside. */
+/* Export only the functions that the header declares. */
 #pragma GCC visibility push(default)
 #include "libpvmread.h"
 #pragma GCC visibility pop
@@ -34,7 +34,7 @@ int pvmread_open(int flags)
 		return -1;
 	}
 
-	/* Whatever else the path names must not make us wait, as a FIFO would. */
+	/* The path may name something else, such as a FIFO: do not wait for it. */
 	fd = open(PVMREAD_DEVICE, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
 		if (errno == ENOENT || errno == ENXIO || errno == ENOTDIR || errno == EISDIR)
@@ -55,7 +55,7 @@ int pvmread_get_info(int dev, struct pvmread_info *info)
 	*info = (struct pvmread_info){ .size = sizeof(*info) };
 	if (!ioctl(dev, PVMREAD_IOC_INFO, info))
 		return 0;
-	/* A security module's or seccomp's refusal says nothing of the file. */
+	/* A refusal by an LSM or seccomp says nothing about the file. */
 	if (errno != EBADF && errno != EACCES && errno != EPERM)
 		errno = ENODEV;
 	return -1;
@@ -137,10 +137,10 @@ static int move_segment(int target, struct pvmread_segment *seg, unsigned int fl
 	return -1;
 }
 
-/* Less than the kernel moves at once, which is a page less than 2 GiB. */
+/* Less than the kernel's maximum per call, which is 2 GiB less a page. */
 #define MOST_BYTES	((size_t)1 << 30)
 
-/* One pread() or pwrite(), at any address: those take none from 2^63 on. */
+/* Like pread() or pwrite(), but at any address: those reject 2^63 and above. */
 static ssize_t move_some(int target, uint64_t addr, void *buf, size_t len, bool write)
 {
 	struct pvmread_segment seg = {
@@ -157,19 +157,19 @@ static ssize_t move_some(int target, uint64_t addr, void *buf, size_t len, bool 
 	return write ? pwrite(target, buf, len, addr) : pread(target, buf, len, addr);
 }
 
-/* Go on after a part, until a call says why there is no more. */
+/* After a short transfer, continue until a call fails and says why. */
 static ssize_t move_all(int target, uint64_t addr, char *buf, size_t len, bool write)
 {
 	size_t done = 0;
 	ssize_t ret;
 
-	/* No return value could say more. */
+	/* A larger count does not fit into the return value. */
 	if (len > SSIZE_MAX)
 		len = SSIZE_MAX;
 	do {
 		size_t some = len - done;
 
-		/* All that is asked for at once must look like user space. */
+		/* The whole buffer of one call must lie within user space. */
 		if (some > MOST_BYTES)
 			some = MOST_BYTES;
 		ret = move_some(target, addr + done, buf + done, some, write);
@@ -195,7 +195,7 @@ ssize_t pvmread_read_string(int target, uint64_t addr, char *buf, size_t size)
 
 	if (size > SSIZE_MAX)
 		size = SSIZE_MAX;
-	/* A segment takes as much as a read(2) at once, a string can be longer. */
+	/* A segment moves at most as much as a read(2); a string can be longer. */
 	do {
 		struct pvmread_segment seg = {
 			.remote = addr + len,
@@ -229,7 +229,7 @@ ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
 		};
 		int ret = ioctl(target, PVMREAD_IOC_BATCH, &batch);
 
-		/* max_batch is for the device to tell, and a target is not it. */
+		/* Only the device reports max_batch, not a target file. */
 		if (ret && errno == EINVAL && batch.count > 1) {
 			most = batch.count / 2;
 			continue;
@@ -237,7 +237,7 @@ ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
 		done += batch.completed;
 		if (ret)
 			return done ? (ssize_t)done : -1;
-		/* The one to stop at may have been the last of its ioctl. */
+		/* The segment that failed may have been the last one of its ioctl. */
 		if (flags & PVMREAD_STOP && done && segs[done - 1].error)
 			break;
 	} while (done < count);
@@ -327,7 +327,7 @@ const char *pvmread_strerror(int error)
 	case EINTR:
 		return "the caller is being killed";
 	default:
-		/* strerror() would translate, into a buffer. */
+		/* strerror() would translate the text, and use a static buffer. */
 		text = strerrordesc_np(error);
 		return text ? text : "unknown error";
 	}
