@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The device itself: what uapi/linux/pvmread.h promises and the system calls do
- * not have. That both move the same bytes is for parity.c to say.
+ * The device itself: what uapi/linux/pvmread.h promises beyond the system calls.
+ * parity.c checks that both move the same bytes.
  *
- * The target is the tester: two windows of memory play the two sides.
+ * The tester is its own target: two ranges of its memory are the two sides.
  *
  * Environment: READONLY=1 when the module was loaded with readonly=1.
  */
@@ -25,7 +25,7 @@
 
 #include "pvmread_test.h"
 
-/* What a program was compiled with is what every later module must take. */
+/* Every later module must accept the structs that a program was compiled with. */
 static_assert(sizeof(struct pvmread_rw) == 64, "struct pvmread_rw");
 static_assert(offsetof(struct pvmread_rw, size) == 0, "size");
 static_assert(offsetof(struct pvmread_rw, flags) == 4, "flags");
@@ -74,7 +74,7 @@ static_assert(offsetof(struct pvmread_batch, count) == 16, "count");
 static_assert(offsetof(struct pvmread_batch, completed) == 24, "completed");
 static_assert(alignof(struct pvmread_batch) == 8, "alignment");
 
-/* powerpc marks a command that has no direction. */
+/* powerpc sets a bit in commands without a direction. */
 #define NUMBER(command)	((command) & ~(_IOC_NONE << _IOC_DIRSHIFT))
 static_assert(NUMBER(PVMREAD_IOC_INFO) == 0xd500, "INFO");
 static_assert(NUMBER(PVMREAD_IOC_READV) == 0xd501, "READV");
@@ -99,7 +99,7 @@ static_assert(PVMREAD_STOP == 16, "STOP");
 static_assert(PVMREAD_SEGMENT_STRING == 1, "STRING");
 static_assert(PVMREAD_ABI_VERSION == 1, "version");
 
-/* The numbers that the device answers to are those below; a target file's is: */
+/* The device knows the numbers below; a target file knows this one: */
 #define DEVICE_END	0x04
 #define TARGET_NR	0x04
 
@@ -111,11 +111,11 @@ static_assert(PVMREAD_ABI_VERSION == 1, "version");
 			 PVMREAD_CACHE | PVMREAD_WINDOW)
 #define BATCH_FLAGS	(PVMREAD_WRITE | PVMREAD_STOP | PVMREAD_NOWAIT | PVMREAD_RESIDENT)
 
-/* Where no mapping without an address goes, so that a hole stays one. */
+/* The kernel places no mapping here by itself, so a hole stays a hole. */
 #define NEAR		0x50000000UL	/* the caller's side */
 #define FAR		0x60000000UL	/* the target's side */
-#define ARG		0x70000000UL	/* where the ioctl's struct lies, if it matters */
-/* The pages of the two sides: four that are there, a hole, one, a read-only one, a hole. */
+#define ARG		0x70000000UL	/* the ioctl's struct, if its address matters */
+/* The pages of each side: four mapped, a hole, one mapped, one read-only, a hole. */
 #define HOLE		4
 #define ALONE		5
 #define READ_ONLY	6
@@ -142,13 +142,13 @@ static uintptr_t base_of(int side)
 	return side ? FAR : NEAR;
 }
 
-/* Is page @page of a window there? */
+/* Is page @page of a side mapped? */
 static bool mapped(size_t page)
 {
 	return page != HOLE && page < PAGES - 1;
 }
 
-/* Give both sides their contents again. */
+/* Restore the contents of both sides. */
 static void refill(void)
 {
 	size_t page, i;
@@ -166,7 +166,7 @@ static void refill(void)
 }
 
 /**
- * differs() - find the first byte of a side that is not what it was filled with
+ * differs() - find the first byte of a side that has changed
  * @side: 0 the caller's, 1 the target's
  * @from: an address there
  *
@@ -216,7 +216,7 @@ FIXTURE(abi) {
 	struct pvmread_segment segments[2];
 };
 
-/* A request for 100 bytes that would work; what the kernel is to set holds garbage. */
+/* A valid request for 100 bytes; its out fields hold garbage. */
 static void good_request(FIXTURE_DATA(abi) * const self)
 {
 	refill();
@@ -232,7 +232,7 @@ static void good_request(FIXTURE_DATA(abi) * const self)
 	self->rw.remote_count = 1;
 }
 
-/* Attaching oneself, and a BATCH of the same 100 bytes, in two pieces. */
+/* An attach to this process, and a BATCH of the same 100 bytes in two segments. */
 static void good_forms(FIXTURE_DATA(abi) * const self)
 {
 	size_t i;
@@ -317,7 +317,7 @@ static bool can_have_windows(void)
 #endif
 }
 
-/* Return: what ATTACH answers if all else is right. */
+/* Return: the errno of ATTACH if nothing else is wrong. */
 static int expected_of_attach(__u32 flags)
 {
 	if (flags & PVMREAD_WINDOW && flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT))
@@ -327,7 +327,7 @@ static int expected_of_attach(__u32 flags)
 	return flags & PVMREAD_WINDOW && !can_have_windows() ? EOPNOTSUPP : 0;
 }
 
-/* The commands whose struct has had one form only. */
+/* The commands whose struct has never grown. */
 enum form { ATTACH, BATCH, FORMS };
 
 #define FORM_SIZE	32U
@@ -409,8 +409,8 @@ FIXTURE_TEARDOWN(abi)
 }
 
 /*
- * An oracle for all the rest: were good_request() not good, tests of failures
- * would pass for the wrong reason.
+ * Without this test, a bad good_request() would let tests of failures pass for the
+ * wrong reason.
  */
 TEST_F(abi, moves_what_it_is_told_to)
 {
@@ -434,7 +434,7 @@ TEST_F(abi, moves_what_it_is_told_to)
 	}
 }
 
-/* The same oracle for the other commands: these forms are good ones. */
+/* The same for the other commands: these structs are valid. */
 TEST_F(abi, attaches_and_moves_a_batch)
 {
 	int write;
@@ -515,7 +515,7 @@ TEST_F(abi, answers_enotty_to_an_unknown_command)
 			TH_LOG("command %#x on a target file", cmds[i]);
 		}
 	}
-	/* What the one file can the other cannot. */
+	/* The device and a target file do not accept each other's commands. */
 	for (i = 0; i < 256; i++) {
 		unsigned int cmd = _IO(PVMREAD_IOC_TYPE, i);
 		int err = i < DEVICE_END ? EFAULT : ENOTTY;
@@ -537,7 +537,7 @@ TEST_F(abi, answers_enotty_to_an_unknown_command)
 	EXPECT_TRUE(untouched());
 }
 
-/* Send a struct that is to be refused: nothing may change, the struct neither. */
+/* Send a struct that must be refused: nothing may change, not even the struct. */
 #define expect_refused(err, write) do { \
 	struct pvmread_rw before = self->rw; \
 	\
@@ -546,7 +546,7 @@ TEST_F(abi, answers_enotty_to_an_unknown_command)
 	EXPECT_TRUE(untouched()); \
 } while (0)
 
-/* The same of ATTACH and BATCH; the segments are theirs as well. */
+/* The same for ATTACH and BATCH; the segments must not change either. */
 #define expect_form_refused(err, kind) do { \
 	struct pvmread_segment segments[2]; \
 	unsigned char before[FORM_SIZE]; \
@@ -574,7 +574,7 @@ TEST_F(abi, refuses_every_flag_that_it_does_not_know)
 			good_request(self);
 			self->rw.flags = 1U << bit;
 			expect_refused(EINVAL, write);
-			/* One that it does know does not help. */
+			/* A known flag beside it does not help. */
 			self->rw.flags |= RW_FLAGS;
 			expect_refused(EINVAL, write);
 		}
@@ -595,7 +595,7 @@ TEST_F(abi, refuses_every_flag_that_it_does_not_know)
 	}
 }
 
-/* All of what is there is resident, and nobody has to be waited for. */
+/* All mapped memory is resident, and nothing has to be waited for. */
 TEST_F(abi, takes_every_flag_that_it_knows)
 {
 	__u32 flags;
@@ -663,8 +663,8 @@ TEST_F(abi, refuses_a_struct_that_is_too_short)
 }
 
 /*
- * The struct of an older caller ends earlier; what lies behind it is not ours,
- * nor is a field of which it has a part.
+ * The struct of an older caller ends earlier. The memory after it, and a field that it
+ * contains only in part, are not ours to write.
  */
 TEST_F(abi, takes_a_shorter_struct_and_writes_nothing_behind_it)
 {
@@ -712,7 +712,7 @@ TEST_F(abi, does_not_need_memory_behind_a_shorter_struct)
 	}
 }
 
-/* A newer caller, that uses nothing of what is new */
+/* A newer caller that uses nothing new */
 TEST_F(abi, takes_a_longer_struct_with_a_zero_tail)
 {
 	static const __u32 sizes[] = { 65, 71, 72, 127, 128, 1000, PAGE - 1, PAGE };
@@ -886,7 +886,7 @@ TEST_F(abi, answers_efault_to_a_struct_it_cannot_reach_and_moves_nothing)
 		for (form = 0; form < FORMS; form++)
 			EXPECT_EQ(EFAULT, send_form(self, form, bad[i]));
 	}
-	/* Every byte of it may be the first that is not there. */
+	/* Each byte of it in turn is the first unmapped one. */
 	for (i = 1; i < sizeof(self->rw); i++) {
 		memcpy(hole - i, &self->rw, i);
 		for (write = 0; write < 2; write++)
@@ -913,7 +913,7 @@ TEST_F(abi, answers_efault_to_a_struct_it_cannot_reach_and_moves_nothing)
 	EXPECT_TRUE(untouched());
 }
 
-/* That the answer cannot be written must come out before something was moved. */
+/* An unwritable struct must be detected before bytes are moved. */
 TEST_F(abi, answers_efault_to_a_struct_it_cannot_write_and_moves_nothing)
 {
 	unsigned char *arg = (void *)(ARG + 2 * PAGE);
@@ -921,7 +921,7 @@ TEST_F(abi, answers_efault_to_a_struct_it_cannot_write_and_moves_nothing)
 	size_t i;
 	int write;
 
-	/* From all of it in the read-only page to all but a byte before it */
+	/* From all of it in the read-only page to all but one byte before that page */
 	for (i = 0; i < sizeof(self->rw); i++) {
 		ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ | PROT_WRITE));
 		memcpy(arg - i, &self->rw, sizeof(self->rw));
@@ -931,7 +931,7 @@ TEST_F(abi, answers_efault_to_a_struct_it_cannot_write_and_moves_nothing)
 				TH_LOG("%zu bytes can be written", i);
 			}
 	}
-	/* A BATCH says how far it came; ATTACH has nothing to say. */
+	/* A BATCH reports how far it came; ATTACH reports nothing. */
 	for (i = 0; i < FORM_SIZE; i++) {
 		ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ | PROT_WRITE));
 		memcpy(arg - i, &self->batch, FORM_SIZE);
@@ -962,7 +962,7 @@ TEST_F(abi, takes_a_struct_that_is_not_aligned)
 	arg += 6;
 	memcpy(arg, &self->attach, sizeof(self->attach));
 	EXPECT_EQ(0, try_attach(self->fd, arg));
-	/* Its segments, too, lie over a page's edge. */
+	/* Its segments also cross a page boundary. */
 	memcpy(arg + PAGE - 10, self->segments, sizeof(self->segments));
 	self->batch.segments = (uintptr_t)arg + PAGE - 10;
 	memcpy(arg, &self->batch, sizeof(self->batch));
@@ -1021,8 +1021,8 @@ TEST_F(abi, tells_what_it_can_do)
 }
 
 /*
- * A request that fails as a whole: errno, @error the same unless @detail says
- * more, nothing moved, all out fields set.
+ * A request that fails completely: it sets errno, and @error to errno or @detail; it
+ * moves nothing and sets all out fields.
  */
 #define expect_failure(err, detail, stop, write) do { \
 	EXPECT_EQ(err, send(self->fd, command(write), &self->rw)); \
@@ -1053,7 +1053,7 @@ TEST_F(abi, checks_counts_before_narrowing_them)
 		}
 }
 
-/* Were the upper half of an address dropped, these would be those of the arrays. */
+/* Without their upper halves, these would be the addresses of the arrays. */
 TEST_F(abi, takes_addresses_as_64_bits)
 {
 	static const int bits[] = { sizeof(long) == 4 ? 32 : 57, 62, 63 };
@@ -1088,7 +1088,7 @@ TEST_F(abi, takes_addresses_as_64_bits)
 		}
 }
 
-/* A process that is named by a pidfd: ours, and one whose end we know. */
+/* A pidfd of this process, and one of a process that exits at a known time. */
 TEST_F(abi, takes_a_pidfd_for_a_process_and_nothing_else)
 {
 	int write, pipefd[2], exited;
@@ -1113,18 +1113,18 @@ TEST_F(abi, takes_a_pidfd_for_a_process_and_nothing_else)
 			self->rw.flags = PVMREAD_PIDFD;
 			self->rw.pid = no_pidfd[i];
 			expect_failure(EBADF, EBADF, 0, write);
-			/* Nobody is asked for if there is nothing to move. */
+			/* If there is nothing to move, the process is not looked up. */
 			good_request(self);
 			self->rw.flags = PVMREAD_PIDFD;
 			self->rw.pid = no_pidfd[i];
 			self->rw.remote_count = 0;
 			expect_failure(0, 0, 0, write);
 		}
-		/* Nor is a pidfd a pid. */
+		/* A pidfd is not accepted as a pid. */
 		good_request(self);
 		self->rw.pid = 1000000 + self->pidfd;
 		expect_failure(ESRCH, ESRCH, 0, write);
-		/* A zombie, and then nobody */
+		/* First a zombie, then no process */
 		good_request(self);
 		self->rw.flags = PVMREAD_PIDFD;
 		self->rw.pid = exited;
@@ -1142,7 +1142,7 @@ TEST_F(abi, takes_a_pidfd_for_a_process_and_nothing_else)
 	close(exited);
 }
 
-/* Were the tester itself meant, its own bytes would come. */
+/* If the pidfd named the tester, its own bytes would be read. */
 TEST_F(abi, moves_the_bytes_of_the_process_that_the_pidfd_names)
 {
 	unsigned char *mine = (void *)(FAR + PAGE + 3);
@@ -1216,7 +1216,7 @@ TEST_F(abi, begins_nothing_without_bytes_on_both_sides)
 	int write;
 
 	for (write = 0; write < directions(self); write++) {
-		/* Nobody is asked for, so it does not matter that nobody is there */
+		/* The process is not looked up, so it need not exist. */
 		good_request(self);
 		self->rw.pid = -1;
 		self->local.iov_len = 0;
@@ -1240,13 +1240,13 @@ TEST_F(abi, begins_nothing_without_bytes_on_both_sides)
 }
 
 /**
- * struct stop - how a transfer from or to one remote segment ends
- * @local: where the local segment begins
+ * struct stop - the end of a transfer with one remote segment
+ * @local: the start of the local segment
  * @llen: its length
- * @remote: where the remote one begins
+ * @remote: the start of the remote one
  * @rlen: its length
  * @moved: how many bytes are moved
- * @error: why not more
+ * @error: the reason for the end
  */
 struct stop {
 	uintptr_t local;
@@ -1264,7 +1264,7 @@ static const struct stop stops[] = {
 	/* both sides used up */
 	{ N(0, 0), 1, F(0, 0), 1, 1, 0 },
 	{ N(0, 7), 2 * PAGE, F(1, 9), 2 * PAGE, 2 * PAGE, 0 },
-	/* up to the last byte before a hole is not into it */
+	/* up to the last byte before a hole */
 	{ N(0, 0), 10, F(3, PAGE - 10), 10, 10, 0 },
 	{ N(3, PAGE - 10), 10, F(0, 0), 10, 10, 0 },
 	/* one side used up */
@@ -1403,14 +1403,14 @@ TEST_F(abi, writes_nothing_to_read_only_memory)
 	EXPECT_EQ(F(ALONE, PAGE - 4), differs(1, FAR));
 	EXPECT_EQ(0, differs(1, F(READ_ONLY, 0)));
 
-	/* It can be read */
+	/* The page can be read, */
 	good_request(self);
 	self->remote.iov_base = (void *)F(READ_ONLY, 5);
 	ASSERT_EQ(0, send(self->fd, PVMREAD_IOC_READV, &self->rw));
 	EXPECT_EQ(100, self->rw.transferred);
 	EXPECT_TRUE(holds(NEAR + 8, 100, 1, F(READ_ONLY, 5)));
 
-	/* and not be read into */
+	/* but not be the destination of a read. */
 	good_request(self);
 	self->local.iov_base = (void *)N(READ_ONLY, 5);
 	expect_failure(EFAULT, EFAULT, FAR + PAGE + 3, 0);
@@ -1425,7 +1425,7 @@ TEST_F(abi, writes_to_nobody_when_it_is_loaded_read_only)
 		SKIP(return, "the module was not loaded with readonly=1");
 	expect_failure(EROFS, EROFS, 0, 1);
 
-	/* It comes before all that the request itself may have wrong */
+	/* EROFS comes before all errors in the request itself, */
 	good_request(self);
 	self->rw.local_count = 1025;
 	self->rw.pid = -1;
@@ -1434,7 +1434,7 @@ TEST_F(abi, writes_to_nobody_when_it_is_loaded_read_only)
 	self->rw.local_count = 0;
 	expect_failure(EROFS, EROFS, 0, 1);
 
-	/* but after what the struct has wrong */
+	/* but after errors in the struct. */
 	good_request(self);
 	self->rw.flags = 1U << 31;
 	expect_refused(EINVAL, 1);
@@ -1443,7 +1443,7 @@ TEST_F(abi, writes_to_nobody_when_it_is_loaded_read_only)
 	EXPECT_EQ(0, send(self->fd, PVMREAD_IOC_READV, &self->rw));
 	EXPECT_EQ(100, self->rw.transferred);
 
-	/* A file to write to the target is not to be had, not even of oneself, */
+	/* ATTACH for writing fails, even to this process, */
 	set_form(self, ATTACH, FORM_SIZE, PVMREAD_WRITE);
 	expect_form_refused(EROFS, ATTACH);
 	set_form(self, ATTACH, FORM_SIZE, PVMREAD_WRITE | PVMREAD_NOWAIT | PVMREAD_RESIDENT);
@@ -1458,7 +1458,7 @@ TEST_F(abi, writes_to_nobody_when_it_is_loaded_read_only)
 	EXPECT_EQ(EBADF, try_attach(fd, &self->attach));
 	close(fd);
 
-	/* and one to read it does not write. */
+	/* and a file for reading cannot write. */
 	set_form(self, BATCH, FORM_SIZE, PVMREAD_WRITE);
 	EXPECT_EQ(EBADF, send(self->target, PVMREAD_IOC_BATCH, &self->batch));
 	EXPECT_EQ(0, self->batch.completed);
@@ -1493,7 +1493,7 @@ TEST_F(abi, has_a_node_for_root_alone)
 	EXPECT_EQ(EACCES, WEXITSTATUS(status));
 }
 
-/* So that a group can be given a node that it may read with, but not write. */
+/* This lets an administrator give a group a node for reading only. */
 TEST_F(abi, asks_for_the_open_mode_that_the_direction_needs)
 {
 	static const struct {
@@ -1510,7 +1510,7 @@ TEST_F(abi, asks_for_the_open_mode_that_the_direction_needs)
 		int writev = rows[i].writev ?: self->readonly ? EROFS : 0;
 
 		ASSERT_GE(fd, 0);
-		/* The refused one first: nothing may have changed by then. */
+		/* First the one that is refused, which must change nothing. */
 		good_request(self);
 		if (rows[i].writev) {
 			EXPECT_EQ(EBADF, send(fd, PVMREAD_IOC_WRITEV, &self->rw));
@@ -1547,7 +1547,7 @@ TEST_F(abi, does_nothing_but_ioctls)
 	EXPECT_TRUE(untouched());
 }
 
-/* The caller's side is that of who calls, not of who opened the device. */
+/* The local side is the caller's memory, not that of the process that opened the device. */
 TEST_F(abi, serves_a_child_with_the_childs_own_memory)
 {
 	int status, copy = dup(self->fd);
@@ -1584,7 +1584,7 @@ struct worker {
 	unsigned long wrong;
 };
 
-/* Move own bytes to and fro, with own holes: what another does must not show. */
+/* Move this thread's bytes, with its own holes: other threads must not affect it. */
 static void *work(void *arg)
 {
 	struct worker *w = arg;

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * BATCH: many pieces in one request, each with a result of its own.
+ * BATCH: many segments in one request, each with its own result.
  *
- * Nearly all requests here are sent by agree(). It asks a model first: a copy of
- * both memories and, for each page, whether it can be read and written. The
- * model carries the segments out one after the other. Then the kernel does, and
- * all that came of it must be what the model has: errno and @completed, @done
- * and @error of each segment, nothing else written in the array, every byte of
- * both memories. The model itself is compared with what process_vm_readv(2)
- * says of the same pieces.
+ * Nearly all requests here are sent by agree(). It asks a model first: a copy of both
+ * memories and, for each page, whether it can be read and written. The model executes
+ * the segments one after the other. Then the kernel does. The result must be that of
+ * the model: errno and @completed, @done and @error of each segment, every byte of both
+ * memories, and nothing else in the array. The model itself is compared with
+ * process_vm_readv(2) of the same pieces.
  *
  * Environment:
- *   CASES=n  how many random cases to run (2,000)
- *   SEED=n   what to make them from, 32 bits (a new one every time)
+ *   CASES=n  number of random cases to run (2,000)
+ *   SEED=n   seed of 32 bits (a new one every time)
  *   CASE=n   run one case again and print it: the number that a divergence
- *            prints. It holds seed and case. The cases before it that met the
- *            same target are run first, as they have changed it.
+ *            prints. It holds seed and case. The cases before it with the same target
+ *            run first, because they have changed it.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -38,7 +37,7 @@
 #include "process.h"
 #include "random.h"
 
-/* Free in every process here: above the program and its heap, below all else. */
+/* Unused in every process here: above the program and its heap, below everything else. */
 #define LBASE		0x50000000UL	/* the arena: the caller's memory */
 #define VBASE		0x58000000UL	/* the segment array */
 #define RBASE		0x60000000UL	/* the target's memory */
@@ -50,14 +49,14 @@
 #define MAX_RW_COUNT	(INT_MAX & ~(PAGE - 1))
 /* The most bytes that are moved at a time. */
 #define MOST		65536UL
-/* Behind these pages is nothing: an array is placed against their end. */
+/* Nothing is mapped after these pages: an array is placed at their end. */
 #define VEC_SIZE	(((MAX_BATCH + 2) * sizeof(struct pvmread_segment) / PAGE + 1) * PAGE)
 #define VEND		(VBASE + VEC_SIZE)
 
 #define KERNEL_ADDR	0xffff888000000000UL
 #define ODD_ADDR	0x0000f00000000000UL	/* not canonical */
 
-/* A result that nobody has written. */
+/* A result that has not been written. */
 #define NO_DONE		0xa5a5a5a5a5a5a5a5ULL
 #define NO_ERROR	0xa5a5a5a5U
 
@@ -84,7 +83,7 @@
 #define IN_SHARED_FILE	"st"
 
 /**
- * struct side - the memory of one of the two, and what the model has of it
+ * struct side - the memory of caller or target, and the model of it
  * @base: its first address
  * @map: its description
  * @image: what it must hold
@@ -108,16 +107,16 @@ enum which {
  * @dev: the device
  * @target: the process
  * @pagemap: its /proc/PID/pagemap
- * @file: target files, attached in all the ways there are
+ * @file: target files, attached in every way
  * @cache: PVMREAD_CACHE if the kernel has it, else 0
- * @start: what the files RANGED and RANGED_CACHED reach
- * @end: the address behind that
+ * @start: start of the range of the files RANGED and RANGED_CACHED
+ * @end: end of that range
  * @local: the arena
  * @remote: the target's memory
  * @present: which of the target's pages are in its page tables
- * @common: a sum of what the tester shared with the target when it forked
- * @completed: how many segments of the last request have a result
- * @open: all of this is there
+ * @common: a checksum of the memory shared with the target at fork
+ * @completed: number of segments of the last request that have a result
+ * @open: all of this has been set up
  */
 struct world {
 	int dev;
@@ -137,10 +136,10 @@ struct world {
 
 /**
  * struct plan - a request
- * @file: what to send it to
+ * @file: the target file to send it to
  * @flags: of the batch
- * @count: how many segments
- * @gap: bytes between the array and the hole behind it
+ * @count: number of segments
+ * @gap: bytes between the array and the hole after it
  * @seg: the segments
  */
 struct plan {
@@ -152,9 +151,9 @@ struct plan {
 };
 
 /**
- * struct verdict - what the model says of a segment
- * @done: the bytes moved
- * @errors: bit n: errno n will do. Two, if both sides end at the same byte
+ * struct verdict - the model's result for a segment
+ * @done: number of bytes moved
+ * @errors: bit n: errno n is correct. Two bits if both sides end at the same byte
  */
 struct verdict {
 	uint64_t done;
@@ -188,7 +187,7 @@ static bool is_kind(char page, const char *kinds)
 	return page && strchr(kinds, page);
 }
 
-/* No two pages are alike, and strings of every length end in them. */
+/* No two pages are equal, and they contain strings of every length. */
 static void fill_page(unsigned char *page, struct rng *rng)
 {
 	uint64_t *word = (uint64_t *)page;
@@ -250,7 +249,7 @@ static void close_side(struct side *s)
 	close(s->shared);
 }
 
-/* Every other one first: neighbours shall not be neighbours in memory. */
+/* Touch every other page first, so that neighbours are not adjacent in physical memory. */
 static void fill_pages(unsigned char *to, const unsigned char *from, size_t n)
 {
 	size_t first, i;
@@ -320,7 +319,7 @@ static bool build_side(const struct side *s)
 	return true;
 }
 
-/* What a forked child shall share with us. */
+/* Build the memory that a forked child shares with us. */
 static bool build_common(const struct side *s)
 {
 	size_t i, n;
@@ -356,7 +355,7 @@ static uint64_t sum_up_common(const struct side *s)
 	return sum;
 }
 
-/* The page of @s that @addr lies in, or -1. */
+/* Return: the page of @s that contains @addr, or -1. */
 static long page_of(const struct side *s, uint64_t addr)
 {
 	if (addr < s->base || addr - s->base >= strlen(s->map) * PAGE)
@@ -364,7 +363,7 @@ static long page_of(const struct side *s, uint64_t addr)
 	return (addr - s->base) / PAGE;
 }
 
-/* How many of @len bytes at @addr can be had. */
+/* Return: how many of @len bytes at @addr can be accessed. */
 static uint64_t reach(const struct side *s, uint64_t addr, uint64_t len, bool write,
 		      const bool *present)
 {
@@ -427,11 +426,11 @@ static bool attach_all(struct world *w)
 }
 
 /**
- * start_target() - a child with memory of its own making
- * @build: makes it
- * @arg: for @build
+ * start_target() - fork a child that builds its own memory
+ * @build: builds the memory
+ * @arg: argument of @build
  *
- * Return: its pid once it is ready; 0 if it could not be made.
+ * Return: its pid once it is ready; 0 on failure.
  */
 static pid_t start_target(bool (*build)(void *), void *arg)
 {
@@ -443,7 +442,7 @@ static pid_t start_target(bool (*build)(void *), void *arg)
 		return 0;
 	pid = fork();
 	if (!pid) {
-		/* A huge page would be there whole after one touch. */
+		/* One touch would make a whole huge page present. */
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) ||
 		    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) || !build(arg) ||
 		    write(ready[1], "r", 1) != 1)
@@ -520,7 +519,7 @@ static void close_world(struct world *w)
 	close_side(&w->remote);
 }
 
-/* Change a byte of the target, behind the model's back and in the model. */
+/* Change a byte of the target and of the model. */
 static bool poke(struct world *w, uint64_t addr, unsigned char c)
 {
 	struct iovec local = { &c, 1 }, remote = { (void *)addr, 1 };
@@ -645,9 +644,9 @@ static void run_model(struct world *w, const struct plan *p)
  * send_batch() - the ioctl
  * @fd: target file
  * @flags: of the batch
- * @array: address of the segments, anything
- * @count: how many
- * @completed: how many have their result, as the kernel says
+ * @array: address of the segments, any value
+ * @count: number of segments
+ * @completed: set to the kernel's @completed
  *
  * Return: 0 or the errno.
  */
@@ -725,8 +724,8 @@ static ssize_t oracle(const struct world *w, uint64_t addr, size_t len)
 }
 
 /*
- * The target's memory. What is not in its page tables is left alone, but for
- * @all: to look would bring it in, and RESIDENT would have nothing left to miss.
+ * Compare the target's memory. Without @all, skip pages that are not in its page
+ * tables: reading would fault them in, and RESIDENT would find no page missing.
  */
 static bool same_target(struct world *w, bool all)
 {
@@ -819,7 +818,7 @@ static struct pvmread_segment *place(const struct plan *p)
 }
 
 /**
- * agree() - send a request and compare all that came of it with the model
+ * agree() - send a request and compare all its results with the model
  * @w: the world
  * @p: the request
  *
@@ -862,7 +861,7 @@ static struct pvmread_segment piece(uint64_t remote, uint64_t local, uint64_t le
 	};
 }
 
-/* Is this what the model wants of a segment? To keep an eye on the model. */
+/* Is this the model's result for the segment? A check of the model itself. */
 static bool wanted(size_t i, uint64_t done, int error)
 {
 	if (want[i].done == done && want[i].errors == 1U << error)
@@ -912,7 +911,7 @@ TEST_F(batch, info_tells_how_many_segments_one_batch_may_have)
 	EXPECT_TRUE(info.features & PVMREAD_FEATURE_BATCH);
 }
 
-/* 8 bytes each, spread over the target's pages, one behind the other in the arena. */
+/* 8 bytes each, scattered over the target's pages, contiguous in the arena. */
 static void make_small(struct plan *p, size_t count, size_t remote_pages)
 {
 	size_t i;
@@ -1035,7 +1034,7 @@ TEST_F(batch, struct_that_cannot_be_answered_moves_nothing)
 	munmap(pages, PAGE);
 }
 
-/* What is wrong twice answers what the header names first. */
+/* A request with two errors fails with the one that the header lists first. */
 TEST_F(batch, errno_follows_the_order_of_the_checks)
 {
 	void *nowhere = (void *)VEND;
@@ -1191,7 +1190,7 @@ TEST_F(batch, segment_of_any_length_is_moved_whole_or_to_the_hole)
 			continue;
 		for (i = 0; i < ARRAY_SIZE(lengths); i++) {
 			j = (i + plan.flags) % ARRAY_SIZE(offsets);
-			/* Small ones before and behind: what is kept pinned between them. */
+			/* Small ones before and after, because pages stay held between them. */
 			plan.count = 3;
 			plan.seg[0] = piece(RBASE + offsets[j], LBASE, 9, 0);
 			plan.seg[1] = piece(RBASE + offsets[j], LBASE + 9, lengths[i], 0);
@@ -1213,7 +1212,7 @@ TEST_F(batch, segment_of_any_length_is_moved_whole_or_to_the_hole)
 	EXPECT_TRUE(same_target(&world, true));
 }
 
-/* A segment, and what it must answer when it is read and when it is written. */
+/* A segment, and its expected results when read and when written. */
 struct row {
 	const char *name;
 	struct pvmread_segment seg;
@@ -1270,7 +1269,7 @@ static const struct row odd_rows[] = {
 	{ "local ends before remote", R(3 * PAGE - 20, 3 * PAGE - 10, 100), 10, EFAULT },
 };
 
-/* Each alone, then all at once, and once more as a file of its own says it. */
+/* Each alone, then all at once, then all through a file of their own. */
 static bool try_rows(struct world *w, struct plan *p, const struct row *row, size_t n)
 {
 	size_t i;
@@ -1307,8 +1306,8 @@ TEST_F(batch, odd_addresses_and_lengths_answer_for_their_segment_alone)
 }
 
 /*
- * Over the map "wrqtz-e" of the target. What cannot be written, and must not be:
- * the private file's page belongs to others, too.
+ * On the map "wrqtz-e" of the target. These pages must not be written: the private
+ * file's page also belongs to other processes.
  */
 TEST_F(batch, permission_of_the_targets_mapping_is_kept)
 {
@@ -1352,11 +1351,11 @@ TEST_F(batch, unknown_segment_flag_fails_that_segment_alone)
 	for (plan.flags = 0; plan.flags <= PVMREAD_WRITE; plan.flags += PVMREAD_WRITE) {
 		plan.count = 66;
 		for (i = 0; i < 32; i++) {
-			/* The first, STRING, is unknown to WRITE alone. */
+			/* The first flag, STRING, is unknown only with WRITE. */
 			plan.seg[2 * i] = piece(RBASE + i, LBASE + 64 * i, 10, 1U << i);
 			plan.seg[2 * i + 1] = piece(RBASE + i, LBASE + 64 * i + 20, 10, 0);
 		}
-		/* Of nothing, and of what would fail otherwise, too. */
+		/* Also for empty segments, and for segments that would fail anyway. */
 		plan.seg[64] = piece(RBASE, LBASE, 0, 1U << 17);
 		plan.seg[65] = piece(KERNEL_ADDR, KERNEL_ADDR, 10, 3);
 		ASSERT_TRUE(agree(&world, &plan));
@@ -1425,12 +1424,12 @@ TEST_F(batch, nothing_outside_of_the_attached_range_is_reached)
 }
 
 /*
- * More than 2 GiB in one segment. Both sides are a few pages mapped over and
- * over: 2 GiB of memory are not there.
+ * More than 2 GiB in one segment. Both sides are a few pages that are mapped many
+ * times, because the guest does not have 2 GiB of memory.
  *
- * User mode Linux needs a mapping of its host for each run of pages that do not
- * lie one behind the other in memory, and kills who needs more of them than the
- * host's vm.max_map_count. So other memory takes the scattered pages first.
+ * User mode Linux needs a host mapping for each run of physically contiguous pages, and
+ * kills a process that needs more than the host's vm.max_map_count. So other memory
+ * takes the scattered pages first.
  */
 #define CHUNK		(4UL << 20)
 #define CHUNKS		513UL
@@ -1480,7 +1479,7 @@ TEST_F(batch, segment_longer_than_a_read_is_cut_there)
 	EXPECT_EQ(0, seg[0].error);
 	EXPECT_EQ(8, seg[1].done);
 	EXPECT_EQ(0, seg[1].error);
-	/* The second segment's bytes; what the first left behind those. */
+	/* The second segment's bytes, and the first one's bytes after those. */
 	EXPECT_EQ(mix(XBASE + 8), *(uint64_t *)local);
 	EXPECT_EQ(mix(XBASE + 16), *(uint64_t *)(local + 16));
 	EXPECT_EQ(mix(XBASE + CHUNK - 8), *(uint64_t *)(local + CHUNK - 8));
@@ -1548,7 +1547,7 @@ TEST_F(batch, page_that_no_segment_asks_for_is_not_brought_in)
 		ASSERT_TRUE(open_world(&world, "wwwwwwww", "wuuuuuuu", 16));
 		plan.count = 8;
 		plan.seg[0] = piece(RBASE, LBASE, 8, 0);
-		/* Nothing of each next page, or nothing that is known. */
+		/* Segments of length 0, or with an unknown flag, in each following page. */
 		for (i = 1; i < 8; i++)
 			plan.seg[i] = piece(RBASE + i * PAGE + 8, LBASE + i * 8, flags[f] ? 8 : 0,
 					    flags[f]);
@@ -1556,7 +1555,7 @@ TEST_F(batch, page_that_no_segment_asks_for_is_not_brought_in)
 		ASSERT_TRUE(look_at_page_tables(&world));
 		for (i = 1; i < 8; i++)
 			EXPECT_FALSE(world.present[i]);
-		/* Were it asked for, it would be seen. */
+		/* A request for the page would fault it in. */
 		plan.count = 2;
 		plan.seg[1] = piece(RBASE + PAGE, LBASE + PAGE, 8, 0);
 		ASSERT_TRUE(agree(&world, &plan));
@@ -1569,7 +1568,7 @@ TEST_F(batch, page_that_no_segment_asks_for_is_not_brought_in)
 
 /* --- Strings --- */
 
-/* Over the target "www.wu": no NUL in it but those put there. */
+/* On the target "www.wu", which has no NUL except those written here. */
 static bool open_strings(struct world *w)
 {
 	size_t i;
@@ -1587,7 +1586,7 @@ static bool open_strings(struct world *w)
 
 TEST_F(batch, string_ends_with_its_nul)
 {
-	/* Where the NUL is, -1 for nowhere; the segment; what it must answer. */
+	/* The place of the NUL, or -1; the segment; its expected results. */
 	static const struct {
 		const char *name;
 		long nul;
@@ -1662,7 +1661,7 @@ TEST_F(batch, strings_and_other_segments_share_a_batch)
 	size_t i;
 
 	ASSERT_TRUE(open_strings(&world));
-	/* Words of length 0 to 99, one behind the other, over two pages. */
+	/* Words of length 0 to 99 in a row, across two pages. */
 	for (i = 0; i < 100; i++)
 		ASSERT_TRUE(poke(&world, RBASE + i * (i + 1) / 2 + i + PAGE - 2048, 0));
 	plan.count = 200;
@@ -1678,7 +1677,7 @@ TEST_F(batch, strings_and_other_segments_share_a_batch)
 		EXPECT_TRUE(wanted(2 * i + 1, 10, 0));
 	}
 	ASSERT_TRUE(same_oracle(&world, &plan));
-	/* A string that ended is whole: STOP goes on. */
+	/* A string that has ended is complete: STOP does not stop there. */
 	plan.flags = PVMREAD_STOP;
 	ASSERT_TRUE(agree(&world, &plan));
 }
@@ -1688,7 +1687,7 @@ TEST_F(batch, page_behind_the_nul_is_not_brought_in)
 	static const uint64_t from[] = { 0, PAGE - 1, PAGE, 2 * PAGE - 100, 2 * PAGE - 1 };
 	size_t i;
 
-	/* Anonymous memory: no fault brings a neighbour. */
+	/* Anonymous memory: a fault does not map neighbours. */
 	ASSERT_TRUE(open_world(&world, "wwwwwwww", "wwuuuuuu", 15));
 	for (i = 0; i < 2 * PAGE; i++)
 		ASSERT_TRUE(world.remote.image[i] || poke(&world, RBASE + i, 1));
@@ -1702,7 +1701,7 @@ TEST_F(batch, page_behind_the_nul_is_not_brought_in)
 		EXPECT_FALSE(world.present[2]);
 		EXPECT_FALSE(world.present[3]);
 	}
-	/* Were it looked at, it would be seen. */
+	/* An access would fault it in. */
 	plan.seg[0].length = 3 * PAGE;
 	plan.seg[0].flags = 0;
 	ASSERT_TRUE(agree(&world, &plan));
@@ -1733,8 +1732,8 @@ TEST_F(batch, array_may_lie_anywhere)
 }
 
 /*
- * An array of which @good elements and @rest bytes of the next one lie before
- * VEND; what is behind has been made bad by the caller.
+ * An array with @good elements and @rest bytes of the next one before VEND. The caller
+ * has made the memory after it inaccessible.
  */
 static bool try_cut_array(struct world *w, struct plan *p, size_t good, size_t rest, size_t behind)
 {
@@ -1753,7 +1752,7 @@ static bool try_cut_array(struct world *w, struct plan *p, size_t good, size_t r
 		memcpy(&array[i], &seg, i < good ? sizeof(seg) : rest);
 	}
 	memcpy(before, &array[good], rest);
-	/* The model knows the good ones alone. */
+	/* The model knows only the good ones. */
 	p->count = good;
 	run_model(w, p);
 	err = send_batch(w->file[p->file], p->flags, array, good + behind, &completed);
@@ -1860,8 +1859,8 @@ TEST_F(batch, array_at_an_odd_address_is_efault)
 }
 
 /*
- * A segment may overwrite the array that it is in. What comes of it is the
- * caller's own doing; but it ends, and no byte of anything else moves.
+ * A segment may overwrite its own array. The result is the caller's problem, but the
+ * request must end, and no other byte may change.
  */
 TEST_F(batch, array_that_is_its_own_destination_ends)
 {
@@ -1873,7 +1872,7 @@ TEST_F(batch, array_that_is_its_own_destination_ends)
 	int err;
 
 	ASSERT_TRUE(open_world(&world, "www", "wwwww", 20));
-	/* In the target: segments that read, by design, to the arena's first page. */
+	/* In the target: segments that are meant to read to the arena's first page. */
 	crafted = (void *)world.remote.image;
 	for (i = 0; i < count; i++)
 		crafted[i] = piece(RBASE + 8 * i, LBASE + 8 * i, 8, 0);
@@ -1893,13 +1892,13 @@ TEST_F(batch, array_that_is_its_own_destination_ends)
 		err = send_batch(world.file[PLAIN], 0, array, count, &completed);
 		EXPECT_EQ(0, err);
 		EXPECT_EQ(count, completed);
-		/* Behind the first page, which all that was meant goes to. */
+		/* After the first page, which is the destination of all intended segments. */
 		EXPECT_TRUE(same_bytes("the arena", LBASE + PAGE, (void *)(LBASE + PAGE),
 				       world.local.image + PAGE, 2 * PAGE));
 		/* Its result was written after its bytes came. */
 		EXPECT_EQ(count * sizeof(*array), array[k].done);
 	}
-	/* Just the one element, and the one after it. */
+	/* Only this element and the next one. */
 	for (k = 0; k < count - 1; k++) {
 		for (i = 0; i < count; i++)
 			array[i] = piece(RBASE + 8 * i, LBASE + 8 * i, 8, 0);
@@ -1942,15 +1941,15 @@ TEST_F(batch, struct_that_is_its_own_destination_is_read_once)
 	}
 }
 
-/* --- Others at work --- */
+/* --- Concurrent changes --- */
 
 /**
- * struct meddler - a thread that does something when the kernel comes by
- * @page: the page of this process at which it does
+ * struct meddler - a thread that acts when the kernel faults on a page
+ * @page: the page of this process
  * @uffd: the page's userfaultfd
- * @what: what it does
- * @arg: for @what
- * @met: the kernel came
+ * @what: the action
+ * @arg: argument of @what
+ * @met: the fault has happened
  */
 struct meddler {
 	unsigned char *page;
@@ -1983,9 +1982,9 @@ static bool put_on_uffd(unsigned char *page, int *uffd)
 }
 
 /*
- * Send 40 segments, @step bytes apart in the target; in the middle of number @k,
- * which goes to a page at XBASE, @what is done. Return: the errno, or -1 if it
- * was not done.
+ * Send 40 segments, @step bytes apart in the target. Call @what in the middle of
+ * segment @k, which goes to a page at XBASE. Return: the errno, or -1 if @what was not
+ * called.
  */
 static int send_with_meddler(struct world *w, struct pvmread_segment *array, size_t step,
 			     size_t k, void (*what)(void *), void *arg, uint64_t *completed)
@@ -2100,13 +2099,13 @@ TEST_F(batch, array_that_is_rewritten_in_the_middle_harms_nobody_else)
 
 	if (!have_uffd())
 		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
-	/* Behind the arena's good pages is a hole, where 2^63 bytes end. */
+	/* After the arena's good pages is a hole, where a segment of 2^63 bytes ends. */
 	ASSERT_TRUE(open_world(&world, "ww.www", "www.", 24));
 	for (k = 0; k < ARRAY_SIZE(at); k++) {
 		err = send_with_meddler(&world, array, 100, at[k], spoil_array, array, &completed);
 		EXPECT_EQ(0, err);
 		EXPECT_EQ(40, completed);
-		/* That one was read before, and has its result. */
+		/* That element was read before, and has its result. */
 		EXPECT_EQ(8, array[at[k]].done);
 		EXPECT_EQ(0, array[at[k]].error);
 	}
@@ -2169,7 +2168,7 @@ TEST_F(batch, array_that_is_rewritten_all_the_time_harms_nobody_else)
 	EXPECT_TRUE(same_target(&world, true));
 }
 
-/* What a killed process leaves behind for the tester to look at. */
+/* What a killed process leaves for the tester. */
 struct legacy {
 	int uffd;
 	int begun;
@@ -2255,7 +2254,7 @@ TEST_F(batch, reader_killed_in_the_middle_leaves)
 		EXPECT_EQ(0, legacy->ended);
 		c = legacy->batch.completed;
 		TH_LOG("killed in segment %zu: left after %ld ms, completed %llu", at[k], ms, c);
-		/* Those before it were through; it was not, nor any behind it. */
+		/* The segments before it were complete; it and the following ones were not. */
 		ASSERT_LE(c, at[k] + 1);
 		for (i = 0; i < c; i++) {
 			EXPECT_EQ(i < at[k] ? 8 : 0, legacy->seg[i].done);
@@ -2302,7 +2301,7 @@ TEST_F(batch, process_reads_and_writes_itself)
 	EXPECT_EQ(64, completed);
 	EXPECT_EQ(0, memcmp(own, own + 2 * PAGE, 2 * PAGE));
 
-	/* Onto itself, and overlapping: it ends. */
+	/* Onto itself, with overlap: it must end. */
 	seg[0] = piece(XBASE, XBASE, 4 * PAGE, 0);
 	seg[1] = piece(XBASE, XBASE + 1, 3 * PAGE, 0);
 	seg[2] = piece(XBASE + 1, XBASE, 3 * PAGE, 0);
@@ -2321,7 +2320,7 @@ TEST_F(batch, process_reads_and_writes_itself)
 #define GOOD_PAGES	26	/* at the begin of each side: longer runs than 16 pages */
 #define SIDE_PAGES	48
 
-/* What the generator met. Each has to occur, or it proves nothing. */
+/* The classes of cases that were generated. Each must occur, or the test proves nothing. */
 enum class {
 	WHOLE, PART_REMOTE, PART_LOCAL, FAULT_REMOTE, FAULT_LOCAL, BAD_FLAG, NOTHING_ASKED,
 	STRING_FOUND, STRING_WHOLE, STRING_CUT, WROTE, STOPPED, OVER_16_PAGES, NOT_RESIDENT,
@@ -2481,7 +2480,7 @@ static void make_batch(struct rng *rng, const struct world *w, struct plan *p, b
 		p->flags |= PVMREAD_NOWAIT;
 	if (one_in(rng, 5))
 		p->flags |= PVMREAD_RESIDENT;
-	/* Else it could not be told which page may be written as it is. */
+	/* Otherwise it is unknown which page can be written without a fault. */
 	if (below(rng, 10) < 4 && (sure || !is_resident(p)))
 		p->flags |= PVMREAD_WRITE;
 	for (i = 0; i < p->count; i++) {
@@ -2516,7 +2515,7 @@ static void make_batch(struct rng *rng, const struct world *w, struct plan *p, b
 			cursor = below(rng, PAGE);
 		seg->local = w->local.base + cursor;
 		cursor += seg->length;
-		/* What is good must end in good pages. */
+		/* Good elements must end in good pages. */
 		if (clean && seg->length > GOOD_PAGES * PAGE - (seg->local - w->local.base))
 			seg->length = 8;
 		if (strings && below(rng, strings + 1) &&
@@ -2562,10 +2561,10 @@ static bool agree_twice(struct world *w, const struct plan *p, unsigned long *me
 }
 
 /**
- * run_world() - the random cases that share a target
- * @seed: of the run
+ * run_world() - run the random cases that share a target
+ * @seed: seed of the run
  * @first: number of the first case
- * @end: number after that of the last
+ * @end: number of the last case plus one
  * @show: print the last case
  * @met: counts by class
  *
