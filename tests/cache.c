@@ -3,12 +3,12 @@
  * Cache: a target file with PVMREAD_CACHE, and a window on it, show what the target's memory
  * holds at the time of the call or load, whatever the target and the kernel do to its pages.
  *
- * A variant of the fixture is one event that changes translations. The target makes it
- * over and over. After each it writes the number of the round to all its pages. First
- * tester and target take turns: the tester reads all pages twice, so that the cache
- * has them, then the target makes the next event, and the tester must see it. Then both
- * run at the same time for RACE_SECONDS, and the tester judges each read by what the
- * target said before and after it.
+ * Each variant of the fixture is one event that changes translations. The target causes
+ * it again and again, and after each event writes the number of the round to all its
+ * pages. First tester and target take turns: the tester reads all pages twice, so that
+ * the cache has them, then the target causes the next event, and the tester must see
+ * it. Then both run at the same time for RACE_SECONDS, and the tester checks each read
+ * against the target's announcements before and after it.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -27,7 +27,7 @@
 #define PAGES		8U
 /* As much as one page table maps. */
 #define HUGE		(PAGE / 8 * PAGE)
-/* Free in every process here, and on the border of a huge page. */
+/* Unused in every process here, and aligned to a huge page. */
 #define WINDOW		((unsigned char *)0x50000000UL)
 #define ELSEWHERE	((unsigned char *)0x60000000UL)
 #define TWIN		((unsigned char *)0x70000000UL)
@@ -35,16 +35,16 @@
 #define TURNS		20U
 #define SECONDS		2
 
-/* What a turn finds: memory that was not there before is zero. */
+/* The expected contents in a turn: newly mapped memory is zero. */
 enum { CHANGING, HOLDS_ROUND, IS_ZERO, IS_GONE };
 
 /**
- * struct board - what target and tester tell each other
- * @state: number of the stage, above two bits that say what the window is like
- * @floor: the least number that a page can still hold
+ * struct board - memory shared by target and tester
+ * @state: number of the stage; the low two bits are the state of the memory
+ * @floor: the smallest number that a page can still hold
  * @round: the number that is being written
- * @turn: the stage that the tester has looked at; UINT64_MAX: do not wait for it
- * @stop: the target shall end
+ * @turn: the stage that the tester has read; UINT64_MAX: do not wait for it
+ * @stop: tells the target to end
  * @trouble: why it gave up
  */
 struct board {
@@ -92,8 +92,8 @@ static bool is_racing(void)
 }
 
 /*
- * Announce what the window is like. In turns, wait until the tester has read it; in the
- * race, go on at once or soon.
+ * Announce the state of the memory. When taking turns, wait until the tester has read
+ * it; in the race, continue at once or after a short delay.
  */
 static void stage(int kind)
 {
@@ -197,7 +197,7 @@ static void do_cow(void)
 	must(waitpid(pid, NULL, 0) == pid);
 }
 
-/* What the child writes must not show. */
+/* The child's writes must not be visible. */
 static void do_cow_in_child(void)
 {
 	pid_t pid = fork_child(true);
@@ -223,12 +223,12 @@ static void do_collapse(void)
 	if (madvise(WINDOW, HUGE, 25 /* MADV_COLLAPSE */) && errno != EAGAIN)
 		broken("MADV_COLLAPSE");
 	hold_round();
-	/* This page is behind the window, but in the same huge one. */
+	/* This page is after the tested memory, but in the same huge page. */
 	must(!madvise(WINDOW + HUGE - PAGE, PAGE, MADV_DONTNEED));
 	must(!madvise(WINDOW, PAGES * PAGE, MADV_DONTNEED));
 }
 
-/* New pages lie anywhere, until compaction moves them to the end of memory. */
+/* New pages are anywhere until compaction moves them to the end of memory. */
 static void do_compact(void)
 {
 	do_dontneed();
@@ -237,7 +237,7 @@ static void do_compact(void)
 	must(!write_file("/proc/sys/vm/compact_memory", "1"));
 }
 
-/* To the other of two nodes. */
+/* Move the pages to the other of two nodes. */
 static void do_migrate(void)
 {
 	int nodes[PAGES], status[PAGES];
@@ -253,7 +253,7 @@ static void do_migrate(void)
 
 #define KSM	"/sys/kernel/mm/ksm/"
 
-/* All pages get the same bytes, and KSM makes one page of them until they are written. */
+/* Give all pages the same bytes, so that KSM merges them until they are written. */
 static void do_ksm(void)
 {
 	long scans = number_in(KSM "full_scans");
@@ -295,12 +295,12 @@ static void swap_out(void)
 		/* Pages that another CPU has yet to put on the LRU list stay. */
 		must(!write_file("/proc/sys/vm/drop_caches", "1"));
 	}
-	/* Other pages get the old frames, so that these come back in different ones. */
+	/* Let other pages take the old frames, so that these are swapped in to different ones. */
 	map_at(TWIN, 8 * PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	memset(TWIN, 0xee, 8 * PAGES * PAGE);
 }
 
-/* First the tester's read swaps the pages in, then the target's write. */
+/* The pages are first swapped in by the tester's read, then by the target's write. */
 static void do_swap(void)
 {
 	uint64_t frames[PAGES];
@@ -334,7 +334,7 @@ static void prepare_two_threads(void)
 	must(!pthread_create(&thread, NULL, sleep_always, NULL));
 }
 
-/* The kernel has a task scan its memory when the task has run for a while, as it does here. */
+/* The kernel makes a task scan its memory after it has run for a while, as here. */
 static void await_hinting(void)
 {
 	long before = proc_number("/proc/vmstat", "numa_pte_updates");
@@ -405,7 +405,7 @@ static void do_uffd_move(void)
 	};
 
 	must(!ioctl(uffd, UFFD_MOVE, &move));
-	/* They are there now, and what is read here is zero. */
+	/* The pages are now present and zero. */
 	stage(IS_ZERO);
 	must(!madvise(ELSEWHERE, PAGES * PAGE, MADV_DONTNEED));
 }
@@ -445,7 +445,7 @@ static void prepare_mergeable(void)
 	must(!madvise(WINDOW, PAGES * PAGE, MADV_MERGEABLE));
 }
 
-/* --- what a kernel must have ------------------------------------------------- */
+/* --- requirements on the kernel ---------------------------------------------- */
 
 static bool has_huge_pages(void)
 {
@@ -482,10 +482,10 @@ static bool has_ksm(void)
 #define BALANCING	"/proc/sys/kernel/numa_balancing"
 #define BALANCING_DEBUG	"/sys/kernel/debug/sched/numa_balancing/"
 
-/* What it was before the tests. */
+/* The setting before the tests. */
 static long was_balancing;
 
-/* Switch it on. Processes that begin from now on are scanned often. */
+/* Enable it. Processes that start from now on are scanned often. */
 static bool has_numa_balancing(void)
 {
 	write_file(BALANCING_DEBUG "scan_delay_ms", "1");
@@ -524,12 +524,12 @@ FIXTURE(cache) {
 
 /**
  * FIXTURE_VARIANT(cache) - one event
- * @make: makes it, once a round; what it leaves is overwritten with the round's number
- * @prepare: maps the window; map_anonymous() if NULL
- * @needs: whether this kernel has it; NULL: each one has
- * @lacks: and what it lacks if not
+ * @make: causes it, once per round; the round's number is then written to the memory
+ * @prepare: maps the memory; map_anonymous() if NULL
+ * @needs: whether this kernel supports it; NULL: every kernel does
+ * @lacks: the missing feature if it does not
  * @counts: counters of /proc/vmstat that show that the event took place
- * @slow: how many times fewer rounds there are
+ * @slow: divides the number of rounds
  */
 FIXTURE_VARIANT(cache) {
 	void (*make)(void);
@@ -729,16 +729,16 @@ FIXTURE_TEARDOWN(cache)
 }
 
 /**
- * struct look - what a read has found
- * @error: 0, or why there was nothing
- * @values: of each page, if there was no error
+ * struct look - the result of a read
+ * @error: 0, or the errno
+ * @values: the value of each page, if there was no error
  */
 struct look {
 	int error;
 	uint64_t values[PAGES];
 };
 
-/* All in one read, a read for each page, a BATCH, or loads from the window. */
+/* Read all in one request, one request per page, by BATCH, or by loads from the window. */
 static void look(const FIXTURE_DATA(cache) * self, unsigned int way, struct look *found)
 {
 	static unsigned char bytes[PAGES * PAGE];
@@ -788,7 +788,7 @@ static void look(const FIXTURE_DATA(cache) * self, unsigned int way, struct look
 		found->error = EIO;
 }
 
-/* Judge a read by what the target said before and after it. Return: it was right. */
+/* Check a read against the announcements before and after it. Return: it was right. */
 static bool is_right(const struct look *found, uint64_t before, uint64_t floor,
 		     uint64_t after, uint64_t round)
 {
@@ -838,7 +838,7 @@ static long figure(FIXTURE_DATA(cache) * self, const char *name)
 	return proc_number(self->path, name);
 }
 
-/* Each stage is read in all ways, and then the target may go on. */
+/* Read each stage in all ways, then let the target continue. */
 static void take_turns(struct __test_metadata *_metadata, FIXTURE_DATA(cache) * self,
 		       unsigned int turns)
 {
@@ -848,7 +848,7 @@ static void take_turns(struct __test_metadata *_metadata, FIXTURE_DATA(cache) * 
 		uint64_t state = get(&board->state);
 		long end = now_ms() + PATIENCE_MS, hits;
 
-		/* Until the cache has the pages, if there are any. */
+		/* Repeat until the cache has the pages, if there are any. */
 		do {
 			hits = figure(self, "hits:");
 			for (way = 0; way < self->ways; way++)
@@ -864,7 +864,7 @@ static void take_turns(struct __test_metadata *_metadata, FIXTURE_DATA(cache) * 
 	}
 }
 
-/* Expect what shows the event to have been counted, @least times; and count anew. */
+/* Expect that the counters of the event have grown by @least, and take new start values. */
 static void expect_counts(struct __test_metadata *_metadata,
 			  const FIXTURE_VARIANT(cache) * variant, long counts[2], long least)
 {
@@ -878,7 +878,7 @@ static void expect_counts(struct __test_metadata *_metadata,
 	}
 }
 
-/* Have there been reads enough since @rounds and @hits, a whole event, and a hit? */
+/* Have there been enough reads, a whole event and a hit since @rounds and @hits? */
 static bool has_raced(FIXTURE_DATA(cache) * self, long rounds, long hits)
 {
 	return self->reads >= 100 && (long)get(&board->round) > rounds + 1 &&
@@ -910,7 +910,7 @@ TEST_F(cache, shows_each_change)
 	set(&board->turn, UINT64_MAX);
 	begin = now_ms();
 	end = begin + 1000 * (limit ? strtol(limit, NULL, 10) : SECONDS);
-	/* A slow guest may need longer until there was enough of each. */
+	/* A slow guest may need longer to reach each minimum. */
 	while (now_ms() < end ||
 	       (!has_raced(self, rounds, hits) && now_ms() < begin + PATIENCE_MS)) {
 		ASSERT_TRUE(look_and_judge(self, way++));
@@ -933,7 +933,7 @@ TEST_F(cache, shows_each_change)
 		EXPECT_LE(TURNS / slow / 2, figure(self, "zapped:"));
 }
 
-/* --- a target that rests --------------------------------------------------- */
+/* --- a target at rest ---------------------------------------------------- */
 
 FIXTURE(rest) {
 	int fd;
@@ -974,8 +974,8 @@ static unsigned char *map_pages(size_t pages)
 }
 
 /*
- * Read until the file hits: after an invalidation a worker must have run before pages
- * are remembered again. Return: false if that does not happen.
+ * Read until the cache hits: after an invalidation a worker must run before pages are
+ * cached again. Return: false if that does not happen.
  */
 static bool warm(int fd, const char *path, const void *addr, size_t len)
 {
@@ -995,7 +995,7 @@ static bool warm(int fd, const char *path, const void *addr, size_t len)
 	return false;
 }
 
-/* More pages than the table has at first, and than it can ever have. */
+/* More pages than the initial table has, and than the largest one has. */
 TEST_F(rest, is_right_for_any_number_of_pages)
 {
 	static const size_t counts[] = { 1, 63, 64, 65, 500, 4096, 6000 };
@@ -1052,7 +1052,7 @@ TEST_F(rest, nowait_does_not_fill)
 	EXPECT_EQ(k + 1, proc_number(self->path, "hits:"));
 }
 
-/* No request of such a file could fill one. */
+/* No request of such a file could fill a cache. */
 TEST_F(rest, nowait_and_resident_files_have_no_cache)
 {
 	static const unsigned int flags[] = { PVMREAD_NOWAIT, PVMREAD_RESIDENT };
@@ -1072,7 +1072,7 @@ TEST_F(rest, nowait_and_resident_files_have_no_cache)
 	}
 }
 
-/* What is written through the file itself shows, in a page that was shared until then. */
+/* A write through the file itself is visible, in a page that was shared until then. */
 TEST_F(rest, shows_what_is_written_through_the_file)
 {
 	unsigned char *mem = map_pages(1);
@@ -1170,7 +1170,7 @@ TEST_F(rest, takes_no_reference_that_a_write_would_see)
 {
 	unsigned int plain, cached, tries;
 
-	/* Neither keeps all each time: the LRU batch of another CPU has references, too. */
+	/* Neither keeps all pages every time: another CPU's LRU batch also holds references. */
 	for (tries = 0; tries < 20; tries++) {
 		plain = count_kept(self->plain, NULL, 64);
 		cached = count_kept(self->fd, self->path, 64);
@@ -1225,7 +1225,7 @@ TEST_F(rest, takes_no_reference_that_a_split_would_see)
 
 #define MERGED	64U
 
-/* Return: how many of the @pages equal pages KSM has made one of; -1 on failure. */
+/* Return: how many of the @pages equal pages KSM has merged; -1 on failure. */
 static long count_merged(int fd, const char *path, unsigned int pages)
 {
 	unsigned char *mem = map_pages(pages);
@@ -1239,9 +1239,9 @@ static long count_merged(int fd, const char *path, unsigned int pages)
 		goto unmap;
 	scans = number_in(KSM "full_scans");
 	end = now_ms() + PATIENCE_MS;
-	/* Switches it on. */
+	/* This enables KSM. */
 	has_ksm();
-	/* The first scan may have begun before. */
+	/* The first scan may have begun earlier. */
 	while (number_in(KSM "full_scans") < scans + 4 && now_ms() < end)
 		usleep(1000);
 	merged = number_in(KSM "pages_shared") + number_in(KSM "pages_sharing");
@@ -1265,7 +1265,7 @@ TEST_F(rest, takes_no_reference_that_ksm_would_see)
 }
 
 #define COMPACTED	512U
-/* The number of free pages behind each. */
+/* The number of free pages after each. */
 #define GAP		31U
 
 /*

@@ -8,11 +8,11 @@
  * it, and UID exchanges the names at random times. Otherwise the command's own functions
  * write it, and the names are exchanged at random between their system calls.
  *
- * If FILE is A, A is a file and B is a link to TARGET, or a FIFO if TARGET is "": both
- * belong to UID, and are made again when FILE was written.
+ * If FILE is A, A is a file and B is a link to TARGET, or a FIFO if TARGET is "". Both
+ * belong to UID, and are created again after FILE was written.
  *
- * Prints how often FILE was written and was not, how often the names were exchanged,
- * and the number of bytes that arrived at the FIFO.
+ * Prints how often writing FILE succeeded and failed, how often the names were
+ * exchanged, and how many bytes arrived in the FIFO.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -31,7 +31,7 @@
 
 static void step(void);
 
-/* Between any two of these the names may change. */
+/* The names may change between any two of these calls. */
 #define access(...)	(step(), access(__VA_ARGS__))
 #define open(...)	(step(), open(__VA_ARGS__))
 #define openat(...)	(step(), openat(__VA_ARGS__))
@@ -67,7 +67,7 @@ static struct {
 
 static jmp_buf refused;
 
-/* --- what output.c needs of the command --- */
+/* --- the parts of the command that output.c needs --- */
 
 volatile sig_atomic_t interrupted;
 
@@ -96,7 +96,7 @@ char *printable(char *name)
 
 static void swap_names(void)
 {
-	/* What root has just written is not the user's, until it is made again. */
+	/* A file that root has just written belongs to root until it is created again. */
 	if (!renameat2(AT_FDCWD, race.a, AT_FDCWD, race.b, RENAME_EXCHANGE))
 		++*race.swaps;
 }
@@ -113,8 +113,8 @@ static void step(void)
 /*
  * swap_always() - sleep for a random time between two exchanges
  *
- * On one CPU, it is the end of the sleep that interrupts the other program at any
- * point; without a sleep it would be interrupted at the end of a time slice only.
+ * On one CPU, the end of the sleep can interrupt the other program at any point.
+ * Without a sleep, only the end of a time slice would interrupt it.
  */
 static void swap_always(void)
 {
@@ -180,7 +180,7 @@ static bool write_file(void)
 		output_commit();
 		done = true;
 	} else {
-		/* As at the end of a process. */
+		/* Do what happens when a process ends. */
 		output_abandon();
 		close_range(STDERR_FILENO + 1, MAX_FD, 0);
 		memset(&output, 0, sizeof(output));
@@ -197,7 +197,7 @@ static bool run_command(void)
 	if (pid < 0)
 		err(2, "fork");
 	if (!pid) {
-		/* A reason for each of many failures would be too much. */
+		/* Do not print a reason for each of many failures. */
 		if (freopen("/dev/null", "w", stderr))
 			execvp(*race.command, race.command);
 		_exit(EXIT_PART);

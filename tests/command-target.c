@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the tests of the command look into: known bytes at known places.
+ * A process with known bytes at known addresses, for the tests of the command.
  *
  *   command-target SECONDS [FILE...]
  *
@@ -23,7 +23,7 @@
 #include "uffd.h"
 
 #define PAGES	8
-/* User mode Linux has no room for more pages than the host has mappings for it. */
+/* In User mode Linux, the host's limit on mappings also limits the pages. */
 #define BIG_SIZE	(128UL << 20)
 
 static const char text[] = "pvmread was here: a line of text, and one more";
@@ -52,7 +52,7 @@ static void map_file(const char *path)
 	close(fd);
 }
 
-/* leave_to_nobody() - whoever touches that page waits for ever; false without permission */
+/* leave_to_nobody() - let every access to the page wait forever; false without permission */
 static bool leave_to_nobody(void *page)
 {
 	if (hold_back((uintptr_t)page, getpagesize()) >= 0)
@@ -81,9 +81,9 @@ int main(int argc, char **argv)
 		map_file(argv[i]);
 
 	/*
-	 * Of eight pages the first two hold a pattern, the third cannot be read,
-	 * the fourth not be written, the fifth was never touched, and of the
-	 * last two the first is a hole.
+	 * Eight pages: the first two hold a pattern, the third cannot be read, the
+	 * fourth cannot be written, the fifth is untouched, and of the last two the
+	 * first is a hole.
 	 */
 	bytes = map(PAGES, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	for (i = 0; i < 2 * page; i++)
@@ -94,7 +94,7 @@ int main(int argc, char **argv)
 	protect(bytes + 3 * page, PROT_READ);
 	memset(bytes + 7 * page, 'l', page);
 
-	/* One page of a file, mapped as two. */
+	/* A file of one page, mapped with two. */
 	short_file = tmpfile();
 	if (!short_file || ftruncate(fileno(short_file), page))
 		err(1, "tmpfile");
@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 	*stuck = 's';
 	if (!leave_to_nobody(stuck + page))
 		stuck = NULL;
-	/* Last, so that nothing else comes there. */
+	/* Do this last, so that nothing else is mapped there. */
 	if (munmap(bytes + 6 * page, page))
 		err(1, "munmap");
 

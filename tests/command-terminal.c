@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A person at a terminal, for the tests of the command.
+ * Simulates a user at a terminal, for the tests of the command.
  *
  *   command-terminal EXPECT INPUT COMMAND...
  *
- * Runs COMMAND on a terminal of its own, types INPUT when it has printed EXPECT,
- * and copies what it prints. Exits as it does, with 128 + N after signal N.
+ * Runs COMMAND on a new terminal, types INPUT when it has printed EXPECT, and copies
+ * its output. Exits with its status, or with 128 + N after signal N.
  */
 #include <err.h>
 #include <pty.h>
@@ -34,7 +34,7 @@ int main(int argc, char **argv)
 		err(2, "%s", argv[3]);
 	}
 
-	/* EIO when nobody has it open any more */
+	/* EIO when no process has it open any more */
 	while ((got = read(terminal, seen + length, sizeof(seen) - 1 - length)) > 0) {
 		if (write(STDOUT_FILENO, seen + length, got) != got)
 			err(2, "write");

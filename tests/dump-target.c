@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A process whose calls, strings and mappings are known, for the tests of
+ * A process with known calls, strings and mappings, for the tests of
  * "pvmread scan" and "pvmread dump".
  *
  *   dump-target [away] [busy] [hole] [large] [many] [sparse] [stray]
  *
- * The main thread waits three calls deep, with "busy" it works instead; a second
- * one waits, too. "away" has its command line in a page that nobody has touched;
- * "hole" maps three pages, the second of which waits for a userfaultfd that nobody
- * serves; "large" touches 64 MiB; "many" has more mappings than a 16-bit number counts;
- * "sparse" maps 4 GiB and touches two pages of them; "stray" has bytes that are no UTF-8.
- * Prints "ready" when all is in place. At SIGUSR1 it executes itself, without arguments.
+ * The main thread waits three calls deep, or runs with "busy"; a second thread also
+ * waits. "away" puts its command line into an untouched page. "hole" maps three pages,
+ * the second of which waits for a userfaultfd that is never served. "large" touches 64
+ * MiB. "many" has more mappings than a 16-bit number can count. "sparse" maps 4 GiB and
+ * touches two pages of it. "stray" has bytes that are not UTF-8. Prints "ready" when
+ * everything is set up. On SIGUSR1 it executes itself without arguments.
  */
 #include <err.h>
 #include <poll.h>
@@ -50,7 +50,7 @@ static char *map(uintptr_t at, size_t length, int flags, int fd)
 	return p;
 }
 
-/* put() - what is in @shifted, a letter less each: only here is it as it reads */
+/* put() - copy @shifted, each letter minus one, so that the text is only in the copy */
 static void put(uintptr_t at, const char *shifted)
 {
 	volatile char *to = (volatile char *)at;
@@ -102,7 +102,7 @@ static void map_short_file(void)
 	map(BASE + 6 * MIB, 8 * KIB, 0, fileno(file));
 }
 
-/* The [heap] in three pieces, with something in the last one. */
+/* Split [heap] into three mappings, with data in the last one. */
 static void cut_heap(void)
 {
 	char *bytes = sbrk(16 * KIB);
@@ -122,7 +122,7 @@ static void map_sparse(void)
 	put(SPARSE + 4096 * MIB - 4 * KIB, "mbtu!upvdife");
 }
 
-/* Map three pages. Nobody serves the userfaultfd of the second, so a touch waits. */
+/* Map three pages. The userfaultfd of the second is never served, so an access waits. */
 static void map_three_unserved(void)
 {
 	map(BASE + 7 * MIB, 12 * KIB, MAP_ANONYMOUS, -1);
@@ -147,7 +147,7 @@ static void map_large(void)
 	memset(map(LARGE, 64 * MIB, MAP_ANONYMOUS, -1), 'l', 64 * MIB);
 }
 
-/* Each second page has other permissions. */
+/* Every other page has other permissions. */
 static void map_many(void)
 {
 	char *bytes = map(MANY, PAGES * 4 * KIB, MAP_ANONYMOUS | MAP_NORESERVE, -1);
@@ -172,7 +172,7 @@ static void on_usr1(int number)
 	_exit(1);
 }
 
-/* --- calls that a debugger shows; none is a tail call --- */
+/* --- calls that a debugger must show; none is a tail call --- */
 
 __attribute__((noinline)) static int innermost(int number)
 {

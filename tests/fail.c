@@ -3,20 +3,19 @@
  * Fail: every allocation and every copy from or to user space fails once, on
  * purpose.
  *
- * The kernel's fault injection makes the n-th such call of a thread fail, for
- * n = 1, 2, 3 ... until a request meets no failure; or, of one kind alone, all
- * from the n-th on. Which kind it was the kernel counts in "times". Of copies it
- * knows copy_from_user() and its like and those of an iov_iter, but neither
- * get_user() and put_user() nor the unsafe ones: abi.c has them meet memory that
- * is not there, and results that cannot be written are below. Whatever
- * happens, a request answers what the header says of such a failure, has moved
- * what it says it has and nothing else, leaves nothing behind, and is served in
- * full the next time. What it must not leave, beside memory, is a pin of a page,
- * which the kernel counts, or a reference to one, which nobody counts: but a file
- * with such a page cannot be sealed.
+ * The kernel's fault injection makes the n-th such call of a thread fail, for n = 1, 2,
+ * 3 ... until a request meets no failure. It can also make all calls of one kind fail
+ * from the n-th on. The kernel counts the failures of each kind in "times". It can
+ * inject failures into copy_from_user() and the like and into copies of an iov_iter,
+ * but not into get_user(), put_user() and the unsafe ones. For those abi.c uses
+ * unmapped memory, and tests below use results that cannot be written. Whatever fails,
+ * a request returns what the header says about such a failure, has moved the bytes that
+ * it reports and no others, leaks nothing, and succeeds the next time. It must leak
+ * neither memory nor a pin, which the kernel counts, nor a page reference, which
+ * nothing counts; but a file with such a page cannot be sealed.
  *
- * What a request allocates depends on what the target's memory is like: see
- * enum state. What io_uring gives to a worker fails in the worker.
+ * The allocations of a request depend on the state of the target's memory: see enum
+ * state. A request that io_uring passes to a worker fails in the worker.
  */
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
@@ -35,25 +34,25 @@
 #include "process.h"
 
 /*
- * Free in every process here, 32-bit ones and those of User mode Linux too, and
- * each in page tables of its own.
+ * Unused in every process here, also in 32-bit ones and on User mode Linux. Each has
+ * its own page tables.
  */
 #define REMOTE		0x60000000UL
 #define LOCAL		0xa0000000UL
 #define REGION		(18 * PAGE)
-/* Where in its region a request begins, on either side. */
+/* The offset of a request in its region, on either side. */
 #define HEAD		50UL
 #define START		(REMOTE + HEAD)
 /* Bytes of a request: in one page; in three; in more than one hold, or than the stack. */
 #define SMALL		100UL
 #define MEDIUM		(2 * PAGE + 1000)
 #define LARGE		(16 * PAGE + 1000)
-/* More than the pages that a kernel may have at a time for it. */
+/* More pages than a kernel can have in stock for it. */
 #define PIPEFUL		(8 * PAGE)
 /* Elements of an array: more than its copy has on the stack; three chunks. */
 #define MANY		9
 #define SEGMENTS	25
-/* A NUL in every so many bytes. */
+/* The distance between NULs. */
 #define STRING		200UL
 
 #define REFCNT		"/sys/module/pvmread/refcnt"
@@ -61,9 +60,9 @@
 /* More calls than any request here makes, more bytes than its objects have. */
 #define MOST		1000000UL
 #define ROUNDS		10
-/* A reference that is not given back by then never is. */
+/* A reference that has not been dropped by then has leaked. */
 #define SEAL_MS		10000
-/* How many failures there are, where all are to fail. */
+/* The number of failures, if all calls are to fail. */
 #define IN_A_ROW	64
 #define TIMES		"1000000"
 
@@ -78,10 +77,10 @@ static const char * const attribute[KINDS] = { "failslab", "fail_page_alloc", "f
 
 /**
  * struct setting - a file of the fault injection
- * @kind: of which kind's
+ * @kind: the kind of failure
  * @name: its name
- * @value: what the test wants there
- * @before: what was there
+ * @value: the value for the test
+ * @before: the previous value
  */
 static struct setting {
 	enum kind kind;
@@ -114,7 +113,7 @@ static struct setting {
 	{ USERCOPY, "times", TIMES, "" },
 };
 
-/* Return: a file of this kind's, or -1. */
+/* Return: a file of this kind, or -1. */
 static int open_attribute(enum kind kind, const char *name)
 {
 	char path[80];
@@ -123,7 +122,7 @@ static int open_attribute(enum kind kind, const char *name)
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 
-/* Return: true if all could be set as wanted, or back. */
+/* Return: true if all could be set, or restored. */
 static bool apply_settings(bool back)
 {
 	struct setting *s;
@@ -160,7 +159,7 @@ static long get_number(int fd)
 {
 	char text[24] = "";
 
-	/* Some cannot be read from a position, others only so a second time. */
+	/* Some cannot be read at an offset, others must be for a second read. */
 	if (pread(fd, text, sizeof(text) - 1, 0) <= 0 &&
 	    (errno != ESPIPE || read(fd, text, sizeof(text) - 1) <= 0))
 		return -1;
@@ -187,9 +186,9 @@ static long times(enum kind kind)
 }
 
 /*
- * The n-th call fails, whatever it is, if @only is KINDS. Otherwise those of the
- * kind @only do from the n-th on: the n-th page, the n-th copy, and of objects
- * those behind the first n bytes.
+ * If @only is KINDS, the n-th call fails, whatever its kind. Otherwise all calls of the
+ * kind @only fail from the n-th page or copy on, or, for objects, after the first n
+ * bytes.
  */
 static enum kind only;
 static long times_left[KINDS];
@@ -202,7 +201,7 @@ static void look_at_times(void)
 		times_left[i] = times(i);
 }
 
-/* From here to disarm() this thread makes no system call but the one in question. */
+/* From here to disarm() this thread makes only the tested system call. */
 static bool arm(unsigned long n)
 {
 	if (only == KINDS)
@@ -212,11 +211,11 @@ static bool arm(unsigned long n)
 }
 
 /*
- * To read and to switch off copies from and to user space, and so may meet the
- * failure that the request did not.
+ * Reading the counters and disabling the injection also copies from and to user space.
+ * So it may hit the failure that the request did not.
  *
- * Return: how many failures the request has met, @met has a bit for each kind
- * of them; or -1 if the injection does not work as expected.
+ * Return: the number of failures that the request has met, with a bit in @met for each
+ * kind; or -1 if the injection does not work as expected.
  */
 static int disarm(unsigned int *met)
 {
@@ -269,16 +268,16 @@ static unsigned long next_n(unsigned long n)
 /* --- Memory --- */
 
 /**
- * enum state - what memory is like that a request is about
+ * enum state - the state of the memory of a request
  * @PRESENT: in the page tables: pages of the region's file, mapped shared
  * @ABSENT: anonymous, never touched: no page, no page tables, no anon_vma
- * @FRONT: the first page is PRESENT, those behind it are ABSENT
+ * @FRONT: the first page is PRESENT, the following ones are ABSENT
  * @CACHED: the region's file, mapped privately and never touched
  * @NOTHING: there is no mapping
  */
 enum state { PRESENT, ABSENT, FRONT, CACHED, NOTHING };
 
-/* Contents of a region: none of the other's bytes, but for NULs, is among them. */
+/* The contents of a region: except for NULs, it shares no byte with the other region. */
 static unsigned char zeros[REGION], front[REGION], old_bytes[REGION], own_bytes[REGION];
 
 static __attribute__((constructor)) void fill_regions(void)
@@ -292,7 +291,7 @@ static __attribute__((constructor)) void fill_regions(void)
 	memcpy(front, old_bytes, PAGE);
 }
 
-/* What the target's region is like, before it is written. */
+/* The contents of the target's region before it is written. */
 static const unsigned char *contents(enum state state, const unsigned char *bytes)
 {
 	return state == ABSENT ? zeros : state == FRONT ? front : bytes;
@@ -321,9 +320,8 @@ static bool make_files(void)
 }
 
 /*
- * A file is not sealed as long as somebody may write to it through a mapping, or
- * has a reference to one of its pages; what a CPU has in a batch of pages, sealing
- * it drains.
+ * A file cannot be sealed while it has a writable mapping, or while a reference to one
+ * of its pages exists. Sealing drains the page batches of the CPUs.
  */
 static bool seal_file(int fd)
 {
@@ -337,7 +335,7 @@ static bool seal_file(int fd)
 	return true;
 }
 
-/* Once both regions are gone. Return: NULL if nothing is left, or what it is. */
+/* Call this when both regions are unmapped. Return: NULL, or what has leaked. */
 static const char *end_files(void)
 {
 	const char *left = NULL;
@@ -366,7 +364,7 @@ static void unmake_region(uintptr_t at)
 	made = NOTHING;
 }
 
-/* Have it as it shall be. What is not to be present loses its page tables. */
+/* Set its state. Memory that must not be present loses its page tables. */
 static bool make_region(uintptr_t at, enum state state, const unsigned char *bytes)
 {
 	int flags = state == PRESENT ? MAP_SHARED : MAP_PRIVATE;
@@ -457,12 +455,12 @@ struct op;
 struct outcome;
 
 /**
- * struct door - one way to ask
- * @call: the system call, and nothing else
- * @fits: does the answer fit the failures met?
- * @begin: what the call needs each time; may be NULL
- * @end: notes what it came to and gives back what it leaves; moves to LOCAL
- *	what went elsewhere. May be NULL
+ * struct door - an interface for requests
+ * @call: makes the system call, and nothing else
+ * @fits: does the result fit the failures met?
+ * @begin: prepares each call; may be NULL
+ * @end: records the result, and releases what the call leaves; moves to LOCAL what went
+ *	elsewhere. May be NULL
  */
 struct door {
 	void (*call)(const struct op *op, struct outcome *out);
@@ -472,16 +470,17 @@ struct door {
 };
 
 /**
- * struct op - what is asked
- * @name: it
- * @door: and how
+ * struct op - a request
+ * @name: its name
+ * @door: its interface
  * @write: it writes the target
  * @flags: of the request, or what its file is attached with
  * @remote: the target's memory
  * @local: the caller's
  * @len: how many bytes; 0 if it moves none
- * @count: in how many pieces
- * @least: how many failures of each kind it must meet: else we are blind
+ * @count: number of pieces
+ * @least: number of failures of each kind that it must meet, or the test would prove
+ *	nothing
  */
 struct op {
 	const char *name;
@@ -496,17 +495,17 @@ struct op {
 };
 
 /**
- * struct outcome - what became of it
+ * struct outcome - the result of a request
  * @ret: what the call returned
  * @err: its errno, 0 if it did not fail
  * @moved: how many bytes the call says it has moved, in all
- * @done: and how many of each piece, where that is told
- * @pieces: how many of @done
- * @told: it is told
- * @elsewhere: how many bytes arrived where they went, if that is not LOCAL
+ * @done: the same for each piece, if reported
+ * @pieces: number of elements in @done
+ * @told: @done is valid
+ * @elsewhere: number of bytes that arrived, if the destination is not LOCAL
  * @rw: the struct of READV and WRITEV
  * @batch: the struct of BATCH
- * @good: what else must be true is true
+ * @good: all other conditions are met
  */
 struct outcome {
 	long ret;
@@ -521,7 +520,7 @@ struct outcome {
 	bool good;
 };
 
-/* Not what any request answers. */
+/* No request returns this. */
 #define CANARY		0x5ca1ab1eU
 
 /* The pieces of a request: short ones, and the last takes the rest. */
@@ -540,13 +539,13 @@ static void cut(const struct op *op, struct iovec *iov, uintptr_t at)
 		iov[i] = (struct iovec){ (void *)(at + i * SMALL), piece_len(op, i) };
 }
 
-/* Does it allocate something for itself, whatever memory is like? */
+/* Does it allocate something whatever the state of the memory is? */
 static bool is_large(const struct op *op)
 {
 	return op->count > 8 || op->len > 15 * PAGE;
 }
 
-/* Is it a reason to end a transfer, with these failures? */
+/* Can these failures end a transfer with this error? */
 static bool is_reason(const struct op *op, unsigned int reason, unsigned int met)
 {
 	switch (reason) {
@@ -600,7 +599,7 @@ static bool fits_rw(const struct op *op, const struct outcome *out, unsigned int
 {
 	uint32_t error = out->rw.error;
 
-	/* Nobody has read the struct, so nobody has written it. */
+	/* The struct was not read, so it was not written. */
 	if (error == CANARY || out->rw.transferred == CANARY || out->rw.stop_addr == CANARY)
 		return error == CANARY && out->rw.transferred == CANARY &&
 		       out->rw.stop_addr == CANARY && out->ret == -1 && out->err == EFAULT &&
@@ -619,7 +618,7 @@ static const struct door rw_door = { call_rw, fits_rw, begin_rw, end_rw };
 
 static int file = -1;
 
-/* Of a call that moves the file's position. */
+/* For a call that moves the file's position. */
 static bool begin_at_start(const struct op *op)
 {
 	cut(op, local_iov, LOCAL + HEAD);
@@ -657,7 +656,7 @@ static void call_readv(const struct op *op, struct outcome *out)
 			      readv(file, local_iov, op->count));
 }
 
-/* The flag is the call's, not the file's. */
+/* The flag belongs to the call, not to the file. */
 static void call_preadv2(const struct op *op, struct outcome *out)
 {
 	note(out, op->write ? pwritev2(file, local_iov, op->count, START, RWF_NOWAIT) :
@@ -752,7 +751,7 @@ static void end_batch(const struct op *op, struct outcome *out)
 	out->pieces = i;
 }
 
-/* How many bytes segment @i has: a string ends with its NUL. */
+/* Return: the number of bytes of segment @i: a string ends with its NUL. */
 static size_t whole(const struct op *op, unsigned int i)
 {
 	size_t n, len = piece_len(op, i), at = HEAD + i * SMALL;
@@ -765,7 +764,7 @@ static size_t whole(const struct op *op, unsigned int i)
 	return len;
 }
 
-/* Has all moved that was asked for? */
+/* Have all requested bytes moved? */
 static bool is_whole(const struct op *op, const struct outcome *out)
 {
 	unsigned int i;
@@ -782,13 +781,13 @@ static bool fits_batch(const struct op *op, const struct outcome *out, unsigned 
 {
 	unsigned int i, completed = out->batch.completed;
 
-	/* Nobody has read the struct. */
+	/* The struct was not read. */
 	if (completed == CANARY)
 		return out->ret == -1 && out->err == EFAULT && met & BIT(USERCOPY);
 	if (completed > op->count)
 		return false;
 	for (i = 0; i < op->count; i++) {
-		/* No result is written of what did not move. */
+		/* Segments that were not processed have no result. */
 		if (i >= completed) {
 			if (segs[i].error != CANARY || segs[i].done != CANARY)
 				return false;
@@ -822,7 +821,7 @@ static void call_splice(const struct op *op, struct outcome *out)
 			      splice(file, NULL, pipes[1], NULL, op->len, 0));
 }
 
-/* A pipe that is to be read has the caller's own pages. */
+/* The pipe to read from contains the caller's own pages. */
 static bool begin_splice(const struct op *op)
 {
 	struct iovec iov = { (void *)(LOCAL + HEAD), op->len };
@@ -836,7 +835,7 @@ static void end_splice(const struct op *op, struct outcome *out)
 {
 	end_at_position(op, out);
 	if (op->write) {
-		/* What was not moved is still there. */
+		/* Bytes that were not moved are still in the pipe. */
 		unsigned char rest[LARGE];
 		ssize_t n = read(pipes[0], rest, sizeof(rest));
 
@@ -854,7 +853,7 @@ static void end_splice(const struct op *op, struct outcome *out)
 	close(pipes[1]);
 }
 
-/* The pages that go to the target are those of the caller's region. */
+/* The pages that go to the target are from the caller's region. */
 static void call_sendfile(const struct op *op, struct outcome *out)
 {
 	note(out, op->write ? sendfile(file, local_fd, NULL, op->len) :
@@ -879,7 +878,7 @@ static void end_sendfile(const struct op *op, struct outcome *out)
 	close(elsewhere);
 }
 
-/* Their bytes go through memory of the kernel's own, whatever their number. */
+/* Their bytes go through the kernel's own memory, whatever their number. */
 static bool fits_splice(const struct op *op, const struct outcome *out, unsigned int met)
 {
 	if (!out->good || (!op->write && out->elsewhere != (long)out->moved))
@@ -903,7 +902,7 @@ static struct {
 	struct io_uring_params p;
 } ring;
 
-/* One more request: the ring has place for one. */
+/* Add a request: the ring has room for one. */
 static void put_on_ring(void)
 {
 	unsigned int *tail = (void *)(ring.rings + ring.p.sq_off.tail);
@@ -911,7 +910,7 @@ static void put_on_ring(void)
 	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
 }
 
-/* Return: how many answers there are, the first of them in @cqe. */
+/* Return: the number of completions; the first one is in @cqe. */
 static unsigned int answers_on_ring(const struct io_uring_cqe **cqe)
 {
 	unsigned int *head = (void *)(ring.rings + ring.p.cq_off.head);
@@ -992,7 +991,7 @@ static void end_ring(const struct op *op, struct outcome *out)
 		out->ret = cqe->res < 0 ? -1 : cqe->res;
 		out->moved = cqe->res < 0 ? 0 : cqe->res;
 	} else if (out->err == EAGAIN) {
-		/* So io_uring_enter(2) puts that it has no memory for a request. */
+		/* io_uring_enter(2) reports in this way that it has no memory for a request. */
 		out->err = ENOMEM;
 	}
 	munmap(ring.rings, ring.size);
@@ -1000,7 +999,7 @@ static void end_ring(const struct op *op, struct outcome *out)
 	close(ring.fd);
 }
 
-/* Return: a file of the one worker's, or -1. */
+/* Return: a file in /proc of the only worker, or -1. */
 static int open_worker_file(const char *name)
 {
 	DIR *tasks = opendir("/proc/self/task");
@@ -1020,12 +1019,12 @@ static int open_worker_file(const char *name)
 	return fd;
 }
 
-/* The files of the thread that fails, and of the tester while another one does. */
+/* The files of the failing thread, and of the tester while another thread fails. */
 static int own_nth_fd, own_make_it_fail_fd;
 
 /*
- * A worker is there once it has had something to do, and there is no second one.
- * Reading the device is wrong, but that is found out by the worker.
+ * The worker exists once it has had work, and there is only one. Reading the device is
+ * an error, which the worker detects.
  */
 static bool begin_ring_with_worker(const struct op *op)
 {
@@ -1049,7 +1048,7 @@ static bool begin_ring_with_worker(const struct op *op)
 	return true;
 }
 
-/* It fails in the worker, that is: the request is not tried here first. */
+/* The failure is in the worker: the request is not tried here first. */
 static bool begin_worker(const struct op *op)
 {
 	if (!begin_ring_with_worker(op))
@@ -1109,7 +1108,7 @@ static bool fits_info(const struct op *op, const struct outcome *out, unsigned i
 	return !met && info.version == PVMREAD_ABI_VERSION && info.max_batch;
 }
 
-/* Memory or the copy of the argument: what a call can say that makes a file. */
+/* A call that creates a file can fail for lack of memory, or in the copy of its argument. */
 static bool fits_new_file(const struct op *op, const struct outcome *out, unsigned int met)
 {
 	(void)op;
@@ -1149,10 +1148,10 @@ static void end_attach(const struct op *op, struct outcome *out)
 		    !close(out->ret);
 }
 
-/* A file table is copied no larger than need be. */
+/* A copy of a file table is only as large as necessary. */
 static bool shrink_file_table(void)
 {
-	/* As long as somebody shares it, it can be copied. */
+	/* It can be copied while another process shares it. */
 	pid_t sharer = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
 	bool good;
 
@@ -1171,7 +1170,7 @@ static bool shrink_file_table(void)
 
 static int next_fd;
 
-/* Each number that the file table has is taken: one more file needs a larger one. */
+/* Every slot of the file table is used: another file needs a larger table. */
 static bool begin_attach_full(const struct op *op)
 {
 	long size;
@@ -1227,7 +1226,7 @@ static void call_close(const struct op *op, struct outcome *out)
 	note(out, close(closing));
 }
 
-/* Memory may be short, a file is closed. */
+/* Even without memory, a file is closed. */
 static bool fits_close(const struct op *op, const struct outcome *out, unsigned int met)
 {
 	(void)op;
@@ -1262,7 +1261,7 @@ static void end_fdinfo(const struct op *op, struct outcome *out)
 	close(fdinfo);
 }
 
-/* Far from all else, so that a fault there needs page tables. */
+/* Far from other mappings, so that a fault there needs page tables. */
 #define WINDOW_AT	((void *)(uintptr_t)(sizeof(long) == 8 ? 0x3000000000ULL : 0xa0000000ULL))
 
 static unsigned char *window;
@@ -1333,7 +1332,7 @@ static const struct door
 
 /* --- The sweep --- */
 
-/* What must not change, next_fd neither; see struct op. */
+/* The state that must not change, including next_fd; see struct op. */
 static long refcnt_before, pins_before;
 static unsigned char expected[REGION], found[REGION];
 
@@ -1352,7 +1351,7 @@ static int lowest_fd(void)
 	return fd;
 }
 
-/* A ring gives back in a worker. */
+/* A ring is released in a worker. */
 static bool is_as_before(const char **what)
 {
 	long end = now_ms() + PATIENCE_MS;
@@ -1369,12 +1368,12 @@ static bool is_as_before(const char **what)
 	return true;
 }
 
-/* What moved is there, and nothing else has changed. */
+/* The moved bytes have arrived, and nothing else has changed. */
 static bool bytes_are_right(const struct op *op, const struct outcome *out)
 {
 	const unsigned char *remote = contents(op->remote, old_bytes);
 	const unsigned char *local = contents(op->local, own_bytes);
-	/* With a page behind it. */
+	/* With a page after it. */
 	size_t at, n, span = HEAD + op->len + PAGE < REGION ? HEAD + op->len + PAGE : REGION;
 	struct iovec to = { found, span }, from = { (void *)REMOTE, span };
 	unsigned int i;
@@ -1391,7 +1390,7 @@ static bool bytes_are_right(const struct op *op, const struct outcome *out)
 	}
 	if (!op->write)
 		return !memcmp((void *)LOCAL, expected, span);
-	/* Over another path. */
+	/* Read it through another path. */
 	return process_vm_readv(target.pid, &to, 1, &from, 1, 0) == (ssize_t)span &&
 	       !memcmp(found, expected, span);
 }
@@ -1428,7 +1427,7 @@ static int one_call(const struct op *op, unsigned long n, struct outcome *out, u
 	return count;
 }
 
-/* The next request is served in full; a target may be busy for a moment. */
+/* The next request succeeds completely; a target may be busy for a moment. */
 static bool is_served(const struct op *op, struct outcome *out, const char **trouble)
 {
 	long end = now_ms() + PATIENCE_MS;
@@ -1446,10 +1445,10 @@ static bool is_served(const struct op *op, struct outcome *out, const char **tro
 	}
 }
 
-/* Another page of the tester's must not be met by the failure. */
+/* The failure must not hit another page of the tester. */
 static bool begin_sweep(const struct op *op)
 {
-	/* RWF_NOWAIT is the call's, PVMREAD_PIDFD the request's. */
+	/* RWF_NOWAIT belongs to the call, PVMREAD_PIDFD to the request. */
 	uint32_t flags = op->door == &preadv2_door ? 0 :
 			 op->flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT | PVMREAD_CACHE);
 
@@ -1465,8 +1464,8 @@ static bool begin_sweep(const struct op *op)
 }
 
 /*
- * No page is pinned any more, and nobody has a reference to the target's memory
- * or to a page of either side's.
+ * No page is pinned any more, and no reference to the target's memory or to a page of
+ * either side is left.
  */
 static bool end_sweep(const char **what)
 {
@@ -1498,11 +1497,11 @@ static bool end_sweep(const char **what)
 }
 
 /**
- * struct tally - what a sweep has met
- * @failures: of each kind
- * @full: requests that were answered in full all the same
- * @part: in part
- * @refused: not at all
+ * struct tally - counters of a sweep
+ * @failures: failures of each kind
+ * @full: requests that succeeded completely nevertheless
+ * @part: requests that succeeded in part
+ * @refused: requests that failed
  */
 struct tally {
 	unsigned int failures[KINDS];
@@ -1528,7 +1527,7 @@ static void count_in(struct tally *tally, const struct op *op, const struct outc
 		tally->refused++;
 }
 
-/* Is there a kind of failure that there must be, and was not yet? */
+/* Is there a required kind of failure that has not occurred yet? */
 static bool is_blind(const struct op *op, const struct tally *tally)
 {
 	int i;
@@ -1541,7 +1540,7 @@ static bool is_blind(const struct op *op, const struct tally *tally)
 	return false;
 }
 
-/* The first, the second, the third call fails ... until there are no more. */
+/* Let the first, second, third ... call fail, until there are no more. */
 static void sweep_once(struct __test_metadata *_metadata, const struct op *op,
 		       struct tally *tally)
 {
@@ -1591,13 +1590,13 @@ static void sweep(struct __test_metadata *_metadata, const struct op *op)
 		return;
 	}
 	ASSERT_TRUE(begin_sweep(op));
-	/* What is set up once, and not by each request. */
+	/* Prepare what is set up only once, not by each request. */
 	ASSERT_TRUE(is_served(op, &out, &trouble)) {
 		TH_LOG("%s: %s", op->name, trouble);
 	}
 	/*
-	 * At times an object needs a new page. Then all that follows has another
-	 * number than in the next run, and one of them may be missed.
+	 * Sometimes an object needs a new page. Then the following calls have other
+	 * numbers than in the next run, and one may be missed.
 	 */
 	for (round = 0; round < ROUNDS && (!round || is_blind(op, &tally)); round++)
 		sweep_once(_metadata, op, &tally);
@@ -1653,9 +1652,9 @@ FIXTURE_SETUP(fail)
 	ASSERT_LE(0, dev) {
 		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
 	}
-	/* A huge page would be there whole after one touch, or be made any time. */
+	/* One touch would make a whole huge page present, or khugepaged could create one. */
 	ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
-	/* Target and tester take turns: on one CPU that is quicker by far. */
+	/* Target and tester take turns: on one CPU that is much faster. */
 	CPU_ZERO(&first);
 	CPU_SET(0, &first);
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(first), &first));
@@ -1679,7 +1678,7 @@ FIXTURE_TEARDOWN(fail)
 		stop_target();
 	if (is_set_up)
 		EXPECT_TRUE(apply_settings(true));
-	/* It allocates as well: had it given up, it would see no leak. */
+	/* kmemleak also allocates: if it had disabled itself, it would see no leak. */
 	if (!access(KMEMLEAK, W_OK))
 		EXPECT_EQ(0, write_file(KMEMLEAK, "stack=on"));
 }
@@ -1932,7 +1931,7 @@ static const struct op rings[] = {
 	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 0 } },
 	{ "io_uring, WRITE_FIXED, absent", &fixed_door, true, 0,
 	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 0 } },
-	/* All or nothing: the first page is given back, and the worker moves all. */
+	/* All or nothing: the first page is released, and the worker moves everything. */
 	{ "io_uring, READ, absent but for the first page", &both_door, false, 0,
 	  FRONT, PRESENT, MEDIUM, 1, { 1, 0, 0 } },
 	{ "io_uring, WRITE, absent but for the first page", &both_door, true, 0,
@@ -1962,7 +1961,7 @@ static bool is_user_mode_linux(void)
 
 static void sweep_all(struct __test_metadata *_metadata, const struct op *op, size_t count)
 {
-	/* Its copies fall over page tables that could not be had. */
+	/* Its copies fail because page tables could not be allocated. */
 	bool no_local_faults = is_user_mode_linux();
 
 	for (; count; count--, op++) {
@@ -2022,7 +2021,7 @@ TEST(a_reference_that_is_left_is_seen)
 	ASSERT_EQ(0, munmap(iov.iov_base, REGION));
 	EXPECT_EQ(-1, fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
 	EXPECT_EQ(EBUSY, errno);
-	/* With the pipe its pages go. */
+	/* Closing the pipe frees its pages. */
 	close(ends[0]);
 	close(ends[1]);
 	EXPECT_TRUE(seal_file(fd));
@@ -2033,22 +2032,21 @@ TEST(a_reference_that_is_left_is_seen)
 
 /**
  * enum place - where a call waits
- * @TARGETS_PAGE: for a page of the target's that nobody serves yet, behind one
- *	that is there
- * @TARGETS_FILE: the same of a page that a file system does not serve
- * @CALLERS_PAGE: for one of the caller's own memory, which is to be moved
- * @STRUCT: for the page that the struct of its argument is in
- * @ARRAY: for the page that the arrays are in which the struct names
- * @STRUCT_AFTER: for the page of the struct again, when the bytes have moved
- * @ARRAY_AFTER: and for that of the arrays
+ * @TARGETS_PAGE: for an unserved page of the target, after a present one
+ * @TARGETS_FILE: the same for a page that a file system does not serve
+ * @CALLERS_PAGE: for a page of the caller's memory that is to be moved
+ * @STRUCT: for the page of the struct that is its argument
+ * @ARRAY: for the page of the arrays that the struct names
+ * @STRUCT_AFTER: for the page of the struct again, after the bytes have moved
+ * @ARRAY_AFTER: the same for the page of the arrays
  * @MMAP_LOCK: for the target's mmap_lock
  * @EXECVE: for the target's execve(2)
- * @PAGE_LOCK: for the lock on a page of the target's, when it was written
+ * @PAGE_LOCK: for the lock of a page of the target, after writing to it
  *
- * TARGETS_FILE and the last three are made with a file system of the test's own, whose
- * server does not answer: mmap(2) of a file opened for direct I/O waits for a read(2)
- * of it, and execve(2) for who shares its memory and is in that mmap(2). open(2) has
- * pages that are dirty written back, and keeps them locked for that long.
+ * TARGETS_FILE and the last three use a file system of the test, whose server does not
+ * answer. mmap(2) of a file opened for direct I/O waits for a read(2) of it. execve(2)
+ * waits for a thread that shares its memory and is in that mmap(2). open(2) writes
+ * dirty pages back, and keeps them locked meanwhile.
  */
 enum place {
 	TARGETS_PAGE, TARGETS_FILE, CALLERS_PAGE, STRUCT, ARRAY, STRUCT_AFTER, ARRAY_AFTER,
@@ -2068,7 +2066,7 @@ static const char * const way_name[] = {
 };
 
 #define BATCHES		(BIT(BY_BATCH) | BIT(BY_BATCH_WRITE))
-/* Of one page. */
+/* One page. */
 #define SHORT		(BIT(BY_BATCH_SMALL) | BIT(BY_BATCH_STRING))
 #define IOCTLS		(BIT(BY_READV) | BIT(BY_WRITEV) | BATCHES)
 #define VECTORS		(IOCTLS | BIT(BY_PREAD) | BIT(BY_PWRITE) | BIT(BY_PWRITEV))
@@ -2078,7 +2076,7 @@ static const char * const way_name[] = {
 			 BIT(BY_BATCH_WRITE) | BIT(BY_SPLICE_WRITE) | BIT(BY_SENDFILE_WRITE))
 #define MOVES_NOTHING	(BIT(BY_ATTACH) | BIT(BY_INFO))
 
-/* Which ways lead there. */
+/* The interfaces that can wait there. */
 static const unsigned int ways_to[] = {
 	[TARGETS_PAGE] = VECTORS | SPLICES,
 	[TARGETS_FILE] = VECTORS | SPLICES,
@@ -2093,7 +2091,7 @@ static const unsigned int ways_to[] = {
 	[PAGE_LOCK] = BIT(BY_WRITEV),
 };
 
-/* Behind the caller's region. */
+/* After the caller's region. */
 #define ARGUMENT	(LOCAL + 32 * PAGE)
 /* The target's page that is waited for. */
 #define LATE		(REMOTE + PAGE)
@@ -2106,7 +2104,7 @@ union ask {
 	struct pvmread_info info;
 };
 
-/* And what it names. */
+/* And the arrays that it names. */
 struct arrays {
 	struct iovec local;
 	struct iovec remote;
@@ -2114,21 +2112,21 @@ struct arrays {
 };
 
 /**
- * struct board - what tester, caller, target and server tell each other
+ * struct board - memory shared by tester, caller, target and server
  * @uffd: the caller's userfaultfd, a number in its own file table
  * @done: the call is over
  * @signals: how many signals the caller has handled
- * @ret: what it returned
+ * @ret: the return value
  * @err: its errno
  * @reason: why it moved nothing
- * @told: what BATCH says where it still can, in the array or in the struct
- * @right: all bytes that were read are there
- * @hold: the server shall not answer
- * @held: it has a request that it does not answer
+ * @told: what BATCH reports where it still can, in the array or in the struct
+ * @right: all bytes that were read are correct
+ * @hold: tells the server not to answer
+ * @held: the server holds back a request
  * @direct: the next file is opened for direct I/O
- * @ask: what is to be in the page for which STRUCT waits
- * @arrays: and in that of ARRAY
- * @page: either, or what was there before
+ * @ask: contents for the page for which STRUCT waits
+ * @arrays: contents for the page of ARRAY
+ * @page: either, or the previous contents
  */
 struct board {
 	int uffd;
@@ -2150,7 +2148,7 @@ struct board {
 };
 
 static struct board *board;
-/* In each image of this program at the same address, and so until it is written. */
+/* At the same address in each image of this program, with these contents until written. */
 static char witness[64] = "the same before and after execve(2)";
 
 static bool wait_until(int *flag, bool is_set)
@@ -2173,7 +2171,7 @@ static bool is_of_target(enum place place)
 	return place == TARGETS_PAGE || place == TARGETS_FILE;
 }
 
-/* Does the server let it wait, and not a userfaultfd? */
+/* Does the server make it wait, rather than a userfaultfd? */
 static bool is_by_server(enum place place)
 {
 	return place == TARGETS_FILE || place == MMAP_LOCK || place == EXECVE ||
@@ -2185,7 +2183,7 @@ static bool is_after(enum place place)
 	return place == STRUCT_AFTER || place == ARRAY_AFTER;
 }
 
-/* Half of what is to be moved then is in the page before. */
+/* Half of the bytes to move are then in the previous page. */
 static bool needs_late_page(enum place place)
 {
 	return is_of_target(place) || is_after(place);
@@ -2206,7 +2204,7 @@ static uintptr_t left_by_caller(enum place place)
 	return place == TARGETS_PAGE || is_by_server(place) ? 0 : ARGUMENT;
 }
 
-/* No more than a page: splice(2) may take no more at a time. */
+/* At most a page: splice(2) may move no more at a time. */
 static size_t length_of(enum place place, enum way way)
 {
 	if (way == BY_BATCH_SMALL)
@@ -2254,8 +2252,8 @@ static void fill_arrays(struct arrays *arrays, enum way way, uintptr_t from, siz
 }
 
 /*
- * The system call in question: it moves what the target has to LOCAL or, if it
- * writes, the other way; splice(2) by the pipe @ends and sendfile(2) by @other.
+ * The tested system call: it moves the target's bytes to LOCAL, or writes in the other
+ * direction. splice(2) uses the pipe @ends, sendfile(2) uses @other.
  */
 static void call_by(enum place place, enum way way, pid_t pid, int fd, const int ends[2], int other)
 {
@@ -2273,7 +2271,7 @@ static void call_by(enum place place, enum way way, pid_t pid, int fd, const int
 		ask = (void *)ARGUMENT;
 	if (place == ARRAY || place == ARRAY_AFTER)
 		arrays = (void *)ARGUMENT;
-	/* The tester copies it to where the call is to find it. */
+	/* The tester copies it to where the call looks for it. */
 	fill_ask(place == STRUCT ? &board->ask : ask, way, pid, arrays);
 	fill_arrays(place == ARRAY ? &board->arrays : arrays, way, from, len);
 	switch (way) {
@@ -2389,8 +2387,8 @@ static void hold_answer(void)
 }
 
 /*
- * The file has no name but that of its file system, which is all that it is: a page,
- * the second of the target's region.
+ * The root of the file system is this file. It has one page, the second of the target's
+ * region.
  */
 static __attribute__((noreturn)) void be_server(int fd)
 {
@@ -2418,14 +2416,14 @@ static __attribute__((noreturn)) void be_server(int fd)
 		case FUSE_INIT:
 			out.init.major = FUSE_KERNEL_VERSION;
 			out.init.minor = 31;
-			/* It is the readahead that can be killed. */
+			/* Only the readahead is killable. */
 			out.init.max_readahead = PAGE;
 			out.init.flags = FUSE_ASYNC_READ;
 			out.init.max_write = PAGE;
 			out.head.len += sizeof(out.init);
 			break;
 		case FUSE_OPEN:
-			/* Who exits or calls execve(2) is not to wait. */
+			/* A process that exits or calls execve(2) must not wait. */
 			out.open.open_flags = FOPEN_NOFLUSH;
 			if (get(&board->direct))
 				out.open.open_flags |= FOPEN_DIRECT_IO;
@@ -2462,7 +2460,7 @@ static __attribute__((noreturn)) void be_server(int fd)
 
 static char path[40];
 
-/* Return: the file, or -1. Its pages are no longer cached nor asked for. */
+/* Return: the file, or -1. Its pages are neither cached nor being read. */
 static int open_served(int flags)
 {
 	int fd = open(path, flags | O_CLOEXEC);
@@ -2480,7 +2478,7 @@ static bool is_waiting(pid_t pid, long end)
 	char name[40], text[300] = "";
 	int fd;
 
-	/* In later kernels /proc/PID/stat waits for an execve(2) itself. */
+	/* In later kernels even /proc/PID/stat waits for an execve(2). */
 	snprintf(name, sizeof(name), "/proc/%d/status", pid);
 	do {
 		fd = open(name, O_RDONLY | O_CLOEXEC);
@@ -2502,7 +2500,7 @@ static int map_direct(void *unused)
 	return mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, direct_fd, 0) == MAP_FAILED;
 }
 
-/* Its page is what mmap(2) will wait for. */
+/* mmap(2) will wait for its page. */
 static __attribute__((noreturn)) void be_reader(void)
 {
 	int fd = open_served(O_RDONLY);
@@ -2527,13 +2525,13 @@ static __attribute__((noreturn)) void be_target_that_waits(enum place place)
 		for (;;)
 			pause();
 	}
-	/* Page faults of its own would wait, too, and waking who waits for its thread id. */
+	/* Its own page faults would also wait, and so would the wake-up on its thread id. */
 	if (mlockall(MCL_CURRENT) || syscall(SYS_set_tid_address, NULL) < 0)
 		_exit(1);
 	/*
-	 * fork(2) clears the accessed bit of the pages it copies. In User mode Linux the next
-	 * access to such a page is a page fault, even if the page is locked. So do once what
-	 * is to be done while the holder has the lock.
+	 * fork(2) clears the accessed bit of the pages it copies. In User mode Linux
+	 * the next access to such a page is a page fault, even if the page is locked. So
+	 * access everything once that is needed while the holder has the lock.
 	 */
 	if (is_waiting(getpid(), now_ms()))
 		_exit(1);
@@ -2547,10 +2545,10 @@ static __attribute__((noreturn)) void be_target_that_waits(enum place place)
 
 /**
  * struct wait - a call that waits, and what it waits for
- * @place: where it is
- * @caller: who made it
- * @target: the target, if it is not the tester; or who has a page of it locked
- * @reader: who reads the file that the target's mmap(2) waits for
+ * @place: where it waits
+ * @caller: the process that made the call
+ * @target: the target, if it is not the tester; or the process that has a page of it locked
+ * @reader: the process that reads the file that the target's mmap(2) waits for
  * @server: the server of the file system, for all of a test
  * @targets_uffd: the userfaultfd that has the target's page
  * @callers_uffd: the one that has the caller's
@@ -2613,7 +2611,7 @@ FIXTURE_VARIANT_ADD(signals, lock_on_a_page) {
 	.place = PAGE_LOCK,
 };
 
-/* A call on its way to where it waits. */
+/* Start a call that will wait. */
 static void start_call(struct __test_metadata *_metadata, struct wait *wait, enum way way)
 {
 	enum place place = wait->place;
@@ -2641,7 +2639,7 @@ static void start_call(struct __test_metadata *_metadata, struct wait *wait, enu
 		wait->targets_uffd = hold_back(LATE, PAGE);
 		ASSERT_LE(0, wait->targets_uffd);
 	}
-	/* Until it is dropped it is there. */
+	/* It is present until it is dropped. */
 	if (is_after(place))
 		ASSERT_EQ(1, write(argument_fd, "", 1));
 	if (place == MMAP_LOCK || place == EXECVE) {
@@ -2670,7 +2668,7 @@ static void start_call(struct __test_metadata *_metadata, struct wait *wait, enu
 	}
 }
 
-/* The bytes move, and what is to be said of them is written to a page that is not there. */
+/* The bytes move, and the results go to a page that is not present. */
 static void drop_argument(struct __test_metadata *_metadata, struct wait *wait)
 {
 	ASSERT_TRUE(page_asked_for(wait->targets_uffd, PATIENCE_MS));
@@ -2679,7 +2677,7 @@ static void drop_argument(struct __test_metadata *_metadata, struct wait *wait)
 	ASSERT_TRUE(serve_page(wait->targets_uffd, LATE, old_bytes + PAGE));
 }
 
-/* The page that the call has pinned is locked, and clean, when the bytes come. */
+/* The page that the call has pinned is locked and clean when the bytes arrive. */
 static void lock_page(struct __test_metadata *_metadata, struct wait *wait)
 {
 	ASSERT_TRUE(page_asked_for(wait->callers_uffd, PATIENCE_MS));
@@ -2693,7 +2691,7 @@ static void lock_page(struct __test_metadata *_metadata, struct wait *wait)
 	ASSERT_TRUE(serve_page(wait->callers_uffd, LOCAL, own_bytes));
 }
 
-/* Until a call waits, and will wait until let_go(). */
+/* Run until a call waits; it then waits until let_go(). */
 static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum way way)
 {
 	bool waits;
@@ -2711,7 +2709,7 @@ static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 		waits = wait_until(&board->held, true);
 	else
 		waits = is_waiting(wait->caller, now_ms() + PATIENCE_MS);
-	/* Who ends with a page to be written back waits for an answer. */
+	/* A process that exits with a page to write back waits for an answer. */
 	if (!waits)
 		set(&board->hold, 0);
 	ASSERT_TRUE(waits) {
@@ -2722,7 +2720,7 @@ static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 
 static void let_go(struct __test_metadata *_metadata, struct wait *wait)
 {
-	/* The call itself writes over what is there, if it is to. */
+	/* The call itself overwrites the contents if it writes. */
 	const unsigned char *page = wait->place == CALLERS_PAGE ? own_bytes : board->page;
 	bool served = true;
 
@@ -2786,7 +2784,7 @@ static void set_up_wait(struct __test_metadata *_metadata, struct wait *wait, en
 		fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 		if (fd < 0)
 			SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
-		/* A mount that nobody else sees, and that goes with this process. */
+		/* A private mount, which goes away with this process. */
 		ASSERT_EQ(0, unshare(CLONE_NEWNS));
 		ASSERT_EQ(0, mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
 		snprintf(path, sizeof(path), "/tmp/pvmread-fail.XXXXXX");
@@ -2817,7 +2815,7 @@ static void tear_down_wait(struct wait *wait)
 	if (wait->reader > 0)
 		kill(wait->reader, SIGKILL);
 	if (wait->server > 0) {
-		/* What waits for an answer ends with it. */
+		/* Its end also ends everything that waits for an answer. */
 		kill(wait->server, SIGKILL);
 		reap_in(wait->server, PATIENCE_MS, &status);
 		umount2(path, MNT_DETACH);
@@ -2836,12 +2834,12 @@ FIXTURE_TEARDOWN(signals)
 	tear_down_wait(&self->wait);
 }
 
-/* Has the target what was written? */
+/* Does the target have the written bytes? */
 static bool has_moved_to(const struct wait *wait)
 {
 	struct iovec to = { found, sizeof(witness) }, from = { witness, sizeof(witness) };
 
-	/* The page is no longer the file's: what was written back is all that it has. */
+	/* The page no longer belongs to the file, which has only what was written back. */
 	if (wait->place == PAGE_LOCK)
 		return true;
 	if (wait->place != EXECVE)
@@ -2850,7 +2848,7 @@ static bool has_moved_to(const struct wait *wait)
 	       !memcmp(found, own_bytes, sizeof(witness));
 }
 
-/* The call has come to its end, as if nothing had been. */
+/* The call has completed as if nothing had happened. */
 static void expect_served(struct __test_metadata *_metadata, struct wait *wait,
 			  enum way way)
 {
@@ -2860,7 +2858,7 @@ static void expect_served(struct __test_metadata *_metadata, struct wait *wait,
 	EXPECT_EQ(0, status);
 	ASSERT_EQ(1, get(&board->done));
 	if (wait->place == EXECVE && way != BY_ATTACH && board->ret < 0) {
-		/* A moment later the new image would have been there. */
+		/* A moment later the new image would have started. */
 		EXPECT_EQ(EFAULT, board->err);
 		EXPECT_EQ(EIO, board->reason);
 	} else if (BIT(way) & MOVES_NOTHING) {
@@ -2875,8 +2873,8 @@ static void expect_served(struct __test_metadata *_metadata, struct wait *wait,
 }
 
 /*
- * The wait was not ended, but between what it has read and the write of it
- * sendfile(2) looks for signals itself, whatever the file is.
+ * The signal did not end the wait. But between reading and writing, sendfile(2) itself checks
+ * for signals, whatever the file is.
  */
 static void expect_interrupted(struct __test_metadata *_metadata, struct wait *wait)
 {
@@ -2893,7 +2891,7 @@ static bool goes(enum place place, enum way way)
 	return ways_to[place] & BIT(way);
 }
 
-/* None was served before its time, nor given up. */
+/* No page was served early, and none was given up. */
 static void expect_unmoved(struct __test_metadata *_metadata, enum way way)
 {
 	usleep(100000);
@@ -2962,7 +2960,7 @@ TEST_F(signals, that_kill_the_caller_end_a_wait)
 		must_wait(_metadata, &self->wait, way);
 		ASSERT_EQ(0, kill(self->wait.caller, SIGKILL));
 		if (variant->place == PAGE_LOCK) {
-			/* This wait nothing ends but the lock, as pvmread(4) says. */
+			/* Only the lock ends this wait, as pvmread(4) says. */
 			EXPECT_EQ(-1, reap_in(self->wait.caller, 300, &status));
 			let_go(_metadata, &self->wait);
 		}
@@ -2972,7 +2970,7 @@ TEST_F(signals, that_kill_the_caller_end_a_wait)
 		}
 		EXPECT_TRUE(WIFSIGNALED(status));
 		EXPECT_EQ(0, get(&board->done));
-		/* Its bytes have not come, so none has moved; or all had. */
+		/* Its bytes have not arrived, so none has moved; or all had moved before. */
 		if (!is_of_target(variant->place) && variant->place != EXECVE &&
 		    variant->place != PAGE_LOCK)
 			EXPECT_EQ(is_after(variant->place) && BIT(way) & WRITES,
@@ -3008,7 +3006,7 @@ FIXTURE_TEARDOWN(results)
 	tear_down_wait(&self->wait);
 }
 
-/* Taken away while the bytes are waited for. */
+/* Unmapped while the call waits for the bytes. */
 TEST_F(results, that_cannot_be_written_are_efault)
 {
 	struct wait *wait = &self->wait;

@@ -5,9 +5,9 @@
  *
  *   layout-target ADDRESS:PERMS:FILE...
  *
- * ADDRESS is hexadecimal; PERMS is "rw", "r" or "none"; the memory is private and has
- * a copy of what is in FILE. Instead of FILE there can be "+GIBIBYTES", which are not
- * touched. Prints "ready" when all is in place.
+ * ADDRESS is hexadecimal; PERMS is "rw", "r" or "none"; the memory is private and holds
+ * a copy of FILE. "+GIBIBYTES" instead of FILE maps that much untouched memory. Prints
+ * "ready" when everything is set up.
  */
 #include <err.h>
 #include <fcntl.h>

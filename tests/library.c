@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libpvmread: what libpvmread.h promises, function by function. What the module
- * does with it is for abi.c, target.c and batch.c to say.
+ * libpvmread: what libpvmread.h promises, function by function. abi.c, target.c and
+ * batch.c test the module.
  *
- * The target is the tester, unless it has to die: two windows of memory play the
- * two sides.
+ * The tester is its own target, unless the target has to exit: two ranges of its memory
+ * are the two sides.
  *
  * Environment: READONLY=1 when the module was loaded with readonly=1.
  */
@@ -32,8 +32,8 @@
 #include "pvmread_test.h"
 
 /*
- * The library itself, with a kernel that moves at most this many bytes in one
- * call: the real one moves 2 GiB, more than a guest has.
+ * The library, with a kernel that seems to move at most this many bytes in one call.
+ * The real one moves 2 GiB, more than a guest has.
  */
 static size_t most_bytes = SIZE_MAX;
 static int calls;
@@ -73,10 +73,10 @@ static int cut_ioctl(int fd, unsigned long cmd, void *arg)
 #undef pwrite
 #undef ioctl
 
-/* Where no mapping without an address goes, so that a hole stays one. */
+/* The kernel places no mapping here by itself, so a hole stays a hole. */
 #define NEAR	0x50000000UL	/* the caller's side */
 #define FAR	0x60000000UL	/* the target's side */
-#define PAGES	4		/* of each; behind them is a hole */
+#define PAGES	4		/* pages of each side; a hole follows them */
 #define END	(FAR + PAGES * PAGE)
 #define NOBODY	65534
 #define NO_PID	0x3ffffff
@@ -91,7 +91,7 @@ static unsigned char *const far = (void *)FAR;
 
 FIXTURE(library) {
 	int dev;
-	int target;	/* all of ourselves, to be written unless that is off */
+	int target;	/* a target file of this process, writable unless writes are disabled */
 	bool readonly;
 };
 
@@ -120,7 +120,7 @@ FIXTURE_TEARDOWN(library)
 	close(self->dev);
 }
 
-/* Are the @len bytes at @at those that the far side has at @from? */
+/* Are the @len bytes at @at those of the far side at @from? */
 static bool holds(const unsigned char *at, uintptr_t from, size_t len)
 {
 	size_t i;
@@ -192,7 +192,7 @@ TEST_F(library, opens_with_no_other_flag)
 		EXPECT_ERROR(EINVAL, pvmread_open(flags[i]));
 }
 
-/* From here on, and for this process alone, /dev is empty. */
+/* From now on /dev is empty, only for this process. */
 static void empty_dev(struct __test_metadata *_metadata)
 {
 	ASSERT_EQ(0, unshare(CLONE_NEWNS));
@@ -227,7 +227,7 @@ TEST_F(library, says_that_there_is_no_device)
 	EXPECT_ERROR(ENODEV, pvmread_open(O_RDONLY));
 	EXPECT_ERROR(ENODEV, pvmread_open(O_RDWR));
 
-	/* What is another's trouble stays it, */
+	/* Other errors are returned as they are, */
 	ASSERT_EQ(0, rmdir(PVMREAD_DEVICE));
 	ASSERT_EQ(0, symlink(PVMREAD_DEVICE, PVMREAD_DEVICE));
 	EXPECT_ERROR(ELOOP, pvmread_open(O_RDONLY));
@@ -340,7 +340,7 @@ TEST_F(library, writes_vectors)
 
 TEST_F(library, says_what_is_wrong_with_vectors)
 {
-	/* The highest bit: narrowing would lose it, where there is something to lose. */
+	/* The highest bit, which truncation to 32 bits would lose on 64-bit machines. */
 	const unsigned long wide = ~(~0UL >> 1);
 	struct iovec local = { near, 8 }, remote = { far, 8 }, hole = { (void *)END, 8 };
 	struct iovec negative = { far, SIZE_MAX };
@@ -484,7 +484,7 @@ TEST_F(library, goes_on_where_the_kernel_moves_a_part)
 		for (size_t j = 0; j < PAGES * PAGE; j++)
 			far[j] = pattern(j);
 	}
-	/* No call too many */
+	/* No unnecessary call */
 	most_bytes = 10;
 	calls = 0;
 	EXPECT_EQ(30, pvmread_read(self->target, FAR, near, 30));
@@ -624,8 +624,8 @@ TEST_F(library, says_that_the_target_is_gone)
 /* --- strings --- */
 
 /*
- * A string of @len bytes at @at of the far side, all of which has no other NUL,
- * read into @size bytes.
+ * Read a string of @len bytes at @at of the far side into @size bytes. The far side has
+ * no other NUL.
  */
 static void expect_string(struct __test_metadata *_metadata, int target,
 			  size_t at, size_t len, size_t size)
@@ -655,14 +655,14 @@ TEST_F(library, reads_strings)
 	for (c = 0; c < ARRAY_SIZE(cuts); c++)
 		for (i = 0; i < ARRAY_SIZE(lens); i++) {
 			size_t len = lens[i];
-			/* In a page, at the end of one, over it, before the hole */
+			/* Inside a page, at its end, across it, before the hole */
 			const size_t ats[] = {
 				0, 1, PAGE - 1, PAGE, 2 * PAGE - len - 1, 2 * PAGE - len,
 				2 * PAGE - len + 1, PAGES * PAGE - len - 1,
 			};
 
 			most_bytes = cuts[c];
-			/* A byte a call is slow */
+			/* One byte per call is slow */
 			if (most_bytes == 1 && len > 100)
 				continue;
 			for (j = 0; j < ARRAY_SIZE(ats); j++) {
@@ -701,7 +701,7 @@ TEST_F(library, says_that_a_string_does_not_end)
 #define MANY	200000
 #define ARRAY	(MANY * sizeof(struct pvmread_segment))
 
-/* Eight bytes each, from all over the far side to places of their own. */
+/* Eight bytes each, from all over the far side to separate places. */
 static struct pvmread_segment *many(uint64_t *values)
 {
 	struct pvmread_segment *segs = mmap(NULL, ARRAY, PROT_READ | PROT_WRITE,
@@ -782,7 +782,7 @@ TEST_F(library, says_how_far_a_batch_came)
 	const size_t bytes = ARRAY / 2 / PAGE * PAGE, whole = bytes / sizeof(*segs);
 
 	ASSERT_NE(MAP_FAILED, segs);
-	/* All of these are wrong whole */
+	/* These requests are wrong as a whole */
 	EXPECT_ERROR(EINVAL, pvmread_batch(self->target, segs, MANY, PVMREAD_PIDFD));
 	EXPECT_ERROR(EINVAL, pvmread_batch(self->target, segs, 1, 1U << 31));
 	EXPECT_ERROR(EINVAL, pvmread_batch(self->target, segs, 0, 1U << 31));

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Lifetime: what is still there, and what goes, when one of the partners of a
- * request dies, execs or hangs in the middle of it.
+ * Lifetime: what is kept and what is freed if caller or target exits, execs or hangs in
+ * the middle of a request.
  *
- * "In the middle" is made with userfaultfd: a page of the reader's buffer, or
- * of the target's memory, that nobody has put in place yet. The reader waits
- * there until the tester serves the page.
+ * The middle is a page of the reader's buffer or of the target's memory that a
+ * userfaultfd has not served yet. The reader waits there until the tester serves it.
  *
- * That the target's memory is held, and that it is freed, is seen from outside:
- * the target maps a file without a name, on a tmpfs of the test's own. Only the
- * target's memory keeps it, and statfs(2) counts its blocks.
+ * To observe whether the target's memory is held or freed, the target maps an unlinked
+ * file on a tmpfs of the test. Only the target's mm keeps the file, and statfs(2)
+ * counts its blocks.
  */
 #define _GNU_SOURCE
 #include <grp.h>
@@ -33,8 +32,8 @@
 #include "process.h"
 
 /*
- * Free in every process here: the program lies below, its heap begins at most
- * 1 GiB above it, and all else is near the top.
+ * Unused in every process here: the program is below, its heap begins at most 1 GiB
+ * above it, and everything else is near the top.
  */
 #define LOCAL		((unsigned char *)0x50000000UL)
 #define REMOTE_FILE	((unsigned char *)0x60000000UL)
@@ -47,16 +46,16 @@
 enum door { SYSCALL, IOCTL };
 
 /**
- * struct board - what tester, target and reader tell each other
- * @go: the reader may begin
- * @exec: the target shall exec
- * @close: the reader shall close the device
+ * struct board - memory shared by tester, target and reader
+ * @go: tells the reader to begin
+ * @exec: tells the target to exec
+ * @close: tells the reader to close the device
  * @uffd: the reader's or target's userfaultfd, a number in its own file table
  * @done: the reader's request is over
  * @signals: how many signals the reader has handled
  * @ret: what it returned
  * @err: its errno
- * @held: what the tmpfs counted when it returned, before the reader went on
+ * @held: the block count of the tmpfs when it returned, before the reader went on
  * @wrong: index of the first wrong byte, or -1
  * @marks: set by the long transfer itself, one after the other
  * @trouble: why a child gave up
@@ -99,7 +98,7 @@ static ssize_t send_request(const struct request *req)
 	return door == IOCTL ? send_ioctl(dev, req, NULL) : send_syscall(req);
 }
 
-/* --- What can be seen from outside --- */
+/* --- Observing from outside --- */
 
 /* Pages that files in our tmpfs use, with or without a name. */
 static long held(void)
@@ -113,7 +112,7 @@ static long held(void)
 
 static long pins_before;
 
-/* To be called once all that a test started has ended. */
+/* Call this after every process of a test has ended. */
 static void expect_no_trace(struct __test_metadata *_metadata)
 {
 	EXPECT_EQ(0, held());
@@ -122,7 +121,7 @@ static void expect_no_trace(struct __test_metadata *_metadata)
 
 /* --- Contents --- */
 
-/* No byte that a page begins with is in another page, or 0. */
+/* The first byte of each page is unique and not 0. */
 static unsigned char file_byte(size_t i)
 {
 	return 1 + i / PAGE + i % 7;
@@ -158,9 +157,9 @@ static unsigned char *map(unsigned char *at, size_t len, int flags, int fd)
 }
 
 /*
- * The request of all tests that wait: three remote segments, so three pins.
- * The first is made before the wait; the last two after it, of memory that the
- * target touched and of pages that nobody had in a page table before.
+ * The request of all tests that wait: three remote segments, so three pins. The first
+ * pin happens before the wait. The last two happen after it, on memory that the target
+ * has touched and on pages that were in no page table before.
  */
 static const struct iovec remote_vec[] = {
 	{ REMOTE_FILE, PAGE },
@@ -190,7 +189,7 @@ static void leave_to_tester(unsigned char *page)
 		broken("userfaultfd");
 }
 
-/* Return: true once somebody waits for @page. */
+/* Return: true once a fault on @page is waiting. */
 static bool is_waited_for(int uffd, const unsigned char *page)
 {
 	return page_asked_for(uffd, PATIENCE_MS) == (uintptr_t)page;
@@ -198,7 +197,7 @@ static bool is_waited_for(int uffd, const unsigned char *page)
 
 static const unsigned char zeros[PAGE];
 
-/* --- The partners --- */
+/* --- Target and reader --- */
 
 static void map_target_memory(void)
 {
@@ -230,7 +229,7 @@ static void be_target(void)
 	map_target_memory();
 	tell();
 	wait_for(&board->exec);
-	/* Not close-on-exec: the new image tells too. */
+	/* Not close-on-exec, because the new image also reports. */
 	snprintf(fd, sizeof(fd), "%d", told[1]);
 	execl("/proc/self/exe", "lifetime", "--image", fd, NULL);
 	broken("exec");
@@ -326,7 +325,7 @@ static unsigned char new_byte(size_t i)
 	return image_byte(i - 2 * PAGE);
 }
 
-/* As be_reader(), and asks again once the target has its new image. */
+/* Like be_reader(), but repeats the request once the target has its new image. */
 static void be_reader_twice(void)
 {
 	struct request req = the_request();
@@ -389,7 +388,7 @@ static void assert_started(struct __test_metadata *_metadata, pid_t pid)
 	}
 }
 
-/* --- The request and its partners --- */
+/* --- The request --- */
 
 struct partners {
 	pid_t target;
@@ -426,7 +425,7 @@ FIXTURE_SETUP(lifetime)
 	ASSERT_LE(0, dev) {
 		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
 	}
-	/* A tmpfs that nobody else uses, and that goes with this process. */
+	/* A tmpfs that only this test uses, and that is unmounted when the process ends. */
 	ASSERT_EQ(0, unshare(CLONE_NEWNS));
 	ASSERT_EQ(0, mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
 	snprintf(dir, sizeof(dir), "/tmp/pvmread-lifetime.XXXXXX");
@@ -442,7 +441,7 @@ FIXTURE_TEARDOWN(lifetime)
 	rmdir(dir);
 }
 
-/* Until the reader waits for its own buffer, having pinned its first page. */
+/* Run until the reader has pinned the first page and waits for its own buffer. */
 static void start_both(struct __test_metadata *_metadata,
 		       struct partners *of, void (*reader)(void))
 {
@@ -504,12 +503,12 @@ TEST_F(lifetime, memory_of_a_dead_target_is_read_to_the_end_and_then_freed)
 {
 	start_both(_metadata, &self->of, be_reader);
 	kill_target(_metadata, self->of.target);
-	/* Nobody but the reader has it now. */
+	/* Now only the reader holds it. */
 	usleep(50000);
 	ASSERT_EQ((long)FILE_PAGES, held());
 	ASSERT_TRUE(serve_page(self->of.uffd, (uintptr_t)LOCAL, zeros));
 	expect_old_bytes(_metadata, self->of.reader);
-	/* Freed in the call, and not because the reader went. */
+	/* It was freed in the call, not by the reader's exit. */
 	EXPECT_EQ(0, board->held);
 	expect_no_trace(_metadata);
 }
@@ -608,8 +607,8 @@ TEST_F(lifetime, signal_that_does_not_kill_waits_for_the_targets_page_fault)
 #define CHUNKS		511UL	/* with their marks just below MAX_RW_COUNT */
 
 /*
- * The same 4 MiB again and again, and after each time one byte, which arrives
- * in shared memory: the transfer itself tells how far it is.
+ * The same 4 MiB again and again, each time followed by one byte that goes to shared
+ * memory. So the transfer itself shows its progress.
  */
 static void be_reader_of_much(void)
 {
@@ -682,7 +681,7 @@ TEST_F(lifetime, reader_killed_in_a_long_transfer_leaves)
 
 /* --- Pins --- */
 
-/* Return: what was pinned and given back since @before, or -1 if unequal. */
+/* Return: number of pages pinned and unpinned since @before, or -1 if these differ. */
 static long pins_since(struct pins before)
 {
 	struct pins p = pins();
@@ -724,7 +723,7 @@ TEST_F(lifetime, page_pins_are_given_back)
 		EXPECT_EQ((ssize_t)len, send_request(&req));
 		EXPECT_LE(40, pins_since(before));
 
-		/* The target's memory ends: some, and none. */
+		/* The target's memory ends: after some bytes, and before the first. */
 		ASSERT_EQ(0, mprotect(remote + 3 * PAGE, PAGE, PROT_NONE));
 		before = pins();
 		EXPECT_EQ((ssize_t)(3 * PAGE), send_request(&req));
@@ -751,7 +750,7 @@ TEST_F(lifetime, page_pins_are_given_back)
 	}
 }
 
-/* --- The open file in other hands --- */
+/* --- The open file in another process --- */
 
 FIXTURE(handover) {
 	int sock[2];
@@ -814,7 +813,7 @@ TEST_F(handover, file_inherited_over_fork_serves_the_child)
 	assert_started(_metadata, pid);
 	ASSERT_LE(0, reap_in(pid, PATIENCE_MS, &status));
 	EXPECT_EQ(0, status);
-	/* And the opener still. */
+	/* It still serves the opener. */
 	EXPECT_EQ(1, read_mine(getpid()));
 }
 
@@ -851,7 +850,7 @@ static void use_received(void)
 		broken("the receiver's own memory");
 	if (read_mine(opener) != -EPERM)
 		broken("the opener's memory");
-	/* Its child: Yama has nothing against that. */
+	/* The target is its child, which Yama permits. */
 	child = start_and_wait(wait_to_be_read);
 	if (child < 0 || read_mine(child) != 3)
 		broken("the receiver's child");
@@ -900,7 +899,7 @@ FIXTURE_TEARDOWN(module)
 		load("windows=1");
 }
 
-/* delete_module(2) says EWOULDBLOCK, which rmmod(8) words as it likes. */
+/* delete_module(2) fails with EWOULDBLOCK; the text of rmmod(8) varies. */
 TEST_F(module, stays_while_the_device_is_open)
 {
 	struct pvmread_info info = { .size = sizeof(info) };
@@ -911,7 +910,7 @@ TEST_F(module, stays_while_the_device_is_open)
 	EXPECT_EQ(EWOULDBLOCK, errno);
 	EXPECT_EQ(-1, unload(0));
 	EXPECT_EQ(EWOULDBLOCK, errno);
-	/* And serves. */
+	/* And it still works. */
 	EXPECT_EQ(0, ioctl(dev, PVMREAD_IOC_INFO, &info));
 	EXPECT_EQ(PVMREAD_ABI_VERSION, info.version);
 	EXPECT_EQ(0, close(dev));
@@ -975,7 +974,7 @@ TEST_F(module, stays_while_a_request_is_on_its_way)
 	ASSERT_TRUE(is_waited_for(uffd, LOCAL));
 	EXPECT_EQ(-1, unload(O_NONBLOCK));
 	EXPECT_EQ(EWOULDBLOCK, errno);
-	/* Now the request alone holds the file, and the file the module. */
+	/* Now only the request holds the file, which holds the module. */
 	set(&board->close, 1);
 	ASSERT_TRUE(is_told());
 	EXPECT_EQ(-1, unload(O_NONBLOCK));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A process whose memory is of one kind, for the tests of the pvmread command.
+ * A process with one kind of memory, for the tests of the pvmread command.
  *
  *   memory-target KIND [BYTES]
  *
- * Prints the address of the memory and "ready", and waits for its end.
+ * Prints the address of the memory and "ready", and waits to be killed.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -53,7 +53,7 @@ static char *file(size_t size, size_t length, int flags)
 	return map(length, PROT_READ | PROT_WRITE, flags, fd);
 }
 
-/* The pages in the middle are zeros that the kernel has, of nobody's. */
+/* The pages in the middle are the kernel's zero page. */
 static char *build(const char *kind, size_t length)
 {
 	const size_t page = getpagesize();
@@ -70,7 +70,7 @@ static char *build(const char *kind, size_t length)
 			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1);
 		memcpy(at + page, "shared by all", sizeof("shared by all"));
 	} else if (!strcmp(kind, "written")) {
-		/* In the page cache, and in nobody's page table. */
+		/* In the page cache, but in no page table. */
 		at = file(length, length, MAP_SHARED);
 		memcpy(at + 3 * page, "written and unmapped", sizeof("written and unmapped"));
 		if (madvise(at, length, MADV_DONTNEED))

@@ -9,7 +9,7 @@
 
 #include "numbers.h"
 
-/* Return: what the environment has by that name. */
+/* Return: the number in that environment variable. */
 uint64_t number_from(const char *name, uint64_t otherwise)
 {
 	const char *text = getenv(name);

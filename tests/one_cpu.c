@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Do with one CPU for a while.
+ * Use only one CPU for a while.
  */
 #define _GNU_SOURCE
 #include "one_cpu.h"
 #include "process.h"
 
 /*
- * Switching a tracer or a tracepoint patches the kernel's code, by way of int3.
- * QEMU's software emulation of several CPUs at times runs an int3 on one that
- * the other has long replaced, and the guest dies of it. So there is one CPU
- * while tests switch them; these need no more.
+ * Switching a tracer or a tracepoint patches the kernel's code with a temporary int3.
+ * When QEMU emulates several CPUs, one of them sometimes executes an int3 that the
+ * other has long replaced, and the guest crashes. So only one CPU is online while tests
+ * switch tracers.
  */
 static bool was_online[256];
 

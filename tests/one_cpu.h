@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Do with one CPU for a while.
+ * Use only one CPU for a while.
  */
 #ifndef PVMREAD_ONE_CPU_H
 #define PVMREAD_ONE_CPU_H
