@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Fuzz: cases made at random, and changed at random where that reached code which
- * no case had reached before.
+ * Fuzz: random cases. Cases that reach new code are mutated at random.
  *
- * fuzz_case.c says what a case is, fuzz_memory.c which memory it meets, and
- * fuzz_model.c what must come of it. Here they are made and chosen. Cases that
- * reached something new are the corpus, of which most new ones are made: new
- * are two places of the module's code one behind the other (KCOV), or an answer
- * of an operation. Without KCOV there are the answers alone.
+ * fuzz_case.c defines a case, fuzz_memory.c its memory, and fuzz_model.c the expected
+ * results. This file creates and selects cases. Cases that reached something new are
+ * the corpus, from which most new cases are made. New means a new pair of consecutive
+ * places in the module's code (KCOV), or a new result of an operation. Without KCOV
+ * only results count.
  *
- * A case that fails, or that leaves a page pinned or a file open, is made as small
- * as it gets while it still does so, and printed as a line for fuzz_cases.c. One on
- * which the kernel reports something is printed as it was: most reports come once.
- * One that the kernel does not survive is found by running the same again with TRACE.
+ * A case that fails, or that leaves a page pinned or a file open, is reduced while it
+ * still does so, and printed as a line for fuzz_cases.c. A case on which the kernel
+ * reports something is printed unreduced, because most reports appear only once. To
+ * find a case that crashes the kernel, run the same cases again with TRACE.
  *
  * Environment:
- *   CASES=n    how many cases to run (20,000)
- *   SECONDS=n  how long at most
- *   SEED=n     what to make them from, 32 bits (a new one every time)
+ *   CASES=n    number of cases to run (20,000)
+ *   SECONDS=n  time limit
+ *   SEED=n     seed of 32 bits (a new one every time)
  *   TRACE=n    print each case from the n-th on before it is run
  *   FRESH=1    do not begin with the cases of fuzz_cases.c
- *   KEEP=1     print what comes into the corpus, and at the end what was covered
+ *   KEEP=1     print additions to the corpus, and at the end the coverage
  *
  * Cases of an earlier run are taken from the file /corpus.
  */
@@ -37,7 +36,7 @@
 #include "random.h"
 
 #define MAX_CORPUS	3000U
-/* So many in a row are made of one: its windows need not be made anew. */
+/* This many cases in a row are made from one, so that its windows need not be rebuilt. */
 #define LITTER		32U
 #define KCOV_PATH	"/sys/kernel/debug/kcov"
 #define COVER_LEN	65536UL
@@ -45,13 +44,13 @@
 #define OUTCOMES	131072U
 #define MAX_PCS		8192U
 #define PIN_CHECK	1024U
-/* A litter takes less than a second. */
+/* Such a series takes less than a second. */
 #define LITTER_S	300
 
 static struct world world;
 static struct rng rng;
 
-/* --- What a case can be made of --- */
+/* --- The parts of a case --- */
 
 static uint64_t random_length(void)
 {
@@ -116,7 +115,7 @@ static struct element random_element(bool remote, uint64_t who)
 		.len = { ABSOLUTE, random_length() },
 	};
 
-	/* Up to the end of a page, or nearly. */
+	/* Up to the end of a page, or almost. */
 	if (one_in(&rng, 4))
 		e.len.off = PAGE * below(&rng, 3) + PAGE - e.addr.off % PAGE + below(&rng, 3) - 1;
 	if (one_in(&rng, 64))
@@ -199,7 +198,7 @@ static uint64_t random_number(enum kind kind, enum field f)
 	}
 }
 
-/* Keep an operation to what parse_statement() would take. */
+/* Restrict an operation to what parse_statement() accepts. */
 static void mend(struct op *op)
 {
 	unsigned int i, hand;
@@ -212,7 +211,7 @@ static void mend(struct op *op)
 			int64_t pages = v->base == OWN_BIG || v->base == TARGET_BIG ?
 					BIG_PAGES : WINDOW;
 
-			/* No other memory of the tester's must come near. */
+			/* No other memory of the tester may be near. */
 			if (v->base >= OWN && v->base <= TARGET_BIG &&
 			    ((int64_t)v->off < -2 * (int64_t)PAGE ||
 			     (int64_t)v->off > (pages + 2) * (int64_t)PAGE))
@@ -241,7 +240,7 @@ static void random_op(struct op *op, enum kind kind)
 	unsigned int i;
 
 	op_init(op, kind);
-	/* Most of what an operation has is usual, and most operations are valid. */
+	/* Most fields of an operation have usual values, and most operations are valid. */
 	for (i = 0; i < FIELDS; i++)
 		if (field[i].kinds & BIT(kind) && (BIT(kind) & ON_MEMORY || one_in(&rng, 12)))
 			op->f[i] = random_number(kind, i);
@@ -322,7 +321,7 @@ static void random_case(struct fuzz_case *c)
 		random_map(c->map[i]);
 	if (one_in(&rng, 2)) {
 		random_op(&c->op[c->ops++], OP_ATTACH);
-		/* One that works. */
+		/* A valid one. */
 		for (i = 0; i < FIELDS; i++)
 			if (i != F_FLAGS)
 				c->op[0].f[i] = field[i].usual;
@@ -355,7 +354,7 @@ static void mutate_list(struct op *op)
 	e = &op->list[hand][i];
 	switch (below(&rng, 8)) {
 	case 0:
-		/* One fewer, of both sides of a BATCH. */
+		/* One element fewer, on both sides of a BATCH. */
 		for (hand = 0; hand < HANDS; hand++) {
 			if (op->kind != OP_BATCH && &op->count[hand] != n)
 				continue;
@@ -365,7 +364,7 @@ static void mutate_list(struct op *op)
 		}
 		break;
 	case 1:
-		/* One more. */
+		/* One element more. */
 		if (*n == MAX_LIST)
 			break;
 		for (hand = 0; hand < HANDS; hand++) {
@@ -393,14 +392,14 @@ static void mutate_list(struct op *op)
 						    PVMREAD_SEGMENT_STRING;
 		break;
 	case 6:
-		/* Where the one before it ends. */
+		/* Where the previous one ends. */
 		if (i && hand == RIGHT && e[-1].len.base == ABSOLUTE) {
 			e->addr = e[-1].addr;
 			e->addr.off += e[-1].len.off;
 		}
 		break;
 	case 7:
-		/* As far as the end of its page. */
+		/* Up to the end of its page. */
 		e->len = (struct value){ ABSOLUTE, PAGE - e->addr.off % PAGE };
 		break;
 	}
@@ -440,7 +439,7 @@ static void mutate_op(struct op *op)
 	mend(op);
 }
 
-/* Let an operation come to where a file's range begins or ends. */
+/* Let an operation touch the start or end of a file's range. */
 static void aim(const struct fuzz_case *c, struct op *op)
 {
 	const struct op *attached = &c->op[below(&rng, c->ops)];
@@ -509,9 +508,9 @@ static void mutate_case(struct fuzz_case *c)
 	}
 }
 
-/* --- What is new --- */
+/* --- Finding new cases --- */
 
-static uint64_t *cover;		/* of KCOV, NULL without */
+static uint64_t *cover;		/* KCOV's buffer, or NULL without KCOV */
 static unsigned char edges_seen[EDGES];
 static bool outcomes_seen[OUTCOMES];
 static uint64_t pcs[MAX_PCS];
@@ -561,7 +560,7 @@ static void see_outcome(uint32_t outcome)
 	found_new = true;
 }
 
-/* Has the case gone a way that none has gone before, or gone it more often? */
+/* Has the case taken a new path, or an old one more often than before? */
 static void see_cover(void)
 {
 	static unsigned char hits[EDGES];
@@ -596,7 +595,7 @@ static void see_cover(void)
 
 static bool keeping;
 
-/* When there is no more room, in place of any other. */
+/* If there is no room, it replaces a random one. */
 static void keep_case(const struct fuzz_case *c)
 {
 	struct fuzz_case **kept = &corpus[corpus_len];
@@ -611,17 +610,17 @@ static void keep_case(const struct fuzz_case *c)
 	**kept = *c;
 	if (!keeping)
 		return;
-	/* At once: whatever becomes of this run, the next one begins with it. */
+	/* Print it at once, so that the next run begins with it even if this run fails. */
 	printf("#corpus ");
 	print_case(stdout, c, " ");
 	printf("\n");
 }
 
-/* --- What the kernel reports, and what a case leaves --- */
+/* --- Kernel reports and leaks --- */
 
 static int kmsg = -1, tainted = -1;
 
-/* Another number when it has warned, in whatever words. */
+/* This number changes when the kernel has warned, however the message is worded. */
 static int read_taint(void)
 {
 	char text[16] = "";
@@ -629,7 +628,7 @@ static int read_taint(void)
 	return pread(tainted, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
 }
 
-/* Has it reported something since it was asked last? Not all that it says taints it. */
+/* Has the kernel reported something since the last call? Not every report taints it. */
 static bool kernel_reports(void)
 {
 	static int taint = -1;
@@ -642,10 +641,10 @@ static bool kernel_reports(void)
 	unsigned int i;
 
 	taint = read_taint();
-	/* EPIPE: some of it is gone, and the rest comes next. */
+	/* EPIPE: a part of the log is lost; the next read continues after it. */
 	while ((len = read(kmsg, text, sizeof(text) - 1)) > 0 || errno == EPIPE) {
 		text[len > 0 ? len : 0] = '\0';
-		/* Races are of all the kernel: scripts/guest has a look whose they are. */
+		/* Data races may be anywhere in the kernel: scripts/guest filters them. */
 		if (strstr(text, "BUG: KCSAN:"))
 			continue;
 		for (i = 0; i < ARRAY_SIZE(words); i++)
@@ -676,7 +675,7 @@ static bool leaves_nothing(unsigned int files, long pins)
 	return true;
 }
 
-/* Look for what is left after each case; that is slow. */
+/* Check for leaks after each case, which is slow. */
 static bool searching;
 
 static bool carry_out(const struct fuzz_case *c, void (*outcomes)(uint32_t))
@@ -691,7 +690,7 @@ static bool carry_out(const struct fuzz_case *c, void (*outcomes)(uint32_t))
 	return run_case(&world, c, outcomes) && leaves_nothing(files, pins);
 }
 
-/* Run one that may turn out new. Return: false if it failed. */
+/* Run a case that may be new. Return: false if it failed. */
 static bool try_case(struct fuzz_case *c)
 {
 	bool good;
@@ -701,7 +700,7 @@ static bool try_case(struct fuzz_case *c)
 		print_case(stdout, c, " ");
 		printf("\n");
 		fflush(stdout);
-		/* Out of the guest, before it may end. */
+		/* Get it out of the guest before that may crash. */
 		tcdrain(STDOUT_FILENO);
 	}
 	found_new = false;
@@ -720,7 +719,7 @@ static void ignore_outcome(uint32_t outcome)
 	(void)outcome;
 }
 
-/* Does it fail, and as the case before it did? Else world.why stays as it is. */
+/* Does it fail in the same way as the previous case? If not, world.why is unchanged. */
 static bool fails(const struct fuzz_case *c)
 {
 	static char why[sizeof(world.why)];
@@ -733,7 +732,7 @@ static bool fails(const struct fuzz_case *c)
 	return false;
 }
 
-/* Does it still fail so? Then that is the case now. */
+/* If it still fails in the same way, keep the change. */
 static bool instead(struct fuzz_case *c, const struct fuzz_case *smaller)
 {
 	if (!fails(smaller))
@@ -742,7 +741,7 @@ static bool instead(struct fuzz_case *c, const struct fuzz_case *smaller)
 	return true;
 }
 
-/* From 0, on either side: what gets less must come to an end. */
+/* Distance from 0 on either side: reductions must end. */
 static uint64_t distance(struct value v)
 {
 	return (int64_t)v.off < 0 ? -v.off : v.off;
@@ -880,7 +879,7 @@ static void report(struct fuzz_case *c, uint64_t nr)
 
 static struct fuzz_case recent[PIN_CHECK];
 
-/* Which of the last cases was it that has left something? */
+/* Which of the last cases has leaked something? */
 static void report_leak(uint64_t first, uint64_t n)
 {
 	alarm(0);
@@ -942,7 +941,7 @@ static pid_t start_child(bool live, struct world *w)
 	_exit(0);
 }
 
-/* Return: NULL, or what could not be done. */
+/* Return: NULL, or the step that failed. */
 static const char *open_world(struct world *w)
 {
 	siginfo_t unused;
@@ -1105,7 +1104,7 @@ static int read_corpus(const char *path)
 	return n;
 }
 
-/* Where the module's code begins. */
+/* The start of the module's code. */
 static uint64_t text_start(void)
 {
 	FILE *in = fopen("/sys/module/pvmread/sections/.text", "re");
@@ -1129,7 +1128,7 @@ static void print_places(void)
 	fflush(stdout);
 }
 
-/* Else the answers alone would do that, and nobody would notice. */
+/* Otherwise only results would guide it, without anyone noticing. */
 TEST_F_TIMEOUT(fuzz, is_steered_by_what_of_the_module_is_reached, 600)
 {
 	static struct fuzz_case c;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A case of the fuzzer: what memory looks like, and a short program of
- * operations. It can be written down as a line of text and read back. Such a
- * line is a list of statements, each followed by a semicolon:
+ * A case of the fuzzer: a description of memory, and a short program of operations. It
+ * can be written as a line of text and parsed again. Such a line is a list of
+ * statements, each followed by a semicolon:
  *
  *	own wwr.; target w-wu; readv l=o+0x10:0x8 r=t+0xffc:0x8;
  *
- * "own" and "target" describe the two windows of memory, see fuzz_memory.c. All
- * else is an operation with its arguments as NAME=VALUE. What is not named has
- * its usual value. The numbers are hexadecimal; addresses and lengths may start
- * with a word, see &enum base.
+ * "own" and "target" describe the two windows of memory, see fuzz_memory.c. Every other
+ * statement is an operation with its arguments as NAME=VALUE. Other arguments have
+ * their usual values. The numbers are hexadecimal; addresses and lengths may start with
+ * a word, see &enum base.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -29,12 +29,12 @@ const char * const kind_name[KINDS] = {
 	[OP_WRITE] = "write",		/* pwritev2(2), or WRITEV of io_uring */
 	[OP_SEEK] = "seek",
 	[OP_SPLICE] = "splice",		/* from a target file to a pipe */
-	[OP_FEED] = "feed",		/* and the other way */
+	[OP_FEED] = "feed",		/* and from a pipe to it */
 	[OP_BATCH] = "batch",
 	[OP_INFO] = "info",
-	[OP_IOCTL] = "ioctl",		/* a command that there is not */
+	[OP_IOCTL] = "ioctl",		/* an unknown command */
 	[OP_FDINFO] = "fdinfo",
-	[OP_MAP] = "map",		/* new memory in place of the old */
+	[OP_MAP] = "map",		/* replace memory by new memory */
 	[OP_PROTECT] = "protect",
 	[OP_DROP] = "drop",		/* MADV_DONTNEED */
 	[OP_TOUCH] = "touch",		/* MADV_POPULATE_READ, _WRITE */
@@ -45,23 +45,23 @@ const struct field_info field[FIELDS] = {
 	[F_WHO] = { "who", LIVE, ON_DEVICE },
 	[F_FLAGS] = { "flags", 0, ON_DEVICE | BIT(OP_BATCH) },
 	[F_SIZE] = { "size", DEFAULT, WITH_STRUCT },
-	/* A byte of this value behind what the module knows, or at its end. */
+	/* A byte of this value after the fields that the module knows, or at the struct's end. */
 	[F_TAIL] = { "tail", 0, WITH_STRUCT },
 	[F_RESERVED] = { "reserved", 0, BIT(OP_ATTACH) | BIT(OP_INFO) },
-	/* The device as it is opened: 0 to read and write, 1 to read, 2 to write. */
+	/* How the device was opened: 0 read-write, 1 read-only, 2 write-only. */
 	[F_DEV] = { "dev", 0, ON_DEVICE },
 	[F_AT] = { "at", GOOD, WITH_STRUCT },
-	/* The arrays; of a BATCH that on the left is the only one. */
+	/* The arrays; a BATCH has only the left one. */
 	[F_LAT] = { "lat", GOOD, VECTORED | BIT(OP_BATCH) },
 	[F_RAT] = { "rat", GOOD, VECTORED },
-	/* A list is repeated until there are so many. */
+	/* A list is repeated until it has this many elements. */
 	[F_LCOUNT] = { "lcount", DEFAULT, VECTORED | BIT(OP_BATCH) | BIT(OP_READ) | BIT(OP_WRITE) },
 	[F_RCOUNT] = { "rcount", DEFAULT, VECTORED },
 	[F_RWF] = { "rwf", 0, BIT(OP_READ) | BIT(OP_WRITE) },
 	/* 1: by io_uring. */
 	[F_RING] = { "ring", 0, BIT(OP_READ) | BIT(OP_WRITE) },
 	[F_WHENCE] = { "whence", 0, BIT(OP_SEEK) },
-	/* From 0x100 on: less that, of the file. */
+	/* From 0x100 on: this minus 0x100, of the file. */
 	[F_CMD] = { "cmd", 0x7f, BIT(OP_IOCTL) },
 	/* 0 is the tester's memory, 1 the target's. */
 	[F_SIDE] = { "side", 1, ON_MEMORY },
@@ -118,7 +118,7 @@ static void print_list(FILE *out, const struct op *op, enum flank hand)
 		if (i)
 			fputc(',', out);
 		print_value(out, e->addr);
-		/* One length does for both sides of a segment. */
+		/* One length is enough for both sides of a segment. */
 		if (op->kind == OP_BATCH && hand == LEFT)
 			continue;
 		fputc(':', out);
@@ -276,7 +276,7 @@ static bool parse_statement(char *text, struct fuzz_case *c)
 			return false;
 	if (kind == OP_BATCH && op->count[LEFT] != op->count[RIGHT])
 		return false;
-	/* What fuzz_memory.c does not look at again. */
+	/* Checks that fuzz_memory.c does not repeat. */
 	return op->f[F_SLOT] < SLOTS && op->f[F_WHO] < WHOS && op->f[F_DEV] < 3 &&
 	       op->f[F_SIDE] < 2 && op->f[F_PAGE] < WINDOW &&
 	       op->f[F_PAGES] <= WINDOW - op->f[F_PAGE] &&
@@ -284,7 +284,7 @@ static bool parse_statement(char *text, struct fuzz_case *c)
 				   strchr(PAGE_KINDS, op->f[F_KIND])));
 }
 
-/* Return: false when the text is no case. */
+/* Return: false if the text is not a case. */
 bool parse_case(const char *text, struct fuzz_case *c)
 {
 	char *copy = strdup(text), *save = NULL, *statement;

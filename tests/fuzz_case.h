@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A case of the fuzzer: what memory looks like, and a short program of
- * operations. fuzz_case.c says how it is written down as text.
+ * A case of the fuzzer: a description of memory, and a short program of operations.
+ * fuzz_case.c describes its text form.
  */
 #ifndef PVMREAD_FUZZ_CASE_H
 #define PVMREAD_FUZZ_CASE_H
@@ -17,14 +17,14 @@
 #define MAX_LIST	12
 
 /**
- * enum base - what an address or a length is counted from
+ * enum base - the base of an address or a length
  * @ABSOLUTE: 0
  * @OWN: the tester's window
  * @OWN_BIG: the tester's many pages
  * @TARGET: the target's window
  * @TARGET_BIG: the target's many pages
- * @TOP: where user space ends
- * @KERNEL: an address of the kernel's
+ * @TOP: the end of user space
+ * @KERNEL: a kernel address
  * @REST: for a length: from its address up to @TOP
  * @TURN: for a length: from its address up to 2^64
  * @BASES: how many there are
@@ -48,14 +48,14 @@ enum kind {
 	OP_BATCH, OP_INFO, OP_IOCTL, OP_FDINFO, OP_MAP, OP_PROTECT, OP_DROP, OP_TOUCH, KINDS
 };
 
-/* Whom a request names. */
+/* The process that a request names. */
 enum whom { LIVE, SELF, DEAD, ZOMBIE, KTHREAD, NOBODY, ZERO, MINUS, DEVICE_FD, WHOS };
 
-/* Where a struct or an array lies. From CUT on: its first (place - CUT) bytes can be reached. */
+/* The place of a struct or array. From CUT on, only its first (place - CUT) bytes are mapped. */
 enum place { GOOD, READ_ONLY, AT_NULL, IN_KERNEL, AT_HALF, CUT = 16 };
 
 #define SLOTS		4
-#define GONE_SLOT	3	/* a file of a process that is no more */
+#define GONE_SLOT	3	/* a file of an exited process */
 #define DEFAULT		UINT64_MAX
 
 enum field {
@@ -80,10 +80,10 @@ enum flank { LEFT, RIGHT, HANDS };
 
 /**
  * struct op - an operation
- * @kind: which
+ * @kind: its kind
  * @f: its numbers
  * @w: its addresses and lengths
- * @count: how many elements its lists have. Both lists of a BATCH are equally long
+ * @count: number of elements in its lists. Both lists of a BATCH have the same length
  * @list: the left one is the local side, the right one the remote side
  */
 struct op {
@@ -100,13 +100,13 @@ struct fuzz_case {
 	struct op op[MAX_OPS];
 };
 
-/* Characters that a window can have, and what stays free at its end is '.'. */
+/* The characters of a window; unused pages at its end are '.'. */
 #define PAGE_KINDS	"wr-xuzpqsthe."
 
 /**
  * struct field_info - a number that operations have
  * @name: in the text
- * @usual: what it is when it is not named
+ * @usual: its default value
  * @kinds: the operations that have it
  */
 struct field_info {
@@ -115,7 +115,7 @@ struct field_info {
 	unsigned int kinds;
 };
 
-/* An address or a length, the same. */
+/* The same for an address or a length. */
 struct word_info {
 	const char *name;
 	struct value usual;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Cases that every run of the fuzzer begins with: one of each kind, and those
- * that once failed. A new one is printed as it goes in here.
+ * Cases that every run of the fuzzer begins with: one of each kind, and those that once
+ * failed. The fuzzer prints new ones in this format.
  */
 #include "fuzz_case.h"
 
 const char * const kept_cases[] = {
-	/* READV and WRITEV: all is well */
+	/* READV and WRITEV that succeed */
 	"own wwwwwwwwwwww;"
 	" target wwwwwwwwwwww;"
 	" readv l=o+0x10:0x20,o+0xff8:0x1010 r=t+0xfff:0x2,t+0x2000:0x1800;"
@@ -65,7 +65,7 @@ const char * const kept_cases[] = {
 	" read slot=0x3 l=o+0x0:0x8 pos=t+0x0;"
 	" batch slot=0x3 l=o+0x0 r=t+0x0:0x8;"
 	" fdinfo slot=0x3;",
-	/* structs: short, long, cut off, read-only */
+	/* structs: short, long, partly unmapped, read-only */
 	"own ww;"
 	" target ww;"
 	" readv size=0x38 l=o+0x0:0x8 r=t+0x0:0x8;"
@@ -86,7 +86,7 @@ const char * const kept_cases[] = {
 	" attach who=0x1 flags=0x8 slot=0x1;"
 	" batch slot=0x1 l=o+0x1000 r=o+0x5000:0x10;"
 	" readv who=0x1 l=o+0x1004:0x1000 r=o+0x1000:0x1000;",
-	/* more of it, onto itself: what that leaves is not what the next case begins with */
+	/* more of it, onto itself: the next case must start with fresh contents */
 	"own ww;"
 	" target ww;"
 	" readv who=0x1 flags=0x6 l=O+0x50:0x40000 r=O+0x0:0x40000;",
@@ -122,13 +122,13 @@ const char * const kept_cases[] = {
 	" target wwwwwwwwwwww;"
 	" attach pos=t+0x1008 len=0x100;"
 	" batch l=o+0x0,o+0x100,o+0x200,o+0x300,o+0x400 r=t+0x1010:0x8,t+0x1000:0x10,t+0x1100:0x8,t+0x1101:0x8,t+0x1108:0x8;",
-	/* the end of user space: on User mode Linux its vdso is there, seldom brought in */
+	/* the end of user space: User mode Linux has its vdso there, which is rarely faulted in */
 	"own wwwwwwwwwwww;"
 	" target wwwwuwwwwwww;"
 	" readv flags=0x7 l=o+0:0x9 r=top+0:0x1,t+0x3ff9:0x8;"
 	" readv l=o+0:0x9 r=top+0:0x1,t+0x3ff9:0x8;"
 	" readv flags=0x6 l=o+0:0x9 r=top+0:0x1,t+0x3ff9:0x8;",
-	/* by io_uring: all at once, in a worker, neither; closed files, a gone process */
+	/* by io_uring: at once, in a worker, neither; closed files, an exited process */
 	"own wwwwwwww;"
 	" target wwur.wss;"
 	" attach flags=0x8;"
@@ -141,7 +141,7 @@ const char * const kept_cases[] = {
 	" seek pos=t+0x20;"
 	" read ring=0x1 l=o+0x0:0x30;"
 	" fdinfo;",
-	/* and what it says before it asks the module */
+	/* and errors of io_uring before it calls the module */
 	"own ww;"
 	" target ww;"
 	" attach;"

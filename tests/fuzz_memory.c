@@ -2,11 +2,10 @@
 /*
  * The memory that the fuzzer's requests are about.
  *
- * The tester and the target have each a window of WINDOW pages and a block of
- * BIG_PAGES pages, and each of these twice: the twins are always prepared alike.
- * A request goes to the second twins through the module, and to the first ones as
- * a system call. Then the twins must be the same again. The addresses of two
- * twins differ in one bit.
+ * Tester and target each have a window of WINDOW pages and a block of BIG_PAGES pages.
+ * Of each there are two equal copies, the twins. A request goes to the second twins
+ * through the module, and to the first ones as a system call. Then the twins must be
+ * equal again. The addresses of two twins differ in one bit.
  *
  * Each character of a window is a page:
  *
@@ -26,7 +25,7 @@
  *
  * and, when an operation changed it in another way,
  *
- *	?  some memory or other
+ *	?  unknown memory
  */
 #define _GNU_SOURCE
 #include <linux/futex.h>
@@ -41,12 +40,12 @@
 #define MADV_POPULATE_WRITE	23
 #endif
 
-/* A fault fills these pages in, so each case maps them anew. */
+/* Faults fill these pages in, so each case maps them again. */
 #define LAZY		"uzpqh"
 
 #define PRESENT		0x8000000000000000ULL
 
-/* Bytes that are not 0, and here and there one that is: strings of all lengths. */
+/* Bytes that are mostly not 0: this gives strings of all lengths. */
 static void fill(unsigned char *to, unsigned int pages, uint64_t seed)
 {
 	unsigned int page, i;
@@ -78,7 +77,7 @@ static int make_file(const char *name, unsigned char *content)
 	return fd;
 }
 
-/* Before fork(): the files and contents of a side, all that both processes know. */
+/* Called before fork(): create the files and contents of a side, known to both processes. */
 bool side_init(struct side *s, uintptr_t at, uintptr_t big, uint64_t seed)
 {
 	int i;
@@ -193,7 +192,7 @@ bool get_presence(int pagemap, uintptr_t at, unsigned int n, bool *present)
 	return true;
 }
 
-/* Make what is there what a description says, with fresh contents. */
+/* Make the memory match a description, with fresh contents. */
 bool side_reset(struct side *s, const char *map, bool big, int pagemap)
 {
 	bool present[2][WINDOW] = { 0 };
@@ -232,13 +231,13 @@ bool side_reset(struct side *s, const char *map, bool big, int pagemap)
 /**
  * side_compare() - are the twins the same?
  * @s: the side
- * @big: look at the block, too
- * @careful: look at pages that nobody can read, too
- * @skip: bits of pages of the window not to be looked at, and WINDOW of the block
+ * @big: also compare the block
+ * @careful: also compare pages that cannot be read
+ * @skip: bits of window pages to skip; bit WINDOW skips the block
  * @pagemap: of this process
  *
- * Return: -1, or the offset of a byte that differs: from the window on, or from
- * WINDOW * PAGE on in the block; or -2 if it could not be done.
+ * Return: -1 if they are equal, -2 on failure, or the offset of a byte that differs:
+ * from the start of the window, or, from WINDOW * PAGE on, in the block.
  */
 long side_compare(struct side *s, bool big, bool careful, unsigned int skip, int pagemap)
 {
@@ -267,7 +266,7 @@ long side_compare(struct side *s, bool big, bool careful, unsigned int skip, int
 		}
 		b = a + TWIN;
 		hidden = i < WINDOW && strchr("x-?", s->now[i]);
-		/* A page of which nobody knows whose it is may be a hole or beyond a file. */
+		/* An unknown page may be a hole or beyond the end of a file. */
 		if (hidden && (mprotect(a, len, PROT_READ) || mprotect(b, len, PROT_READ)))
 			return -2;
 		if (!memcmp(a, b, len)) {
@@ -287,7 +286,7 @@ long side_compare(struct side *s, bool big, bool careful, unsigned int skip, int
 	return -1;
 }
 
-/* What becomes of a page's character when its protection or contents change. */
+/* The new character of a page when its protection or contents change. */
 void side_note(struct side *s, const struct op *op)
 {
 	unsigned int i = op->f[F_PAGE], end = i + op->f[F_PAGES];
@@ -314,7 +313,7 @@ void side_note(struct side *s, const struct op *op)
 /* Carry out an operation on memory. Holes in it do not matter. */
 bool side_change(struct side *s, const struct op *op)
 {
-	/* What can be written and not read is known by its character. */
+	/* A write-only page is known by its character. */
 	static const int prot[] = {
 		PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE
 	};
@@ -370,7 +369,7 @@ static void futex_wake(unsigned int *word)
 	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-/* The life of the target. It ends with the tester's. */
+/* The main loop of the target. It dies with the tester. */
 __attribute__((noreturn)) void target_live(struct side *s, struct order *order)
 {
 	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
@@ -399,7 +398,7 @@ __attribute__((noreturn)) void target_live(struct side *s, struct order *order)
 	}
 }
 
-/* Have the target carry out what is in *order. */
+/* Let the target execute *order. */
 long command(struct order *order)
 {
 	unsigned int nr = order->given + 1, done;

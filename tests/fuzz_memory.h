@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The memory that the fuzzer's requests are about, and the target. fuzz_memory.c says
- * what each character of a window is.
+ * The memory of the fuzzer's requests, and the target. fuzz_memory.c explains the
+ * characters of a window.
  */
 #ifndef PVMREAD_FUZZ_MEMORY_H
 #define PVMREAD_FUZZ_MEMORY_H
 
 #include "fuzz_case.h"
 
-/* Free in every process here: above the program and its heap, below all else. */
+/* Unused in every process here: above the program and its heap, below everything else. */
 #define OWN_AT		0x52000000UL
 #define OWN_BIG_AT	0x54000000UL
 #define TARGET_AT	0x62000000UL
@@ -23,13 +23,13 @@ enum { OWN_SIDE, TARGET_SIDE, SIDES };
  * struct side - the windows of one process
  * @at: the first twin's window
  * @big: the first twin's block
- * @pattern: what the window's pages are filled with
- * @big_pattern: what the block is filled with
- * @now: the windows' description
+ * @pattern: contents of the window's pages
+ * @big_pattern: contents of the block
+ * @now: current description of the windows
  * @priv: the file that is mapped privately
  * @shared: each twin's file
- * @holes: each twin's file that has no pages
- * @alias: each twin's shared file as it always is mapped
+ * @holes: each twin's file without pages
+ * @alias: a permanent mapping of each twin's shared file
  */
 struct side {
 	uintptr_t at;
@@ -43,7 +43,7 @@ struct side {
 	unsigned char *alias[2];
 };
 
-/* What the target is told to do, in memory that it shares. */
+/* An order to the target, in shared memory. */
 struct order {
 	unsigned int given;
 	unsigned int done;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs the fuzzer's cases, and says what must come of each operation.
+ * Runs the fuzzer's cases, and computes the expected result of each operation.
  *
- * Who moves memory is asked twice: the module, with the second twins of the
- * memory, and the system call with the first. A READV or WRITEV is the system
- * call's own request. A transfer of a target file is one with a single remote
- * element, and a BATCH one for each segment. What the system call does not know
- * is worked out here: structs that are too short or too long, files and their
- * ranges, strings, and with PVMREAD_RESIDENT and PVMREAD_NOWAIT the byte up to
- * which memory is at hand, where the system call's request is cut.
+ * Every transfer is made twice: by the module with the second twins of the memory, and
+ * by the system call with the first. A READV or WRITEV corresponds to one system call.
+ * So does a transfer of a target file, with a single remote element. A BATCH
+ * corresponds to one per segment. The model computes what the system call does not
+ * have: structs that are too short or too long, files and their ranges, and strings.
+ * With PVMREAD_RESIDENT and PVMREAD_NOWAIT it computes up to which byte memory is
+ * available without a wait, and truncates the system call's request there.
  */
 #define _GNU_SOURCE
 #include <stdarg.h>
@@ -46,7 +46,7 @@ static const uint64_t base_at[BASES] = {
 	[KERNEL] = KERNEL_ADDR,
 };
 
-/* The address that a value stands for in the second twins, where there are two. */
+/* The address of a value in the second twins, if it has two. */
 static uint64_t address(const struct world *w, struct value v)
 {
 	if (v.base == TOP)
@@ -72,8 +72,8 @@ static uint64_t first_twin(uint64_t addr)
 }
 
 /*
- * Which page of the process's memory does an address of the second twins lie in?
- * The window comes first, then the block. Return: -1 when it is in neither.
+ * Return: the page of the process's memory that contains an address of the second
+ * twins, counted first in the window, then in the block; -1 if it is in neither.
  */
 static long page_of(enum whom who, uint64_t addr)
 {
@@ -92,7 +92,7 @@ static const struct side *side_of(const struct world *w, enum whom who)
 	return &w->side[who == SELF ? OWN_SIDE : TARGET_SIDE];
 }
 
-/* The window's pages that some bytes of the tester's lie in; the block is one bit. */
+/* Return: bits of the window's pages that contain these bytes; the block is one bit. */
 static unsigned int own_pages(uint64_t addr, uint64_t len)
 {
 	unsigned int pages = 0;
@@ -101,7 +101,7 @@ static unsigned int own_pages(uint64_t addr, uint64_t len)
 
 	if (!len)
 		return 0;
-	/* Nothing behind a hole is reached. */
+	/* A transfer does not get past a hole. */
 	end = len > BIG_PAGES * PAGE ? addr + BIG_PAGES * PAGE : addr + len;
 	for (addr &= ~(PAGE - 1); addr < end; addr += PAGE) {
 		page = page_of(SELF, addr);
@@ -115,12 +115,12 @@ static unsigned int own_pages(uint64_t addr, uint64_t len)
 /* --- Structs and arrays in memory --- */
 
 /**
- * place() - put something where user space can, or cannot, reach it
+ * place() - put data where user space can, or cannot, access it
  * @area: the area for it
  * @where: a &enum place
  * @data: its contents
  * @len: their length
- * @reach: set to how many of these bytes can be read
+ * @reach: set to the number of these bytes that can be read
  *
  * Return: its address.
  */
@@ -150,10 +150,10 @@ static uint64_t place(struct area *area, uint64_t where, const void *data, size_
 /**
  * struct sent - a struct as it was passed
  * @addr: where it is
- * @reach: how many of its bytes can be read
- * @size: what it says of itself
- * @len: what is written down of it
- * @bytes: that
+ * @reach: number of its bytes that can be read
+ * @size: its size field
+ * @len: number of bytes recorded
+ * @bytes: these bytes
  */
 struct sent {
 	uint64_t addr;
@@ -176,10 +176,10 @@ static void put_struct(struct world *w, const struct op *op, struct sent *sent, 
 	memset(sent->bytes, 0, sent->len);
 	memset(sent->bytes + sent->len, UNTOUCHED, 64);
 	memcpy(sent->bytes, arg, size);
-	/* Behind what it says the kernel must not look, nor write. */
+	/* The kernel must neither read nor write after its stated size. */
 	if (said < size)
 		memset(sent->bytes + said, UNTOUCHED, size - said);
-	/* Not what the first four bytes are. */
+	/* Except the first four bytes. */
 	memcpy(sent->bytes, &said, sizeof(said));
 	if (said > size && op->f[F_TAIL])
 		sent->bytes[size + (op->f[F_TAIL] - 1) % (sent->len - size)] = 1;
@@ -188,12 +188,12 @@ static void put_struct(struct world *w, const struct op *op, struct sent *sent, 
 }
 
 /**
- * judge_struct() - what must be said of a struct before it is looked into
+ * judge_struct() - the expected errno for a struct, from its size alone
  * @op: the operation
  * @sent: the struct
  * @size: its size
- * @min: what its first version had
- * @got: what was said
+ * @min: size of its first version
+ * @got: the actual errno
  *
  * Return: 0, or a negative errno.
  */
@@ -207,12 +207,12 @@ static long judge_struct(const struct op *op, const struct sent *sent, size_t si
 	if (sent->size > PAGE)
 		return -E2BIG;
 	if (sent->size > size && op->f[F_TAIL])
-		/* Which of the two is met first. */
+		/* Either error may be found first. */
 		return sent->reach < sent->size && got == -EFAULT ? -EFAULT : -E2BIG;
 	return sent->reach < sent->size ? -EFAULT : 0;
 }
 
-/* What the module must have made of the struct. */
+/* The expected contents of the struct after the call. */
 static bool same_struct(struct world *w, const struct op *op, const struct sent *sent)
 {
 	const unsigned char *got = at(sent->addr);
@@ -226,7 +226,7 @@ static bool same_struct(struct world *w, const struct op *op, const struct sent 
 		     got[i], sent->bytes[i]);
 }
 
-/* An out field, as far as the struct holds it whole. */
+/* An out field, if the struct contains it completely. */
 static void expect_field(struct sent *sent, size_t offset, const void *value, size_t len)
 {
 	if (offset + len <= sent->size)
@@ -266,13 +266,13 @@ static long oracle(pid_t pid, bool write, const struct iovec *l, unsigned long l
 	return answer(send_syscall(&req));
 }
 
-/* What is said of a local array alone. */
+/* The expected errno for a local array alone. */
 long judge_local(const struct world *w, const struct iovec *l, unsigned long n, bool write)
 {
 	return oracle(w->pid[SELF], write, l, n, NULL, 0);
 }
 
-/* Can this byte of a process be read, or written, in the first twins? */
+/* Can this byte of the first twins be read, or written? */
 static bool reachable(const struct world *w, enum whom who, bool write, uint64_t addr)
 {
 	struct iovec r = { (void *)first_twin(addr), 1 };
@@ -282,7 +282,7 @@ static bool reachable(const struct world *w, enum whom who, bool write, uint64_t
 
 	if (page >= 0 && page < WINDOW && side_of(w, who)->now[page] == 'x')
 		return write;
-	/* It is put back as it is. */
+	/* The same value is written back. */
 	if (oracle(w->pid[who], false, &l, 1, &r, 1) == 1)
 		return !write || oracle(w->pid[who], true, &l, 1, &r, 1) == 1;
 	return false;
@@ -299,7 +299,7 @@ static uint64_t sum(const struct iovec *vec, unsigned int n)
 	return total;
 }
 
-/* The address of a byte of an array, or that behind its last one. */
+/* The address of a byte of an array, or the one after its last byte. */
 static uint64_t byte_at(const struct iovec *vec, unsigned int n, uint64_t nr)
 {
 	uint64_t end = 0;
@@ -315,13 +315,13 @@ static uint64_t byte_at(const struct iovec *vec, unsigned int n, uint64_t nr)
 	return end;
 }
 
-/* --- What flags hold a transfer up at --- */
+/* --- Where flags end a transfer --- */
 
 /**
- * struct at_hand - what a process has of its memory, before a request
+ * struct at_hand - the available memory of a process before a request
  * @resident: pages in its page tables
- * @cached: pages that a file has; those of no file have it, too
- * @pagemap: of the process, for what lies outside of the windows
+ * @cached: pages that are in the page cache, or have no file
+ * @pagemap: pagemap of the process, for memory outside the windows
  */
 struct at_hand {
 	int pagemap;
@@ -352,8 +352,8 @@ static bool is_present(int pagemap, uint64_t addr)
 }
 
 /*
- * How many bytes of a remote array come before the first page that is not at
- * hand? UINT64_MAX if none comes after them.
+ * Return: the number of bytes of a remote array before the first page that is not
+ * available; UINT64_MAX if all are.
  */
 static uint64_t at_hand(enum whom who, unsigned int flags, const struct at_hand *h,
 			const struct iovec *r, unsigned int n)
@@ -373,7 +373,7 @@ static uint64_t at_hand(enum whom who, unsigned int flags, const struct at_hand 
 
 			page_end = (addr | (PAGE - 1)) + 1;
 			if (page < 0 && !(flags & PVMREAD_RESIDENT)) {
-				/* Nothing has to be waited for there. Skip the rest. */
+				/* There is nothing to wait for. Skip the rest. */
 				if (end - addr > MAX_RW_COUNT)
 					return UINT64_MAX;
 				page_end = end;
@@ -388,7 +388,7 @@ static uint64_t at_hand(enum whom who, unsigned int flags, const struct at_hand 
 	return UINT64_MAX;
 }
 
-/* Is it certain that the process has this page with the permission to write? */
+/* Is this page certainly mapped writable in the process? */
 static bool surely_writable(const struct world *w, enum whom who, uint64_t addr)
 {
 	long page = page_of(who, addr);
@@ -396,7 +396,7 @@ static bool surely_writable(const struct world *w, enum whom who, uint64_t addr)
 	return page >= WINDOW || (page >= 0 && side_of(w, who)->now[page] == 'w');
 }
 
-/* Cut an array to so many bytes. Return: how many elements it has then. */
+/* Truncate an array to this many bytes. Return: its new number of elements. */
 static unsigned int cut_vec(struct iovec *vec, unsigned int n, uint64_t bytes)
 {
 	unsigned int i;
@@ -410,19 +410,19 @@ static unsigned int cut_vec(struct iovec *vec, unsigned int n, uint64_t bytes)
 }
 
 /**
- * struct transfer - what a transfer is, and what the model says of it
+ * struct transfer - a transfer and its expected result
  * @who: whose memory
  * @write: direction
  * @flags: PVMREAD_NOWAIT, PVMREAD_RESIDENT
- * @l: the local array, of the first twins
+ * @l: the local array, in the first twins
  * @ln: its length
- * @r: the remote array, of the second
+ * @r: the remote array, in the second twins
  * @rn: its length
- * @r0: and of the first, which is cut
- * @got: what the module has moved
- * @got_error: and what ended it
- * @moved: what it must have moved
- * @error: what must have ended it, or 0
+ * @r0: the remote array in the first twins, which gets truncated
+ * @got: bytes that the module has moved
+ * @got_error: the error that ended it
+ * @moved: bytes that it must have moved
+ * @error: the error that must have ended it, or 0
  */
 struct transfer {
 	enum whom who;
@@ -440,10 +440,10 @@ struct transfer {
 };
 
 /**
- * model_transfer() - carry a transfer out by the system call
+ * model_transfer() - make a transfer with the system call
  * @w: the world
- * @t: the transfer. Its local array is good
- * @h: what was at hand before
+ * @t: the transfer, with a valid local array
+ * @h: the memory that was available before
  *
  * Return: false if the module's answer cannot be right.
  */
@@ -464,7 +464,7 @@ static bool model_transfer(struct world *w, struct transfer *t, const struct at_
 		return true;
 	if (t->flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT)) {
 		limit = at_hand(t->who, t->flags, h, t->r, t->rn);
-		/* If a page is there, may it be written as it is? Nobody tells. */
+		/* It is unknown whether a present page is writable without a fault. */
 		stop = byte_at(t->r, t->rn, t->got);
 		if (t->write && t->flags & PVMREAD_RESIDENT && t->got_error == EIO &&
 		    t->got < limit && t->got < want && !surely_writable(w, t->who, stop) &&
@@ -502,7 +502,7 @@ static bool same_answer(struct world *w, const struct op *op, long ret, long mus
 	       wrong(w, "%s answers %ld, must be %ld", kind_name[op->kind], ret, must);
 }
 
-/* The tester's memory is both ends of it: after that nothing is certain. */
+/* Both ends are the tester's memory, so the result is uncertain. */
 static bool onto_itself(struct world *w, enum whom who, unsigned int own, unsigned int remote,
 			unsigned int written)
 {
@@ -579,11 +579,11 @@ static bool run_rw(struct world *w, const struct op *op)
 
 	memcpy(&arg, at(sent.addr), offsetof(struct pvmread_rw, stop_addr));
 	if (onto && flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT))
-		/* Pages that were not at hand may have come while it ran. */
+		/* Pages that were not available may have become so while it ran. */
 		return ret <= 0 && arg.transferred <= MAX_RW_COUNT ? true :
 		       wrong(w, "%ld and %llu bytes", ret, arg.transferred);
 
-	/* What is said of the arrays is said before anybody looks for the process. */
+	/* Errors in the arrays come before the process is looked up. */
 	if (op->f[F_DEV] == (write ? 1 : 2))
 		must = -EBADF;
 	else if (lcount > 1024)
@@ -687,7 +687,7 @@ static bool run_attach(struct world *w, const struct op *op)
 	return same_struct(w, op, &sent);
 }
 
-/* How many of @len bytes at @addr a file reaches. */
+/* Return: how many of @len bytes at @addr are in the range of a file. */
 static uint64_t reach_of(const struct file *f, uint64_t addr, uint64_t len)
 {
 	if (!len || addr < f->start || addr > f->last)
@@ -695,7 +695,7 @@ static uint64_t reach_of(const struct file *f, uint64_t addr, uint64_t len)
 	return len - 1 < f->last - addr ? len : f->last - addr + 1;
 }
 
-/* What a transfer that the VFS has let through must answer. */
+/* The expected result of a transfer that the VFS has passed on. */
 static bool model_file(struct world *w, struct file *f, const struct op *op, struct transfer *t,
 		       const struct at_hand *h, uint64_t pos, uint64_t total, long ret)
 {
@@ -724,13 +724,13 @@ static bool has_position(const struct op *op, uint64_t pos)
 	return pos != DEFAULT && (op->w[W_POS].base != ABSOLUTE || op->w[W_POS].off != DEFAULT);
 }
 
-/* What the VFS says of a position before the module is asked; the kernels differ. */
+/* The VFS's check of a position before it calls the module; kernels differ. */
 static bool refused_position(uint64_t pos, long ret)
 {
 	return (int64_t)pos < 0 && (ret == -EINVAL || ret == -EOVERFLOW);
 }
 
-/* The same by io_uring: tried at once, and if that would wait in a worker. */
+/* The same by io_uring: it tries at once, and if that would wait, in a worker. */
 static long by_ring(struct world *w, int fd, bool write, const struct iovec *vec,
 		    unsigned int count, uint64_t pos, int rwf)
 {
@@ -753,8 +753,8 @@ static long by_ring(struct world *w, int fd, bool write, const struct iovec *vec
 }
 
 /*
- * What is said of a transfer of @count elements before the module is asked. io_uring
- * copies the array first, and then looks for the file.
+ * The checks of a transfer of @count elements before the module is called. io_uring
+ * first copies the array and then looks up the file.
  */
 static long judge_file(const struct world *w, const struct file *f, const struct op *op,
 		       const struct iovec *l, uint32_t count)
@@ -770,7 +770,7 @@ static long judge_file(const struct world *w, const struct file *f, const struct
 	return op->f[F_RWF] & ~RWF_NOWAIT ? -EOPNOTSUPP : 0;
 }
 
-/* Has the process certainly got all of this mapped, for either direction? */
+/* Is all of this certainly mapped in the process, for both directions? */
 static bool surely_mapped(const struct world *w, enum whom who, uint64_t addr, uint64_t len)
 {
 	uint64_t end = addr + len;
@@ -781,7 +781,7 @@ static bool surely_mapped(const struct world *w, enum whom who, uint64_t addr, u
 	return true;
 }
 
-/* An asynchronous request that must not wait moves all, if that is one hold, or nothing. */
+/* An asynchronous request that must not wait moves everything in one hold, or nothing. */
 static bool may_refuse(const struct world *w, const struct file *f, uint64_t pos, uint64_t total)
 {
 	uint64_t reach = reach_of(f, pos, total);
@@ -808,7 +808,7 @@ static bool run_file(struct world *w, const struct op *op)
 	struct at_hand h;
 	long ret, must;
 
-	/* An array that ends before it would be one of what was there before. */
+	/* If the array ended earlier, it would contain older data. */
 	if (count > n && count <= 1024)
 		return true;
 	at_once = ring && rwf & RWF_NOWAIT;
@@ -830,7 +830,7 @@ static bool run_file(struct world *w, const struct op *op)
 	note(w, op, ret, 0, false, false);
 
 	must = !own && !ring && (int64_t)pos < 0 ? -EINVAL : judge_file(w, f, op, l[0], count);
-	/* Of nothing to move the VFS does not ask the module; io_uring does. */
+	/* If there is nothing to move, the VFS does not call the module; io_uring does. */
 	if (!must && !total && ring && !can_transfer(f->who))
 		must = -ESRCH;
 	if (must || !total)
@@ -841,7 +841,7 @@ static bool run_file(struct world *w, const struct op *op)
 		return same_answer(w, op, ret, -EOPNOTSUPP);
 	if (!can_transfer(f->who))
 		return same_answer(w, op, ret, -ESRCH);
-	/* Tried twice, it may have met with two ends. */
+	/* It may have been tried twice, and ended at two places. */
 	f->unsure |= ring && ret != (long)total;
 	if (onto && t.flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT)) {
 		f->unsure = true;
@@ -875,7 +875,7 @@ static bool run_seek(struct world *w, const struct op *op)
 	return same_answer(w, op, ret, f->pos);
 }
 
-/* A pipe that is empty takes it at once. */
+/* An empty pipe accepts it at once. */
 static bool fill_pipe(struct world *w, const void *from, size_t len)
 {
 	return !len || write(w->pipe[1], from, len) == (ssize_t)len;
@@ -947,7 +947,7 @@ static bool run_splice(struct world *w, const struct op *op)
 		drain(w);
 		return false;
 	}
-	/* The rest is tried again, and it fails again. */
+	/* The rest is retried, and fails again. */
 	if (to_file && t.moved && t.moved < total)
 		f->unsure = true;
 	if (!to_file && t.moved &&
@@ -964,8 +964,8 @@ static bool run_splice(struct world *w, const struct op *op)
 }
 
 /*
- * A BATCH's segment that stops after the first NUL. The page behind that is not
- * looked at, so one page after the other is.
+ * A segment of a BATCH that stops after the first NUL. The page after it must not be
+ * accessed, so read page by page.
  */
 static bool model_string(struct world *w, struct transfer *t, const struct at_hand *h,
 			 uint64_t reach, uint64_t len)
@@ -1047,18 +1047,18 @@ static bool model_segment(struct world *w, const struct file *f, const struct pv
 }
 
 /**
- * model_batch() - what the segments must have answered
+ * model_batch() - check the results of the segments
  * @w: the world
  * @f: the target file
  * @t: whose memory, direction and flags
  * @h: what was at hand before
  * @addr: where the array is
  * @count: its length
- * @whole: how many of its elements can be read and written
+ * @whole: number of its elements that can be read and written
  * @stop: PVMREAD_STOP
- * @completed: set to how many must have an answer
+ * @completed: set to the number that must have a result
  *
- * Return: what the ioctl must have answered; 1 if something else is wrong.
+ * Return: the expected result of the ioctl; 1 if something else is wrong.
  */
 static long model_batch(struct world *w, struct file *f, struct transfer *t,
 			const struct at_hand *h, uint64_t addr, uint64_t count, uint64_t whole,
@@ -1128,7 +1128,7 @@ static bool run_batch(struct world *w, const struct op *op)
 		own |= own_pages(seg->local, seg->length);
 		remote |= own_pages(seg->remote, seg->length);
 	}
-	/* Behind what is written down there must be nothing. */
+	/* All bytes after the recorded ones must be zero. */
 	if (count > all && where == GOOD)
 		where = CUT + len;
 	arg.segments = place(&w->area[LVEC], where, w->segs, len, &reach);
@@ -1150,7 +1150,7 @@ static bool run_batch(struct world *w, const struct op *op)
 	if (must)
 		return same_answer(w, op, ret, must) && same_struct(w, op, &sent);
 	if (onto) {
-		/* Which bytes a segment finds is not said, nor then where a string ends. */
+		/* The bytes that a segment reads are undefined, and so is the end of a string. */
 		f->unsure = true;
 		return ret <= 0;
 	}
@@ -1260,7 +1260,7 @@ static bool run_ioctl(struct world *w, const struct op *op)
 
 	if (fd < 0)
 		return true;
-	/* Not one that there is. */
+	/* An unused command number. */
 	if (!size && (file ? nr == 4 : nr < 4))
 		nr += 0x80;
 	ret = answer(ioctl(fd, _IOC(_IOC_NONE, PVMREAD_IOC_TYPE, nr, size), w->area[ARG].rw));
@@ -1339,13 +1339,13 @@ static bool writes_target(const struct op *op)
 	       (op->kind == OP_BATCH && op->f[F_FLAGS] & PVMREAD_WRITE);
 }
 
-/* Which blocks may change? They are large, and not put back without need. */
+/* Which blocks may change? They are large, so restore them only if needed. */
 static void find_blocks(struct world *w, const struct fuzz_case *c)
 {
 	bool writes = false, target = false;
 	unsigned int i;
 
-	/* What nobody knows of the case before is to be put back. */
+	/* Restore memory whose state after the previous case is unknown. */
 	w->own_big = w->skip & BIT(WINDOW);
 	for (i = 0; i < c->ops; i++) {
 		const struct op *op = &c->op[i];
@@ -1379,10 +1379,10 @@ static bool compare(struct world *w)
 }
 
 /**
- * run_case() - carry a case out
+ * run_case() - run a case
  * @w: the world
  * @c: the case
- * @outcomes: called with a number for what each operation did
+ * @outcomes: called with a number for the result of each operation
  *
  * Return: true, or false with w->why.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Runs the fuzzer's cases, and says what must come of each operation.
+ * Runs the fuzzer's cases, and computes the expected result of each operation.
  */
 #ifndef PVMREAD_FUZZ_MODEL_H
 #define PVMREAD_FUZZ_MODEL_H
@@ -21,7 +21,7 @@
 
 #define ALL_FLAGS	(PVMREAD_PIDFD | PVMREAD_NOWAIT | PVMREAD_RESIDENT)
 
-/* Where structs and arrays lie: the end of it is followed by a hole. */
+/* The place of structs and arrays, followed by a hole. */
 #define AREA_LEN	(12 * PAGE)
 enum area_of { ARG, LVEC, RVEC, AREAS };
 
@@ -31,7 +31,7 @@ struct area {
 };
 
 /**
- * struct file - a target file, as it must be
+ * struct file - the expected state of a target file
  * @fd: -1 if the slot is empty
  * @who: LIVE, SELF; of the one in GONE_SLOT DEAD
  * @flags: as attached
@@ -40,7 +40,7 @@ struct area {
  * @pos: its position
  * @moved: bytes read, bytes written
  * @faults: how often memory ended a transfer
- * @unsure: these three may be others
+ * @unsure: the last three may differ
  */
 struct file {
 	int fd;
@@ -55,33 +55,33 @@ struct file {
 };
 
 /**
- * struct world - all that cases meet
+ * struct world - the environment of the cases
  * @dev: the device as it was opened, see F_DEV
- * @side: whose windows; of the target what the tester knows of them
- * @order: what the target is told
+ * @side: the windows; for the target, what the tester knows of them
+ * @order: the order to the target
  * @target: its process
- * @pid: of each that a request can name
- * @pidfd: the same; some are none
- * @is_pidfd: which are
- * @pagemap: of the tester and of the target
+ * @pid: pid of each process that a request can name
+ * @pidfd: descriptor for each of them; some are not pidfds
+ * @is_pidfd: which of them are
+ * @pagemap: pagemap files of tester and target
  * @area: see &enum area_of
  * @vec: iovec arrays: left, right; for the module, for the system call
  * @segs: the array of a BATCH
  * @file: the target files
  * @pipe: for splice(2)
  * @ring: of io_uring
- * @splice_most: to a pipe the kernel moves no more at a time
- * @scratch: room for what one transfer moves
- * @wanted: what it must be
+ * @splice_most: the most that the kernel moves to a pipe at a time
+ * @scratch: buffer for the bytes of a transfer
+ * @wanted: their expected contents
  * @top: the first address that is not user space
- * @features: what INFO says
+ * @features: features from INFO
  * @own_big: the case may change the tester's block
  * @big: the case may change the target's block
  * @careful: compare all memory
- * @over: the case is, as memory was moved onto itself
- * @skip: pages of the tester's that may differ, see side_compare()
- * @outcome: what to steer by without KCOV: a number for what the operation did
- * @why: what went wrong
+ * @over: the case has ended, because memory was moved onto itself
+ * @skip: pages of the tester that may differ, see side_compare()
+ * @outcome: a number for the operation's result, which guides the fuzzer without KCOV
+ * @why: the reason of a failure
  */
 struct world {
 	int dev[3];

@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Parity: a request sent as process_vm_readv(2) or process_vm_writev(2) and the
- * same request sent through the device, by each of its doors, must end alike:
- * what is returned, why it ended, and every byte of both address spaces.
+ * Parity: a request sent as process_vm_readv(2) or process_vm_writev(2), and the same
+ * request sent through each door of the device, must have the same results: the return
+ * value, the reason for the end, and every byte of both address spaces.
  *
- * The system call is the oracle. Each door has a target of its own: processes
- * built from one description, with equal addresses and equal contents. The
- * caller's own side, the arena, is put back before each. What came of it is
- * then compared: the targets' memory is read over other paths, the system call,
- * /proc/PID/mem and the files behind shared mappings. See &enum door for the
- * doors.
+ * The system call is the oracle. Each door has its own target: processes built from one
+ * description, with equal addresses and contents. The caller's side, the arena, is
+ * restored before each request. Then the results are compared. The targets' memory is
+ * read through other paths: the system call, /proc/PID/mem and the files of shared
+ * mappings. See &enum door for the doors.
  *
- * Known and intended, and therefore not generated: a local count that needs
- * more than 32 bits, of which the system call sees the low half alone.
+ * One intended difference is not generated: of a local count above 32 bits, the system
+ * call sees only the low half.
  *
  * Environment:
- *   CASES=n  how many random cases to run (100,000)
- *   SEED=n   what to make them from, 32 bits (a new one every time)
+ *   CASES=n  number of random cases to run (100,000)
+ *   SEED=n   seed of 32 bits (a new one every time)
  *   CASE=n   run one case again and print it: the number that a divergence or
- *            a case of a seed prints. It holds seed and case. The cases before
- *            it that met the same targets are run first, as they may have
- *            changed them.
+ *            a case of a seed prints. It holds seed and case. The cases
+ *            before it with the same targets run first, because they may have changed
+ *            them.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -40,7 +39,7 @@
 #include "process.h"
 #include "random.h"
 
-/* Free in every process here: above the program and its heap, below libraries. */
+/* Unused in every process here: above the program and its heap, below libraries. */
 #define LBASE		0x50000000UL	/* the arena */
 #define VBASE		0x58000000UL	/* the iovec arrays */
 #define RBASE		0x60000000UL	/* the targets' memory */
@@ -81,14 +80,14 @@
 #define CAN_WRITE	"wucps"
 #define IN_PRIVATE_FILE	"pq"
 #define IN_SHARED_FILE	"st"
-#define HAS_NO_COPY	"up"	/* until it is written, and can be */
+#define HAS_NO_COPY	"up"	/* until it is written, if it can be */
 
 struct range {
 	uintptr_t base;
 	size_t len;
 };
 
-/* The files that a window maps, and the tester's own look at them. */
+/* The files that a window maps, and the tester's mappings of them. */
 struct files {
 	int priv;
 	int shared;
@@ -101,25 +100,25 @@ struct files {
  * enum door - the ways that a request goes
  * @BY_SYSCALL: process_vm_readv(2) or process_vm_writev(2)
  * @BY_IOCTL: READV or WRITEV
- * @BY_PIDFD: the same with PVMREAD_PIDFD, every other time with PVMREAD_NOWAIT,
- *	too: there is nothing to wait for, as the page cache holds all files
+ * @BY_PIDFD: the same with PVMREAD_PIDFD, every other time also with PVMREAD_NOWAIT: there
+ *	is nothing to wait for, because all files are in the page cache
  * @BY_FILE: a target file: preadv(2) or pwritev(2) for each remote element, with
  *	the part of the local side that belongs to it, up to the first short one
  * @BY_BATCH: BATCH with PVMREAD_STOP: a segment for each part of the request
  *	that one local and one remote element hold
- * @TARGETS: the doors above have a target each. Those below go to one of these targets,
- *	where the same request has been
+ * @TARGETS: each door above has its own target. Those below use one of these targets, after
+ *	the same request
  * @BY_RESIDENT: READV or WRITEV with PVMREAD_RESIDENT, every other time with
- *	PVMREAD_NOWAIT. It goes to the target of @BY_IOCTL, which has all the pages
- *	by then that the request comes to
+ *	PVMREAD_NOWAIT. It goes to the target of @BY_IOCTL, in which all
+ *	pages of the request are mapped by then
  * @BY_CACHED: as @BY_FILE, with PVMREAD_CACHE and to the same target; a read
  * @BY_CACHED_AGAIN: the same once more: the cache has the pages
  * @BY_CACHED_BATCH: as @BY_BATCH, by the file of @BY_CACHED
  * @DOORS: how many there are
  *
- * A target file does not see a request's arrays, and does not judge it as a
- * whole: one that is refused for its arrays does not go by @BY_FILE, @BY_BATCH and the
- * like. One to a process that is not there is refused by ATTACH.
+ * A target file does not see a request's arrays. So a request that fails because of its
+ * arrays is not sent by @BY_FILE, @BY_BATCH and the like. ATTACH rejects one to a
+ * process that does not exist.
  */
 enum door {
 	BY_SYSCALL,
@@ -147,7 +146,7 @@ static const char * const door_name[DOORS] = {
 	[BY_CACHED_BATCH] = "cached batch",
 };
 
-/* Whose target a door leads to. */
+/* The door whose target this door uses. */
 static enum door host(enum door by)
 {
 	return by < TARGETS ? by : by == BY_RESIDENT ? BY_IOCTL : BY_FILE;
@@ -161,19 +160,19 @@ struct target {
 	int file;		/* the target file; may be written */
 	int cached;		/* another one, with PVMREAD_CACHE, or -1 */
 	int mem;		/* /proc/PID/mem */
-	int ask;		/* a byte: sum your special memory up */
+	int ask;		/* a byte asks for the sum of the special memory */
 	int answer;
 	struct files files;
 	pid_t tid;		/* of a second thread, if there is one */
 };
 
 /*
- * Which pages to compare after a request. All of them each time would be most of
- * the time that a case takes: the next look finds what is wrong with the others.
+ * Which pages to compare after a request. Comparing all of them each time would take
+ * most of the time of a case. The next full comparison finds errors in the others.
  */
 enum look {
 	WRITTEN_TO,	/* those that it wrote to, and the one where it ended */
-	TOUCHED,	/* all but those of the targets that nobody touched yet */
+	TOUCHED,	/* all except untouched pages of the targets */
 	ALL,
 };
 
@@ -181,22 +180,22 @@ enum look {
  * struct world - equal targets and the arena
  * @dev: the device
  * @doors: bits of the doors to send requests through
- * @sent: how many went through each
- * @overlooked: how often some bytes may have differed, see may_differ()
+ * @sent: number of requests through each
+ * @overlooked: how often some bytes were allowed to differ, see may_differ()
  * @lmap: the arena's description
  * @rmap: the targets' description
  * @t: the target that each door leads to
  * @self: the tester
- * @gone: pidfd of a process that is not there any more
- * @special: builds more memory in a target; false when it is not to be had
+ * @gone: pidfd of an exited process
+ * @special: builds more memory in a target; false if that is not available
  * @extra: special memory to compare
  * @hidden: the targets' PROT_NONE memory
  * @lfiles: the files of the arena
- * @pristine: what the arena holds before each request
- * @after: what the system call left there, where that differs
- * @changed: the pages that do
- * @touched: the targets' pages that a request named so far. Of those never
- *	touched the others are left alone until the end: reading touches them
+ * @pristine: contents of the arena before each request
+ * @after: contents after the system call, where they differ
+ * @changed: the pages where they differ
+ * @touched: the targets' pages that requests have named so far. Other untouched pages
+ *	are not read until the end, because reading touches them
  * @lnamed: the arena's pages that the last request named
  * @written: the pages that it wrote to, and the one where it ended
  * @into_target: these are the targets' pages, not the arena's
@@ -231,17 +230,17 @@ struct world {
 enum whom { PEER, SELF, THREAD, NUMBER };
 
 /**
- * struct plan - a request, before it is known which target it goes to
+ * struct plan - a request, before its target is chosen
  * @name: its name in the table, NULL for a random one
  * @write: direction
  * @whom: the target: the peer, its second thread, the tester itself or @pid
- * @pid: see @whom; nobody's
- * @fresh: pages of the arena have no private copies when the request comes
+ * @pid: see @whom; an unused number
+ * @fresh: pages of the arena have no private copies before the request
  * @nowait: which of two doors is tried with PVMREAD_NOWAIT
  * @l: local elements
  * @r: remote elements
- * @ln: how many of @l are there to be read
- * @rn: how many of @r are there to be read
+ * @ln: number of readable elements in @l
+ * @rn: number of readable elements in @r
  * @lptr: what to pass as the local array
  * @rptr: what to pass as the remote array
  * @lcount: what to pass as its length
@@ -262,10 +261,10 @@ struct plan {
 };
 
 /**
- * struct outcome - what came of a request
+ * struct outcome - the result of a request
  * @ret: bytes moved, or -1
  * @err: errno if @ret is -1
- * @rw: the ioctl's. Of a target file and a BATCH @transferred and @error alone
+ * @rw: the ioctl's struct; for a target file or BATCH only @transferred and @error
  */
 struct outcome {
 	ssize_t ret;
@@ -301,7 +300,7 @@ static void fill(void *to, size_t len, uint64_t seed)
 	}
 }
 
-/* Which page of the window is @addr in? -1 when it is outside. */
+/* Return: the page of the window that contains @addr, or -1. */
 static long page_of(uintptr_t addr, uintptr_t base, const char *map)
 {
 	if (addr < base || addr - base >= strlen(map) * PAGE)
@@ -366,13 +365,13 @@ static void close_files(struct files *f)
 }
 
 /**
- * build_window() - make the memory that a description asks for
- * @base: where
+ * build_window() - create the memory of a description
+ * @base: its address
  * @map: the description
  * @f: the files to map
  * @seed: of the contents
  *
- * Return: true when all of it is there.
+ * Return: true if all of it could be created.
  */
 static bool build_window(uintptr_t base, const char *map, const struct files *f, uint64_t seed)
 {
@@ -439,8 +438,8 @@ static uint64_t sum_up(uint64_t sum, uintptr_t base, size_t len)
 }
 
 /*
- * What only the target itself can look at: no other path goes to its special
- * memory, and /proc/PID/mem gives PROT_NONE away on some kernels only.
+ * The memory that only the target itself can check: its special memory has no other
+ * path, and only some kernels show PROT_NONE memory in /proc/PID/mem.
  */
 static uint64_t sum_up_hidden(const struct world *w)
 {
@@ -468,7 +467,7 @@ static void *tell_tid(void *out)
 	return sleep_forever(NULL);
 }
 
-/* The life of a target. It ends with the tester's. */
+/* The main loop of a target. It dies with the tester. */
 static void live(struct world *w, struct target *t, int ask, int answer, uint64_t seed)
 {
 	pthread_t thread;
@@ -488,7 +487,7 @@ static void live(struct world *w, struct target *t, int ask, int answer, uint64_
 	}
 	if (write(answer, &tid, sizeof(tid)) != sizeof(tid))
 		_exit(1);
-	/* Also leaves when the tester died before the prctl() */
+	/* Also exits if the tester died before the prctl() */
 	while (read(ask, &c, 1) == 1) {
 		sum = sum_up_hidden(w);
 		if (write(answer, &sum, sizeof(sum)) != sizeof(sum))
@@ -613,7 +612,7 @@ static void close_world(struct world *w)
 	free(w->after);
 }
 
-/* Is what a door left at @b what the system call left at @a? */
+/* Did a door leave the same at @b as the system call at @a? */
 static bool same_bytes(enum door by, const char *what, uintptr_t base, const unsigned char *a,
 		       const unsigned char *b, size_t len)
 {
@@ -629,9 +628,9 @@ static bool same_bytes(enum door by, const char *what, uintptr_t base, const uns
 }
 
 /*
- * Give up the private copies of pages that had none before, even those that were
- * written what they held. A request to oneself shows the difference: the copy is
- * made while the page that was there before is pinned and read.
+ * Drop the private copies of pages that had none before, even of pages that were
+ * written with their old contents. In a request to oneself this matters: the copy is
+ * made while the old page is pinned and read.
  */
 static void drop_copies(struct world *w)
 {
@@ -655,7 +654,7 @@ static void put_back(struct world *w, size_t i)
 	memcpy((void *)(LBASE + i * PAGE), w->pristine + i * PAGE, PAGE);
 }
 
-/* Keep what the system call made of the arena, and put the arena back. */
+/* Save what the system call did to the arena, and restore the arena. */
 static void take_arena(struct world *w)
 {
 	size_t i;
@@ -671,7 +670,7 @@ static void take_arena(struct world *w)
 	}
 }
 
-/* Did another door make the same of it? Put it back again, too. */
+/* Did another door do the same to it? Also restore it. */
 static bool same_arena(struct world *w, enum door by)
 {
 	size_t i;
@@ -691,8 +690,8 @@ static bool same_arena(struct world *w, enum door by)
 }
 
 /*
- * How many of the targets' pages from @i on are to be compared, over one of two
- * paths: /proc/PID/mem, or the file behind a shared mapping?
+ * Return: how many of the targets' pages from @i on to compare, through one of two paths:
+ * /proc/PID/mem, or the file of a shared mapping.
  */
 static size_t run_to_compare(const struct world *w, size_t i, enum look at, bool by_file)
 {
@@ -727,8 +726,8 @@ static size_t total(const struct iovec *iov, unsigned long n)
 }
 
 /*
- * Read these ranges of a target to where @local says. After a write it is the
- * system call that reads, as it takes all ranges at once; else /proc/PID/mem.
+ * Read these ranges of a target into @local: after a write with the system call, which
+ * takes all ranges at once; otherwise through /proc/PID/mem.
  */
 static bool fetch(const struct target *t, enum look at, const struct iovec *local,
 		  const struct iovec *remote, unsigned long n)
@@ -752,15 +751,15 @@ static bool fetch(const struct target *t, enum look at, const struct iovec *loca
 }
 
 /**
- * read_target() - look at a target's memory
+ * read_target() - compare a target's memory
  * @w: the world
- * @by: the one that leads to the target
- * @at: at which pages
+ * @by: the door of the target
+ * @at: the pages
  *
- * The system call's target has to be the first: its memory is kept, and that of
- * the others is compared to it.
+ * The system call's target must be the first: its memory is saved, and the others are
+ * compared with it.
  *
- * Return: true, or false after saying where it first differs.
+ * Return: true, or false after printing the first difference.
  */
 static bool read_target(struct world *w, enum door by, enum look at)
 {
@@ -823,7 +822,7 @@ static bool same_hidden(const struct world *w)
 }
 
 /**
- * same_rest() - what is too dear, or would disturb, to look at after each case
+ * same_rest() - compare what is too slow or intrusive to compare after each case
  * @w: the world
  * @seed: what it was built from
  *
@@ -892,7 +891,7 @@ static void note_pages(bool *named, uintptr_t base, const char *map, const struc
 		uintptr_t to = from + len;
 
 		limit -= len;
-		/* An end that wraps is past the top, too */
+		/* An end that wraps is also past the top */
 		if (to > top || to < from)
 			to = top;
 		if (from < base)
@@ -913,7 +912,7 @@ static void note_named(struct world *w, const struct plan *p)
 		note_pages(w->touched, RBASE, w->rmap, p->r, p->rn, SIZE_MAX);
 }
 
-/* After the system call has @moved so much. */
+/* After the system call has moved @moved bytes. */
 static void note_written(struct world *w, const struct plan *p, ssize_t moved)
 {
 	size_t limit = moved < 0 ? 1 : moved + 1;
@@ -990,7 +989,7 @@ static void say_outcome(const char *who, const struct outcome *o)
 		say("  %-8s %zd; error %s", who, o->ret, why);
 }
 
-/* How many bytes would the request move if nothing stood in its way? */
+/* Return: the number of bytes that the request would move without errors. */
 static size_t wanted(const struct plan *p)
 {
 	size_t ltotal = total(p->l, p->ln), rtotal = total(p->r, p->rn);
@@ -1012,9 +1011,9 @@ static uintptr_t byte_at(const struct iovec *iov, unsigned long count, size_t n)
 }
 
 /**
- * explains() - is what the ioctl says beyond the system call true?
+ * explains() - are the ioctl's additional results correct?
  * @p: the request
- * @o: what came of it
+ * @o: its result
  *
  * Return: true when @error and @stop_addr fit the result.
  */
@@ -1038,7 +1037,7 @@ static bool explains(const struct plan *p, const struct outcome *o)
 	next = byte_at(p->r, p->rn, o->ret);
 	if (o->rw.error == EIO)
 		return o->rw.stop_addr == next;
-	/* A local fault between two remote elements is next to both */
+	/* A local fault between two remote elements may be reported for either */
 	if (o->rw.error == EFAULT && o->rw.stop_addr == next)
 		return true;
 	if (o->rw.error && o->rw.error != EFAULT)
@@ -1137,7 +1136,7 @@ static ssize_t transfer(int file, bool write, const struct iovec *iov, int n, of
 	return write ? pwritev64(file, iov, n, at) : preadv64(file, iov, n, at);
 }
 
-/* A request through a target file. What ended it is in @error. */
+/* A request through a target file. @error is the reason for its end. */
 static void send_by_file(int file, const struct plan *p, struct outcome *o)
 {
 	static struct iovec slice[MAX_SEGS];
@@ -1162,7 +1161,7 @@ static void send_by_file(int file, const struct plan *p, struct outcome *o)
 		if (got != (ssize_t)len)
 			break;
 	}
-	/* A short one does not say what ended it, but the attempt to go on there does */
+	/* A short transfer does not say why it ended; an attempt to continue there does */
 	if (i < n && got >= 0) {
 		at += got;
 		while (iov < end && (size_t)got >= iov->iov_len)
@@ -1171,13 +1170,13 @@ static void send_by_file(int file, const struct plan *p, struct outcome *o)
 		iov->iov_len -= got;
 		got = transfer(file, p->write, iov, end - iov, at);
 	}
-	/* An address that is negative as a position the kernel refuses by itself */
+	/* The kernel itself rejects an address that is negative as a position */
 	if (got < 0)
 		o->rw.error = errno == EINVAL && at < 0 ? EIO : errno;
 	o->ret = o->rw.transferred;
 }
 
-/* A request as a BATCH: true when what each segment says of itself makes sense. */
+/* A request as a BATCH: true if the results of the segments are consistent. */
 static bool send_by_batch(int file, const struct plan *p, struct outcome *o)
 {
 	static struct pvmread_segment segments[2 * MAX_SEGS];
@@ -1224,9 +1223,9 @@ static bool send_by_batch(int file, const struct plan *p, struct outcome *o)
 }
 
 /*
- * A request with PVMREAD_RESIDENT, where the same one without has been: all the
- * pages that it came to are there. Other bytes are put there first, or a write
- * that does nothing would not be seen.
+ * A request with PVMREAD_RESIDENT after the same one without it, so that all its pages
+ * are present. Other bytes are put there first, because otherwise a write without
+ * effect would go unnoticed.
  */
 static bool send_by_resident(const struct world *w, struct request *req, const struct plan *p,
 			     ssize_t moved, struct outcome *o)
@@ -1306,7 +1305,7 @@ static bool send_by(const struct world *w, const struct plan *p, enum door by, s
 	return good;
 }
 
-/* Does the request come to a page of the arena that has no private copy? */
+/* Does the request use a page of the arena that has no private copy? */
 static bool comes_to_fresh_page(const struct world *w, const struct plan *p)
 {
 	bool named[MAX_PAGES] = { 0 };
@@ -1339,7 +1338,7 @@ static bool leads_there(const struct world *w, const struct plan *p, enum door b
 		return dev->ret >= 0 ||
 		       (dev->err == EFAULT && (dev->rw.error == EIO || dev->rw.stop_addr));
 	case BY_RESIDENT:
-		/* The tester gave up what the request before had brought in */
+		/* The tester has dropped what the previous request had faulted in */
 		return p->whom != SELF || !comes_to_fresh_page(w, p);
 	default:
 		return true;
@@ -1347,10 +1346,10 @@ static bool leads_there(const struct world *w, const struct plan *p, enum door b
 }
 
 /**
- * same_outcome() - does a door tell the same as the system call and the ioctl?
+ * same_outcome() - does a door have the same result as the system call and the ioctl?
  * @p: the request
  * @by: the door
- * @all: what came of it at each door, this one the last
+ * @all: the results of the doors, this one last
  *
  * Return: true, or false after saying what is wrong.
  */
@@ -1372,7 +1371,7 @@ static bool same_outcome(const struct plan *p, enum door by, const struct outcom
 	case BY_CACHED:
 	case BY_CACHED_AGAIN:
 	case BY_CACHED_BATCH:
-		/* What the target's memory ended, even at once, they tell from EFAULT */
+		/* They distinguish the target's memory from EFAULT, even for the first byte */
 		same = p->whom == NUMBER ? o->ret == -1 && o->err == ESRCH :
 		       o->ret == (sys->ret > 0 ? sys->ret : 0) && o->rw.error == dev->rw.error;
 		break;
@@ -1386,16 +1385,16 @@ static bool same_outcome(const struct plan *p, enum door by, const struct outcom
 }
 
 /*
- * If a process names itself, and a request reads what it has written, the order of
- * the steps shows. READV and WRITEV take the steps of the system call. Target files,
+ * If a process names itself, and a request reads what it has written, the order of the
+ * steps matters. READV and WRITEV take the steps of the system call. Target files,
  * BATCH, PVMREAD_NOWAIT and PVMREAD_RESIDENT do not:
  *
  *  - The system call pins the page that READV reads, and the page may get its private
  *    copy while it is pinned. The next read finds old or new bytes there. The engine
  *    holds no page while the caller's memory is faulted in, and looks it up again. A
  *    BATCH keeps pages for its next segments.
- *  - The two sides of one piece overlap. The engine copies in other units, and goes
- *    on from where the caller's memory faulted.
+ *  - The two sides of one piece overlap. The engine copies in other units, and
+ *    continues where the caller's memory faulted.
  *
  * So a byte may differ if READV reads it where the same request has written, in a
  * page that had no copy, or if it is copied from a byte that may differ itself. If
@@ -1443,7 +1442,7 @@ static bool find_either(const struct world *w, const struct plan *p, size_t move
 	return found;
 }
 
-/* Take the bytes of the arena that may differ for what they should be. */
+/* Accept the bytes of the arena that may differ. */
 static void overlook(struct world *w, const struct plan *p, size_t moved)
 {
 	static unsigned char mark[MAX_PAGES * PAGE];
@@ -1474,10 +1473,10 @@ static void put_arrays_back(const struct plan *p)
 }
 
 /**
- * agree() - send a request through all doors and compare all that came of it
- * @w: the world; the arena is as it was built, and is so again afterwards
+ * agree() - send a request through all doors and compare all results
+ * @w: the world; the arena must be in its initial state, and is restored afterwards
  * @p: the request
- * @o: if not NULL, the outcome that all have in common
+ * @o: if not NULL, set to the common result
  *
  * Return: true, or false after printing the request and the first difference.
  */
@@ -1503,7 +1502,7 @@ static bool agree(struct world *w, const struct plan *p, struct outcome *o)
 			same = false;
 		}
 		if (by == BY_SYSCALL) {
-			/* The arrays may be hit: the kernel has its own copy by then */
+			/* It may overwrite the arrays: the kernel has already copied them */
 			memcpy(vec_after[0], p->lptr, p->ln * sizeof(*p->l));
 			memcpy(vec_after[1], p->rptr, p->rn * sizeof(*p->r));
 			note_written(w, p, all[by].ret);
@@ -1532,13 +1531,13 @@ static bool agree(struct world *w, const struct plan *p, struct outcome *o)
 }
 
 /*
- * Where an iovec array lies. An array area ends where nothing is mapped.
+ * The place of an iovec array. A hole follows an array area.
  */
 enum vec {
 	PLAIN,		/* at the area's start */
 	FLUSH,		/* the last element ends where the area does */
 	CUT,		/* so does the last but one: the last cannot be read */
-	SPLIT,		/* the last element lies half in the area */
+	SPLIT,		/* half of the last element is in the area */
 	ODD,		/* not aligned */
 	NOWHERE,	/* not mapped */
 	NULL_PTR,
@@ -1546,7 +1545,7 @@ enum vec {
 };
 
 /**
- * place() - lay an iovec array out
+ * place() - place an iovec array
  * @iov: the elements
  * @n: how many; on return how many of them can be read
  * @side: 0 for the local array's area, 1 for the remote's
@@ -1611,8 +1610,8 @@ struct side {
  * @whom: the target
  * @pid: if @whom is NUMBER
  *
- * Doors that agree prove little if the request is not what its name says:
- * so the table has the result too.
+ * Agreement of the doors proves little if the request does not do what its name says.
+ * So the table also has the result.
  */
 struct row {
 	const char *name;
@@ -1682,14 +1681,14 @@ static bool try_row(struct world *w, const struct row *row)
 #define TABLE_SEED	1
 
 /**
- * try_rows() - a part of the table
+ * try_rows() - send a part of the table
  * @w: the world, not open
  * @lmap: the arena
  * @rmap: the targets' memory
  * @row: the rows
  * @n: how many
  *
- * Return: true, or false after printing what diverged.
+ * Return: true, or false after printing the divergence.
  */
 static bool try_rows(struct world *w, const char *lmap, const char *rmap, const struct row *row,
 		     size_t n)
@@ -1706,7 +1705,7 @@ static bool try_rows(struct world *w, const char *lmap, const char *rmap, const 
 	return good;
 }
 
-/* A process id that nobody has: that of a child which is gone. And its pidfd. */
+/* An unused process id, that of an exited child, and its pidfd. */
 static pid_t dead_pid(int *pidfd)
 {
 	pid_t pid = fork();
@@ -2165,7 +2164,7 @@ static const struct row holes[] = {
 	  { SEGS(L(12, 4, 100)) }, { SEGS(R(1, 0, 100)) }, EACH(-EFAULT, 100) },
 	{ "local read-only in the middle",
 	  { SEGS(L(11, PAGE - 96, 200)) }, { SEGS(R(1, 0, 200)) }, EACH(96, 200) },
-	/* User mode Linux looks for a present page only, and finds one to read from */
+	/* User mode Linux only checks whether a page is present, and finds one to read from */
 	{ "local PROT_NONE", { SEGS(L(13, 4, 100)) }, { SEGS(R(1, 0, 100)) }, EACH(-EFAULT, ANY) },
 	{ "local past the end of a file",
 	  { SEGS(L(15, PAGE - 96, 100)) }, { SEGS(R(1, 0, 100)) }, BOTH(96) },
@@ -2306,7 +2305,7 @@ TEST_F(parity, targets_are_found_alike_and_a_process_may_name_itself)
 	ASSERT_TRUE(try_rows(&world, self_local, short_map, selves, ARRAY_SIZE(selves)));
 }
 
-/* What lies at XBASE in the targets, if it is to be had */
+/* The memory at XBASE in the targets, if available */
 
 #define STACK		(XBASE + 512 * PAGE)
 #define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
@@ -2351,15 +2350,15 @@ static bool map_stack(void)
 }
 
 /**
- * try_special() - rows that are about memory at XBASE
+ * try_special() - send rows about memory at XBASE
  * @w: the world, not open
- * @special: makes that memory
- * @base: where it is to be compared
- * @len: and how much of it
+ * @special: creates that memory
+ * @base: start of the part to compare
+ * @len: its length
  * @row: the rows
  * @n: how many
  *
- * Return: 1, or 0 after printing what diverged, or -1 when there is no such memory.
+ * Return: 1, or 0 after printing the divergence, or -1 if there is no such memory.
  */
 static int try_special(struct world *w, bool (*special)(void), uintptr_t base, size_t len,
 		       const struct row *row, size_t n)
@@ -2427,7 +2426,7 @@ TEST_F(parity, secret_memory_is_refused_alike)
 	ASSERT_EQ(1, got);
 }
 
-/* Where does a mapping of process @pid begin, by its name or an address in it? */
+/* Return: the start of a mapping of process @pid, found by name or an address in it. */
 static bool find_mapping(pid_t pid, const char *name, uintptr_t addr, struct range *out)
 {
 	unsigned long from = 0, to = 0;
@@ -2450,8 +2449,8 @@ static bool find_mapping(pid_t pid, const char *name, uintptr_t addr, struct ran
 }
 
 /*
- * How far below a stack to ask. Nearer than 64 KiB the kernel logs, with a stack
- * trace and once in an hour, that "GUP no longer grows the stack".
+ * The distance below a stack. For less than 64 KiB the kernel logs once per hour, with
+ * a stack trace, that "GUP no longer grows the stack".
  */
 #define BELOW	(17 * PAGE)
 
@@ -2476,7 +2475,7 @@ TEST_F(parity, a_stack_does_not_grow)
 
 	ASSERT_EQ(1, try_special(w, map_stack, STACK, 2 * PAGE, stack_rows, 4));
 
-	/* Nothing became longer; and the same of the real stacks, far below their pointers */
+	/* No stack has grown. The same for the real stacks, far below their pointers */
 	ASSERT_TRUE(open_world(w, short_map, short_map, TABLE_SEED));
 	for (i = 0; i < 4; i++)
 		ASSERT_TRUE(try_row(w, &stack_rows[i]));
@@ -2540,9 +2539,9 @@ static double now(void)
 }
 
 /*
- * The cut at MAX_RW_COUNT shows only when so much has been moved: four times
- * 2 GiB, through memory of which 2 MiB exist. The other doors cut each piece of a
- * request by itself, or are this one with a flag.
+ * A transfer is truncated at MAX_RW_COUNT only after that much has been moved: four
+ * times 2 GiB, through mappings of 2 MiB of memory. The other doors truncate each piece
+ * of a request separately, or are this one with a flag.
  */
 TEST_F_TIMEOUT(parity, more_than_a_request_may_move_is_cut_alike, 1200)
 {
@@ -2654,18 +2653,18 @@ static size_t make_length(struct rng *rng, size_t to_page_end)
 
 /**
  * make_side() - random segments of a window
- * @rng: the dice
+ * @rng: the random number generator
  * @iov: the result
  * @n: how many
  * @base: the window
  * @map: its description
  * @good: the kinds of page that a transfer can go through
- * @clean: stay on those
+ * @clean: use only those
  */
 static void make_side(struct rng *rng, struct iovec *iov, unsigned long n, uintptr_t base,
 		      const char *map, const char *good, bool clean)
 {
-	/* Bounds a case's time: most of the cases with many segments are of small ones */
+	/* To limit the time of a case, most cases with many segments have small ones */
 	size_t budget = 24 * PAGE;
 	size_t pages = strlen(map);
 	unsigned long i;
@@ -2764,7 +2763,7 @@ static void make_plan(struct rng *rng, const struct world *w, struct plan *p, pi
 	make_side(rng, p->l, p->ln, LBASE, w->lmap, p->write ? CAN_READ : CAN_WRITE, clean);
 	make_side(rng, p->r, p->rn, p->whom == SELF ? LBASE : RBASE,
 		  p->whom == SELF ? w->lmap : w->rmap, p->write ? CAN_WRITE : CAN_READ, clean);
-	/* Both sides equally long, which else hardly ever happens */
+	/* Both sides with equal length, which would otherwise be rare */
 	if (p->ln == 1 && p->rn == 1 && p->r->iov_len < p->l->iov_len)
 		p->l->iov_len = p->r->iov_len;
 	if (p->whom == SELF && p->ln && p->rn && one_in(rng, 4))
@@ -2789,8 +2788,8 @@ static void make_plan(struct rng *rng, const struct world *w, struct plan *p, pi
 }
 
 /*
- * What the generator met. Each class has to occur in a long run: else it has
- * come to make requests that prove nothing.
+ * The classes of generated requests. Each must occur in a long run, or the requests
+ * prove nothing.
  */
 enum class {
 	READ_ALL, READ_PART, WRITE_ALL, WRITE_PART, MOVED_NOTHING, LOCAL_LEFT, REMOTE_LEFT,

@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The same path: the kernel functions that a request runs through must be the
- * same for the ioctl as for the system call.
+ * The same path: ioctl and system call must run through the same kernel functions.
  *
- * Each request is sent a few times through each door with the function_graph
- * tracer on. What is compared is all that is called below the door's own entry:
- * process_vm_rw() there, the module's functions here. A function that one door
- * always calls and the other never fails the test, unless it is in the list
- * "differences" with its reason. A function that is called sometimes (an
- * allocator that has to refill, a list that is full) is nobody's difference.
+ * Each request is sent a few times through each door with the function_graph tracer on.
+ * Everything below the door's own entry is compared: process_vm_rw() for the system
+ * call, the module's functions for the ioctl. If one door always calls a function and
+ * the other never does, the test fails, unless the list "differences" has the function
+ * and a reason. A function that is called only sometimes (an allocator that must
+ * refill, a list that is full) is not a difference.
  *
- * A second list, "path", names the functions that must have been seen by the
- * end. The tracer is blind for some: lib/ is built without it, and "inline"
- * means notrace even where the compiler makes a function of its own of it.
- * Those are counted by the CPU's breakpoints. What the compiler inlined is
- * told as such, from the kernel's own tables.
+ * A second list, "path", names the functions that must have been seen by the end. The
+ * tracer cannot see some: lib/ is built without it, and "inline" implies notrace even
+ * if the compiler does not inline the function. CPU breakpoints count those. Inlined
+ * functions are recognized by the kernel's symbol tables.
  *
  * It needs root, tracefs and an x86-64 kernel with function_graph.
  */
@@ -40,8 +38,8 @@
 #include "process.h"
 
 /*
- * All below 4 GiB, for 32-bit iovecs, and free in every process here: the
- * program lies below, its heap begins at most 1 GiB above it.
+ * All below 4 GiB, for 32-bit iovecs, and unused in every process here: the program is
+ * below, its heap begins at most 1 GiB above it.
  */
 #define LOCAL		((unsigned char *)0x50000000UL)
 #define LOCAL_LATE	((unsigned char *)0x51000000UL)	/* on userfaultfd */
@@ -55,8 +53,8 @@
 #define PAGES		200UL
 
 /*
- * Requests through each door with breakpoints, which also warms everything up,
- * and with the tracer. An x86 CPU has four breakpoints.
+ * The number of requests through each door with breakpoints, which also warm everything
+ * up, and with the tracer. An x86 CPU has four breakpoints.
  */
 #define ROUNDS		2
 #define BREAKPOINTS	4
@@ -72,7 +70,7 @@ static const char * const door_names[DOORS] = { "syscall", "ioctl" };
 
 struct difference {
 	enum door door;		/* that has it */
-	const char *name;	/* ends with '*': whatever begins so */
+	const char *name;	/* a final '*' matches any suffix */
 	const char *reason;
 };
 
@@ -105,9 +103,9 @@ static const struct difference differences[] = {
 /**
  * struct step - a function that must be seen across the requests
  * @name: the function
- * @sibling: NULL if it cannot have been inlined, as its caller is in another
- *	source file. Else a function that the same caller calls too, and so the
- *	proof that the caller came that way
+ * @sibling: NULL if it cannot be inlined, because its caller is in another source file.
+ *	Otherwise another function that the same caller calls, which proves that the caller
+ *	got there
  */
 struct step {
 	const char *name;
@@ -141,14 +139,14 @@ static const struct step path[] = {
 /* --- State --- */
 
 /**
- * struct board - what all processes of this program share
- * @door: through which to send the next request
+ * struct board - memory shared by all processes of this program
+ * @door: door of the next request
  * @step: the number of the next request
- * @pid: whom it names
+ * @pid: its target
  * @uffd: the tracee's userfaultfd, a number in its own file table
  * @ret: what the last request returned
  * @err: its errno
- * @compat: false if int $0x80 is not there
+ * @compat: false if int $0x80 is not available
  * @steps: for each function of "path" and door, how often it was seen
  * @siblings: the same for its sibling
  * @met: the entries of "differences" that were needed
@@ -170,12 +168,12 @@ struct board {
 
 static struct board *board;
 static int dev = -1;
-static const int cpu;	/* that the tracee runs on: the first */
+static const int cpu;	/* the CPU that the tracee runs on: the first one */
 static int tracing_on = -1;
 static const char *tracefs;
 static char unavailable[200];
 
-/* What the kernel's tables say of a function of "path", and of its sibling. */
+/* What the kernel's tables say about a function of "path" and its sibling. */
 static unsigned long address[STEPS];
 static bool traceable[STEPS];
 
@@ -296,7 +294,7 @@ static int read_kallsyms(void)
 		    sscanf(line, "%lx %*s %255s", &at, name) != 2)
 			continue;
 		for (i = 0; i < STEPS; i++) {
-			/* Rather the function itself than a part of it. */
+			/* Prefer the function itself to a part of it. */
 			if (is_variant_of(name, path[i].name) &&
 			    (!address[i] || !strchr(name, '.')))
 				address[i] = at;
@@ -316,7 +314,7 @@ static void stop_tracing(void)
 	bring_cpus_back();
 }
 
-/* Lines of a trace shall be names and braces, nothing else. */
+/* Let the lines of a trace contain only names and braces. */
 static const char * const options[] = {
 	"nofuncgraph-cpu", "nofuncgraph-proc", "nofuncgraph-duration",
 	"nofuncgraph-overhead", "nofuncgraph-abstime", "nofuncgraph-tail",
@@ -392,9 +390,9 @@ static size_t name_index(const char *name, size_t len)
 }
 
 /*
- * What comes in between and belongs to nobody's request: interrupts, with what
- * they leave for later, and other tasks. Dropped with all that it calls. That
- * the tracer is told to leave interrupts out hides the handlers alone.
+ * Calls that do not belong to a request: interrupts, their deferred work, and other
+ * tasks. They are dropped with everything below them. The tracer's option to omit
+ * interrupts hides only the handlers.
  */
 static const char * const interludes[] = {
 	"irq_enter", "irq_exit", "__irq_exit", "sysvec_", "__sysvec_", "instr_",
@@ -407,17 +405,17 @@ static const char * const interludes[] = {
 	"pick_", "put_prev_", "set_next_", "finish_task_switch",
 	"__perf_event_task_sched", "switch_mm", "psi_", "dequeue_task",
 	"balance_", "prepare_task_switch",
-	/* Who waits for what is done here, and on which CPU it is woken. */
+	/* Waking a task, and choosing its CPU. */
 	"try_to_wake_up", "default_wake_function", "autoremove_wake_function",
 	"pollwake", "ep_poll_callback",
 };
 
-/* What is below these is another matter than the request. */
+/* Calls below these do not belong to the request. */
 static const char * const leaves[] = {
 	"__put_task_struct",
-	/* An allocator does what its stock makes necessary. */
+	/* What an allocator calls depends on its stock. */
 	"__kmalloc", "__kmalloc_noprof", "__kmalloc_cache_noprof", "kfree",
-	/* What is below is the notrace __schedule(). */
+	/* Below is the notrace __schedule(). */
 	"__cond_resched",
 };
 
@@ -456,7 +454,7 @@ static int parse(void)
 	bool foreign;
 	FILE *f;
 
-	/* What is read there is gone. */
+	/* Reading consumes the trace. */
 	snprintf(file, sizeof(file), "per_cpu/cpu%d/trace_pipe", cpu);
 	fd = open_trace(file, O_RDONLY | O_NONBLOCK);
 	f = fd < 0 ? NULL : fdopen(fd, "r");
@@ -480,7 +478,7 @@ static int parse(void)
 			continue;
 		len = strcspn(name, ".( ");
 		*end = 0;
-		/* A tracer that was just switched on may show something else. */
+		/* A tracer that has just been enabled may show something else. */
 		foreign = is_interlude(name);
 		if (!depth) {
 			foreign = !is_root(name, strstr(name, MODULE_TAG));
@@ -497,7 +495,7 @@ static int parse(void)
 		}
 		if (is_leaf(name) && end[2] == ' ')
 			dropped = depth;
-		/* Not of the kernel. */
+		/* Not a kernel function. */
 		if (strstr(name, MODULE_TAG))
 			continue;
 		i = name_index(name, len);
@@ -568,7 +566,7 @@ struct scene {
 	bool compat;
 	bool unprivileged;
 	unsigned int least;	/* functions that both must share */
-	/* What the syscall alone calls here, to be found in the variant. */
+	/* What only the syscall calls here, as the variant lists it. */
 	const char *syscall_only;
 	ssize_t ret;
 	int err;
@@ -597,7 +595,7 @@ static const struct difference *find_difference(const char *name,
 static int breakpoints[BREAKPOINTS];
 static unsigned int hits[STEPS][DOORS];
 
-/* The functions that are there but that the tracer does not see. */
+/* The functions that exist but are invisible to the tracer. */
 static bool needs_breakpoint(size_t i)
 {
 	return address[i] && !traceable[i];
@@ -673,8 +671,8 @@ static void compare_breakpoints(struct __test_metadata *_metadata, int round)
 		if (step == STEPS)
 			continue;
 		/*
-		 * Not how often: the syscall has the kernel copy both arrays,
-		 * the module copies the remote one.
+		 * Do not compare counts: the kernel copies both arrays for the syscall,
+		 * while the module copies the remote one itself.
 		 */
 		EXPECT_EQ(!hits[step][SYSCALL], !hits[step][IOCTL]) {
 			TH_LOG("%s: %u times by the syscall, %u by the ioctl",
@@ -727,7 +725,7 @@ struct iovec32 {
 	uint32_t len;
 };
 
-/* All that the kernel is shown lies at VECTORS, below 4 GiB. */
+/* All arguments in memory are at VECTORS, below 4 GiB. */
 struct vectors32 {
 	struct iovec32 local[16];
 	struct iovec32 remote[16];
@@ -803,7 +801,7 @@ static struct request one(bool write, void *local, void *remote, size_t len)
 	return request_of(write, 1);
 }
 
-/* Another page each time: the first access is like no other. */
+/* A new page each time, because the first access differs from later ones. */
 static unsigned char *next(unsigned char *base)
 {
 	return base + board->step * PAGE;
@@ -903,7 +901,7 @@ static struct request read_nothing(void)
 	return one(false, LOCAL, next(REMOTE_ANON), 0);
 }
 
-/* Until the tester serves the page of the caller that is missing. */
+/* It waits until the tester serves the missing page of the caller. */
 static struct request read_and_wait(void)
 {
 	if (madvise(LOCAL_LATE, PAGE, MADV_DONTNEED))
@@ -1106,7 +1104,7 @@ static void compare_functions(struct __test_metadata *_metadata,
 	}
 	printf("# %u functions by both, %u sometimes by one\n", common,
 	       sometimes);
-	/* Or it went another way than the test thinks. */
+	/* Otherwise it took another path than the test expects. */
 	EXPECT_LE(scene->least, common);
 	fflush(stdout);
 }
@@ -1125,7 +1123,7 @@ static void run_scene(struct __test_metadata *_metadata,
 		cpu_set_t set;
 
 		die_with_parent();
-		/* What runs on one CPU is one trace. */
+		/* On one CPU everything is in one trace. */
 		CPU_ZERO(&set);
 		CPU_SET(cpu, &set);
 		if (sched_setaffinity(0, sizeof(set), &set))
@@ -1169,11 +1167,11 @@ static void run_scene(struct __test_metadata *_metadata,
 		}
 		compare_breakpoints(_metadata, i);
 	}
-	/* The tracer was on, but what it saw is full of breakpoints. */
+	/* The tracer was on, but its trace is full of breakpoints. */
 	ASSERT_EQ(0, write_trace("trace", " ", O_TRUNC));
 	for (i = 0; i < 2 * REPEATS; i++) {
 		/*
-		 * Now one first, now the other: a page remembers whether it was
+		 * Alternate which goes first, because a page records whether it was
 		 * used once or twice.
 		 */
 		door = (i ^ i / 2) & 1 ? IOCTL : SYSCALL;
@@ -1214,8 +1212,8 @@ FIXTURE_VARIANT_ADD(request, read_twenty_pages) {
 };
 
 /*
- * The syscall pins what the remote side offers, the module what the local side
- * has room for: here one page, whose pointer needs no allocation.
+ * The syscall pins all pages of the remote side. The module pins only those that the
+ * local side has room for: here one page, whose pointer needs no allocation.
  */
 FIXTURE_VARIANT_ADD(request, read_some_of_twenty_pages) {
 	.scene = { .request = read_some_of_twenty_pages, .least = 20,
@@ -1331,7 +1329,7 @@ TEST_F(request, takes_the_same_path_through_both_doors)
 	run_scene(_metadata, &variant->scene);
 }
 
-/* --- All of the path. Must be after the requests: it counts what they saw. --- */
+/* --- The whole path. Must follow the requests, because it counts what they saw. --- */
 
 FIXTURE(path) {
 };
@@ -1344,7 +1342,7 @@ FIXTURE_TEARDOWN(path)
 {
 }
 
-/* How often the sibling of a function was seen, which may be a step itself. */
+/* How often the sibling of a function was seen; it may also be a step itself. */
 static unsigned int seen_near(size_t i, enum door door)
 {
 	size_t j;
@@ -1383,7 +1381,7 @@ TEST_F(path, every_function_of_it_was_seen_through_both_doors)
 		       path[i].name, seen[SYSCALL], seen[IOCTL], how);
 		if (seen[SYSCALL] && seen[IOCTL])
 			continue;
-		/* Inlined it may be, but its caller must have come by. */
+		/* It may be inlined, but its caller must have been seen. */
 		EXPECT_EQ(seen[SYSCALL], seen[IOCTL]);
 		EXPECT_NE(NULL, path[i].sibling);
 		EXPECT_NE(0, seen_near(i, SYSCALL));

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Permission: whoever may not use process_vm_readv(2) and process_vm_writev(2)
- * on a process must get nothing through the device either, and the same errno.
+ * Permission: a caller that may not use process_vm_readv(2) or process_vm_writev(2) on
+ * a process must get nothing through the device either, and the same errno.
  *
- * Each test is one meeting of a target and a caller. The caller sends the same
- * read and the same write through all doors: the system calls, READV and WRITEV,
- * and a target file that it attaches for no more than this one, each with a pid
- * and with a pidfd; and BATCH on such a file. The answers must be equal, and they
- * must be those that the kernel's rules give, so that doors that are wrong alike
- * are seen too. In the last but one fixture everyone meets everyone: what the system
- * calls answer is what the rules give there.
+ * Each test has one target and one caller. The caller sends the same read and the same
+ * write through all doors: the system calls, READV and WRITEV, and a target file
+ * attached for this request, each with a pid and with a pidfd; and BATCH on such a
+ * file. The results must be equal, and must be those of the kernel's rules, so that a
+ * common error of all doors is also found. In the last but one fixture every caller
+ * meets every target; there the system calls define the expected results.
  *
- * The device is opened once, as root, and every caller inherits that open file:
- * what counts is who calls, never who opened. A pidfd is the caller's own: where
- * it cannot have one, two doors are closed before the device is asked.
+ * The device is opened once, as root, and every caller inherits that open file: only
+ * the caller counts, never the opener. The caller opens the pidfd itself. If it cannot,
+ * the two doors with a pidfd are not tried.
  *
- * The tests of Yama's ptrace_scope 3 must be the last of this program, and this
- * program the last in its guest: the kernel never lowers that value again. The
- * harness runs fixtures, and the variants of each, as they stand in this file,
- * but some kernels' harness runs the tests of a variant backwards. Tests that
- * find the value at 3 too early fail, they are not skipped.
+ * The tests of Yama's ptrace_scope 3 must be the last of this program, and this program
+ * the last in its guest: the kernel never lowers that value again. The harness runs
+ * fixtures and their variants in the order of this file, but the harness of some
+ * kernels runs the tests of a variant in reverse order. Tests that find the value at 3
+ * too early fail instead of being skipped.
  */
 #define _GNU_SOURCE
 #include <grp.h>
@@ -58,7 +57,7 @@
 #define UNREAD		0x5555555555555555ULL	/* where the caller reads to */
 #define TOKEN(door)	(0x746f6b656e303030ULL + (door))	/* what it writes */
 
-/* How a child ends that could not take its part. */
+/* The exit status of a child that could not do its part. */
 #define BROKEN		2
 #define MISSING		3
 
@@ -68,7 +67,7 @@ static const char * const door_names[DOORS] = {
 	"syscall", "ioctl", "ioctl by pidfd", "attach", "attach by pidfd", "batch"
 };
 
-/* What @err is when there is no pidfd to ask with. No errno is negative. */
+/* The value of @err if there is no pidfd. No errno is negative. */
 #define NO_PIDFD	(-1)
 
 struct answer {
@@ -78,12 +77,12 @@ struct answer {
 };
 
 /**
- * struct board - what tester, target and caller tell each other
- * @go: the caller may begin; where they have turns, the number of that
- * @next: who has the next turn
+ * struct board - memory shared by tester, target and caller
+ * @go: tells the caller to begin; if callers take turns, the number of the turn
+ * @next: the caller that has the next turn
  * @asked: the caller has finished
  * @named: the pid that the caller names
- * @thread: the target wants to be named so, if not 0
+ * @thread: if not 0, the number by which the target is to be named
  * @outer: a process in a pid namespace, as its parent numbers it
  * @caller: the caller
  * @secret_at: where the target has SECRET
@@ -112,7 +111,7 @@ struct board {
 
 static struct board *board;
 static int board_fd = -1;
-/* Which meeting it is, where a test has many; a log line begins with it. */
+/* A label for log lines, for tests with many callers and targets. */
 static char meeting[160];
 static int surprises;
 static int dev = -1;
@@ -124,7 +123,7 @@ static uint64_t secret;
 
 static void report(const char *what)
 {
-	/* The first of all is the cause of the others. */
+	/* The first one is the cause of the others. */
 	if (board->trouble[0])
 		return;
 	snprintf(board->trouble, sizeof(board->trouble), "%s: %s", what,
@@ -143,7 +142,7 @@ static __attribute__((noreturn)) void missing(const char *what)
 	_exit(MISSING);
 }
 
-/* --- Who the children become --- */
+/* --- Identities of the children --- */
 
 static void set_ids(uid_t ruid, uid_t euid, uid_t suid, gid_t rgid, gid_t egid,
 		    gid_t sgid)
@@ -306,7 +305,7 @@ static void as_root_with_euid_of_bob(void)
 static void as_root_that_was_bob(void)
 {
 	as_root_with_euid_of_bob();
-	/* First, for the rights to do the rest. */
+	/* Do this first, because the rest needs its rights. */
 	if (seteuid(0))
 		broken("seteuid");
 	set_ids(0, 0, 0, 0, 0, 0);
@@ -324,7 +323,7 @@ static void enter_user_namespace(uid_t uid)
 
 	if (unshare(CLONE_NEWUSER))
 		missing("an unprivileged user namespace");
-	/* Or /proc/self belongs to root. */
+	/* Otherwise /proc/self belongs to root. */
 	if (prctl(PR_SET_DUMPABLE, 1))
 		broken("PR_SET_DUMPABLE");
 	must_write("/proc/self/setgroups", "deny");
@@ -347,7 +346,7 @@ static void as_root_of_a_nested_user_namespace(void)
 	enter_user_namespace(0);
 }
 
-/* The namespace is that of whom the caller will name. */
+/* The namespace of the process that the caller will name. */
 static void as_root_of_the_same_user_namespace(void)
 {
 	char path[40];
@@ -366,7 +365,7 @@ static void as_root_of_the_same_user_namespace(void)
 	die_with_parent();
 }
 
-/* Of Landlock, which restricts ptrace in every domain, whatever its rules are. */
+/* Enter a Landlock domain, which restricts ptrace whatever its rules are. */
 static void enter_landlock_domain(void)
 {
 	struct landlock_ruleset_attr attr = {
@@ -399,7 +398,7 @@ static void as_bob_with_ptrace_in_a_landlock_domain(void)
 	enter_landlock_domain();
 }
 
-/* The names of AppArmor profiles: one gives no capability, the other just this. */
+/* The names of AppArmor profiles: one without capabilities, one with only this one. */
 #define NO_PTRACE	"pvmread-test-no-ptrace"
 #define PTRACE		"pvmread-test-ptrace"
 #define PROFILES	"/sys/kernel/security/apparmor/.replace"
@@ -451,7 +450,7 @@ static void as_bob_with_ptrace_under_a_profile_with_it(void)
 
 /* --- Targets --- */
 
-/* From here on this process can be read and written. */
+/* From now on this process can be read and written. */
 static void publish(void)
 {
 	secret = SECRET;
@@ -467,7 +466,7 @@ static __attribute__((noreturn)) void stay(void)
 		pause();
 }
 
-/* Goes on as process 1 of a new pid namespace; @outer is set by then. */
+/* Continue as process 1 of a new pid namespace, with @outer set. */
 static void in_a_pid_namespace(void)
 {
 	int status;
@@ -516,7 +515,7 @@ static void as_alice_naming_a_thread(void)
 	stay();
 }
 
-/* The state of a process as /proc shows it, or 0. */
+/* Return: the state of a process in /proc, or 0. */
 static char state_of(pid_t pid)
 {
 	char path[40], line[256], *end;
@@ -536,7 +535,7 @@ static char state_of(pid_t pid)
 	return end && end[1] ? end[2] : 0;
 }
 
-/* Which of the two the caller names: the leader, or who survived it. */
+/* Does the caller name the leader, or a thread that has survived it? */
 static bool name_survivor;
 
 static void *surviving_thread(void *unused)
@@ -557,7 +556,7 @@ static void as_alice_whose_leader_left(void)
 	as_alice();
 	if (pthread_create(&thread, NULL, surviving_thread, NULL))
 		broken("pthread_create");
-	/* Of this thread alone, unlike exit(). */
+	/* Exit only this thread, unlike exit(). */
 	syscall(SYS_exit, 0);
 }
 
@@ -567,7 +566,7 @@ static void as_alice_whose_leader_left_the_named(void)
 	as_alice_whose_leader_left();
 }
 
-/* By a root that does no more than that, until the target has ended. */
+/* Traced by a root process that does nothing else until the target has ended. */
 static void as_alice_who_is_traced(void)
 {
 	const pid_t target = getpid();
@@ -576,7 +575,7 @@ static void as_alice_who_is_traced(void)
 	if (pid < 0)
 		broken("fork");
 	if (!pid) {
-		/* A signal of a dying parent comes only if alice may send it. */
+		/* The signal on the parent's death arrives only if alice may send it. */
 		alarm(LIFETIME_S);
 		if (ptrace(PTRACE_SEIZE, target, 0, 0))
 			broken("PTRACE_SEIZE");
@@ -610,7 +609,7 @@ static void allowing_anyone(void)
 	allowing(PR_SET_PTRACER_ANY);
 }
 
-/* Who has no memory, or does not exist, but is named for one who does. */
+/* Processes without memory, or unused numbers, which a live process passes to the caller. */
 
 static void naming_a_kernel_thread(void)
 {
@@ -638,7 +637,7 @@ static void naming_nobody(void)
 
 /*
  * A copy of this program, run as the target: PROGRAM --target BOARD READY HOW.
- * HOW is "stay" as it is, "drop" what a set-uid bit gave, or be "undumpable".
+ * HOW is "stay" (no change), "drop" (drop the set-uid rights) or "undumpable".
  */
 static char copy_dir[40];
 static char copy_path[sizeof(copy_dir) + 8];
@@ -751,7 +750,7 @@ static ssize_t by_batch(int file, const struct request *req)
 	return seg.error ? -1 : (ssize_t)seg.done;
 }
 
-/* A target file, attached for this direction. Return: as by_ioctl(). */
+/* Use a target file attached for this direction. Return: as by_ioctl(). */
 static ssize_t by_file(enum door door, int pid, unsigned int flags,
 		       const struct request *req)
 {
@@ -836,14 +835,14 @@ static void forget_the_answers(void)
 	board->asked = 0;
 }
 
-/* Where a caller meets many targets: the board of each, and who publishes there. */
+/* For a caller with many targets: the board of each, and the process that fills it in. */
 static struct seat {
 	struct board *board;
 	int fd;
 	pid_t pid;
 } seats[64];
 
-/* Those that root can trace, and nobody traces yet. */
+/* The targets that root can trace and that have no tracer yet. */
 static void as_alice_tracing_the_targets(void)
 {
 	size_t i;
@@ -873,7 +872,7 @@ static void undumpable_bob_naming_itself(void)
 	naming_itself();
 }
 
-/* One thread alone changes its user, which glibc's setresuid() would not do. */
+/* Change the user of one thread only, which glibc's setresuid() would not do. */
 static void *ask_as_another_user(void *unused)
 {
 	(void)unused;
@@ -913,7 +912,7 @@ static void inside_naming_itself_from_outside(void)
 	board->named = board->outer;
 }
 
-/* Makes the target a child of the caller; or a grandchild, if that adopts in turn. */
+/* Make the target a child of the caller; or a grandchild, if the child also becomes a parent. */
 static void adopt(void (*become)(void))
 {
 	int ready[2];
@@ -993,7 +992,7 @@ static void ns_root_with_a_child_in_a_nested_one(void)
 	adopt(as_root_of_a_nested_user_namespace);
 }
 
-/* Goes on as a child that names its parent; that one stays what it is by now. */
+/* Continue as a child that names its parent, whose identity does not change any more. */
 static void leave_the_parent_behind(void)
 {
 	int status;
@@ -1056,7 +1055,7 @@ static void under_a_profile_naming_itself(void)
 	naming_itself();
 }
 
-/* --- The meeting --- */
+/* --- Target and caller together --- */
 
 /* Start a child; it runs @become, then @rest, which does not return. */
 static pid_t start(void (*become)(void), void (*rest)(void))
@@ -1096,7 +1095,7 @@ static int exit_status(pid_t pid)
 	return status == -1 || !WIFEXITED(status) ? -1 : WEXITSTATUS(status);
 }
 
-/* Return: the target, ready to be asked, or minus what it ended with. */
+/* Return: the pid of the ready target, or minus its exit status. */
 static pid_t start_target(void (*become)(void))
 {
 	struct pollfd pfd = { .events = POLLIN };
@@ -1121,7 +1120,7 @@ static pid_t start_target(void (*become)(void))
 	return pid;
 }
 
-/* Is there a pidfd of who is named? Not of a thread, nor of nobody. */
+/* Can the named process have a pidfd? A thread or an unused number cannot. */
 static bool has_pidfd(int err)
 {
 	if (!pidfd_works || err == ESRCH)
@@ -1169,12 +1168,12 @@ static void expect(struct __test_metadata *_metadata, int err)
 }
 
 /**
- * meet_in_order() - a target and a caller, and what must come of it
+ * meet_in_order() - run a target and a caller, and check the results
  * @_metadata: the test
- * @target: who the target becomes, or NULL: the caller knows whom to name
- * @caller: who the caller becomes
+ * @target: makes the target; NULL if the caller knows the process to name
+ * @caller: makes the caller
  * @caller_first: the target needs to know the caller
- * @err: what the caller must get, 0 for the bytes
+ * @err: the expected errno, or 0 for success
  */
 static void meet_in_order(struct __test_metadata *_metadata,
 			  void (*target)(void), void (*caller)(void),
@@ -1205,7 +1204,7 @@ static void meet_in_order(struct __test_metadata *_metadata,
 	}
 	expect(_metadata, err);
 	if (pid) {
-		/* Or the answer was about another process than we think. */
+		/* Otherwise the result was about another process than expected. */
 		EXPECT_EQ(0, waitpid(pid, &status, WNOHANG));
 		kill(pid, SIGKILL);
 		waitpid(pid, &status, 0);
@@ -1218,7 +1217,7 @@ static void meet(struct __test_metadata *_metadata, void (*target)(void),
 	meet_in_order(_metadata, target, caller, false, err);
 }
 
-/* Ask about a pid that needs no target. */
+/* Use a pid that needs no target. */
 static void meet_pid(struct __test_metadata *_metadata, pid_t pid,
 		     void (*caller)(void), int err)
 {
@@ -1268,7 +1267,7 @@ FIXTURE(permission) {
 
 FIXTURE_SETUP(permission)
 {
-	/* Yama is for the last fixtures: here it adds nothing to the rules. */
+	/* Yama is tested in the last fixtures: disable it here. */
 	set_up(_metadata, 0);
 }
 
@@ -1285,7 +1284,7 @@ FIXTURE_TEARDOWN(permission)
 	remove_copy();
 }
 
-/* A test: what becomes the target, what becomes the caller, and the errno or 0. */
+/* A test: the target, the caller, and the expected errno or 0. */
 #define MEETING(name, target, caller, err)			\
 TEST_F(permission, name)					\
 {								\
@@ -1299,19 +1298,19 @@ MEETING(another_user_may_not, as_alice, as_bob, EPERM)
 MEETING(user_may_not_with_root, as_root, as_alice, EPERM)
 MEETING(same_user_in_another_group_may_not, as_alice, as_alice_in_another_group, EPERM)
 
-/* PTRACE_MODE_ATTACH_REALCREDS: of the caller the real ids count, no other. */
+/* PTRACE_MODE_ATTACH_REALCREDS: only the real ids of the caller count. */
 MEETING(fsuid_of_the_caller_does_not_count, as_alice, as_alice_with_fsuid_of_bob, 0)
 MEETING(euid_of_the_caller_does_not_count, as_alice, as_alice_with_euid_of_bob, 0)
 MEETING(egid_of_the_caller_does_not_count, as_alice, as_alice_with_egid_of_bob, 0)
 MEETING(real_uid_of_the_caller_counts, as_alice, as_bob_with_euid_of_alice, EPERM)
 
-/* Of the others none counts for either of them. */
+/* Supplementary groups count for neither of them. */
 MEETING(supplementary_group_of_the_caller_does_not_count,
 	as_alice_in_another_group, as_alice_also_in_the_group_of_bob, EPERM)
 MEETING(supplementary_group_of_the_target_does_not_count,
 	as_alice_also_in_the_group_of_bob, as_alice, 0)
 
-/* And all of the target's. */
+/* Of the target the real, effective and saved ids count. */
 MEETING(euid_of_the_target_counts, as_alice_with_euid_of_bob, as_alice, EPERM)
 MEETING(egid_of_the_target_counts, as_alice_with_egid_of_bob, as_alice, EPERM)
 MEETING(saved_uid_of_the_target_counts, as_alice_with_suid_of_bob, as_alice, EPERM)
@@ -1336,7 +1335,7 @@ MEETING(same_user_may_if_both_have_the_capability,
 MEETING(every_capability_but_cap_sys_ptrace_does_not_count,
 	as_alice, as_bob_with_all_but_ptrace, EPERM)
 
-/* Whoever opened the device as root has the rights of who it is when it calls. */
+/* A process that opened the device as root has only the rights that it has at the call. */
 MEETING(root_with_the_euid_of_a_user_may_not, as_alice, as_root_with_euid_of_bob, EPERM)
 MEETING(root_that_was_a_user_for_a_while_may, as_alice, as_root_that_was_bob, 0)
 
@@ -1372,7 +1371,7 @@ MEETING(root_of_a_user_namespace_may_with_a_nested_one,
 MEETING(root_of_a_nested_user_namespace_may_not_with_the_outer_one,
 	NULL, nested_ns_root_naming_the_outer, EPERM)
 
-/* --- What cannot be dumped --- */
+/* --- Undumpable targets --- */
 
 MEETING(undumpable_target_is_closed_to_its_user, as_undumpable_alice, as_alice, EPERM)
 MEETING(undumpable_target_is_open_to_root, as_undumpable_alice, as_root, 0)
@@ -1411,7 +1410,7 @@ MEETING_OF_COPY(program_that_its_user_may_not_read_is_closed_to_the_user,
 MEETING_OF_COPY(program_that_its_user_may_not_read_is_open_to_root,
 		alice_execs_a_program_she_may_not_read, as_root, 0)
 
-/* What a process becomes whose rights change: 0 undumpable, 2 readable by root. */
+/* If a process's rights change, it becomes undumpable (0), or readable by root (2). */
 #define SUID_DUMPABLE	"/proc/sys/fs/suid_dumpable"
 
 FIXTURE(suid_dumpable) {
@@ -1457,7 +1456,7 @@ TEST_F(suid_dumpable, set_uid_program_is_closed_to_its_starter_if_1)
 	meet_copy(_metadata, alice_execs_a_set_uid_program, as_alice, EPERM);
 }
 
-/* --- What has no memory, or does not exist --- */
+/* --- Targets without memory, or that do not exist --- */
 
 static bool is_kernel_thread(pid_t pid)
 {
@@ -1480,7 +1479,7 @@ TEST_F(permission, kernel_thread_has_no_memory)
 	meet_pid(_metadata, 2, as_root, ESRCH);
 }
 
-/* That there is nothing is found before the question who may see it. */
+/* Missing memory is detected before the permission check. */
 TEST_F(permission, kernel_thread_has_no_memory_for_a_user_either)
 {
 	ASSERT_TRUE(is_kernel_thread(2));
@@ -1541,7 +1540,7 @@ MEETING(thread_that_is_no_leader_is_closed_to_others, as_alice_naming_a_thread, 
 MEETING(leader_that_left_its_threads_has_no_memory, as_alice_whose_leader_left, as_alice, ESRCH)
 MEETING(thread_whose_leader_left_can_be_named, as_alice_whose_leader_left_the_named, as_alice, 0)
 
-/* --- Who is traced --- */
+/* --- Traced targets --- */
 
 MEETING(traced_target_is_open_to_its_user, as_alice_who_is_traced, as_alice, 0)
 MEETING(traced_target_is_closed_to_others, as_alice_who_is_traced, as_bob, EPERM)
@@ -1574,8 +1573,8 @@ static void behind_a_filter(void)
 }
 
 /*
- * Not as it should be but as it is, and documented: a filter that forbids the
- * system calls does not know the device. Here alone the doors differ.
+ * Not desirable, but documented: a filter that forbids the system calls does not stop
+ * the device. This is the only test in which the doors differ.
  */
 TEST_F(permission, seccomp_filter_of_the_syscalls_does_not_stop_the_ioctl)
 {
@@ -1605,7 +1604,7 @@ TEST_F(permission, seccomp_filter_of_the_syscalls_does_not_stop_the_ioctl)
 	kill(pid, SIGKILL);
 }
 
-/* --- Landlock: of a domain, no way leads out --- */
+/* --- Landlock: no door leads out of a domain --- */
 
 MEETING(process_in_a_landlock_domain_may_not_with_one_outside,
 	as_alice, as_alice_in_a_landlock_domain, EPERM)
@@ -1626,7 +1625,7 @@ MEETING(process_in_a_landlock_domain_may_name_itself, NULL, in_a_landlock_domain
 MEETING(cap_sys_ptrace_leads_out_of_no_landlock_domain,
 	as_alice, as_bob_with_ptrace_in_a_landlock_domain, EPERM)
 
-/* Reads and writes through a file that was attached before its door was closed. */
+/* Read and write through a file that was attached before access was denied. */
 static void use_the_file(int file)
 {
 	const uint64_t token = TOKEN(ATTACH);
@@ -1666,13 +1665,13 @@ static void entering_a_landlock_domain_with_a_target_file(void)
 	use_the_file(file);
 }
 
-/* As with any other file that is open; all doors to a new one are closed. */
+/* An open file still works, like any other; a new one cannot be attached. */
 MEETING(target_file_taken_into_a_landlock_domain_serves_on,
 	as_alice, entering_a_landlock_domain_with_a_target_file, EPERM)
 
 /* --- AppArmor --- */
 
-/* The codes of what follows in a policy as the kernel takes it, version 5. */
+/* The type codes in the kernel's binary policy format, version 5. */
 enum policy_code { POLICY_U32 = 2, POLICY_NAME = 4, POLICY_STRING, POLICY_STRUCT = 7, POLICY_END };
 
 static char *put_u32(char *at, uint32_t value)
@@ -1692,8 +1691,8 @@ static char *put_text(char *at, enum policy_code code, const char *text)
 }
 
 /*
- * A profile without a rule but @caps. One that says nothing of ptrace asks for
- * CAP_SYS_PTRACE, but of those under the same profile.
+ * A profile with no rule except @caps. A profile without ptrace rules requires
+ * CAP_SYS_PTRACE, except for targets under the same profile.
  */
 static int load_profile(const char *name, uint32_t caps)
 {
@@ -1764,7 +1763,7 @@ TEST_F(apparmor, process_under_a_profile_with_ptrace_may)
 	meet(_metadata, as_alice, as_alice_under_a_profile_with_ptrace, 0);
 }
 
-/* What the profile allows is no more than the kernel's other rules allow. */
+/* A profile allows no more than the kernel's other rules. */
 TEST_F(apparmor, other_user_under_a_profile_with_ptrace_may_not)
 {
 	meet(_metadata, as_alice, as_bob_under_a_profile_with_ptrace, EPERM);
@@ -1791,7 +1790,7 @@ TEST_F(apparmor, process_under_a_profile_may_name_itself)
 	meet(_metadata, NULL, under_a_profile_naming_itself, 0);
 }
 
-/* --- Everyone with everyone, as far as Yama's value can be set back --- */
+/* --- Every caller with every target, for the Yama values that can be restored --- */
 
 enum part { BOTH, CALLER, TARGET };
 
@@ -1848,24 +1847,24 @@ static const struct who {
 	WHO(naming_a_kernel_thread, TARGET),
 	WHO(naming_a_zombie, TARGET),
 	WHO(naming_nobody, TARGET),
-	/* Last, for it makes the caller one that has the secret. */
+	/* Last, because it gives the caller the secret. */
 	{ "itself", NULL, TARGET },
 #undef WHO
 };
 
-/* The caller; the board of all callers; who can be allowed by a target. */
+/* The caller; the board of all callers; the process that a target can allow. */
 static const struct who *caller;
 static struct board *callers_board;
 static pid_t tester;
 
-/* Go on at the board of this target. */
+/* Continue with the board of this target. */
 static void turn_to(size_t i)
 {
 	board = seats[i].board;
 	board_fd = seats[i].fd;
 }
 
-/* Return: 0, or -1 at the board of whoever cannot be a target. */
+/* Return: 0, or -1 for the board of one that cannot be a target. */
 static int start_targets(void)
 {
 	size_t i;
@@ -1892,7 +1891,7 @@ static void become_caller(void)
 {
 	size_t i;
 
-	/* Who enters a namespace names one in it. */
+	/* A caller that enters a namespace names a target in it. */
 	for (i = 0; i < ARRAY_SIZE(everyone); i++) {
 		if (everyone[i].become == as_root_of_a_user_namespace)
 			board->named = seats[i].board->named;
@@ -1913,7 +1912,7 @@ static void ask_of_everyone(void)
 	}
 }
 
-/* Until whoever had the turn before has ended, and the tester has read its answers. */
+/* Wait until the previous caller has ended and the tester has read its results. */
 static void wait_for_turn(int turn, int before)
 {
 	struct pollfd pfd = { .fd = before, .events = POLLIN };
@@ -1928,8 +1927,9 @@ static void wait_for_turn(int turn, int before)
 }
 
 /*
- * Each caller is the parent of the next, and the last that of a process that starts
- * the targets: so every one is an ancestor of them all. Whoever has asked may end.
+ * Each caller is the parent of the next one, and the last is the parent of a process
+ * that starts the targets. So every caller is an ancestor of all targets. A caller may
+ * exit after its requests.
  */
 static void line_up(void)
 {
@@ -1985,7 +1985,7 @@ FIXTURE_VARIANT_ADD(everyone, strangers_in_scope_2) {
 	.scope = 2,
 };
 
-/* In no other scope kinship counts. */
+/* Only in this scope does ancestry count. */
 FIXTURE_VARIANT_ADD(everyone, ancestors_in_scope_1) {
 	.scope = 1,
 	.ancestors = true,
@@ -2012,7 +2012,7 @@ FIXTURE_TEARDOWN(everyone)
 	remove_copy();
 }
 
-/* What the rules give is not said again here: the system calls know. */
+/* The rules are not repeated here: the system calls define the expected results. */
 TEST_F(everyone, gets_through_no_door_what_the_syscalls_refuse)
 {
 	int meetings = 0, allowed = 0, refused = 0, not_found = 0, status;
@@ -2022,7 +2022,7 @@ TEST_F(everyone, gets_through_no_door_what_the_syscalls_refuse)
 	callers_board = board;
 	tester = getpid();
 	if (variant->ancestors) {
-		/* Of the callers, too, when the parent of each has ended. */
+		/* Also of the callers, when their parents have ended. */
 		ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
 		pid = start_target(line_up);
 		ASSERT_LT(0, pid) {
@@ -2066,7 +2066,7 @@ TEST_F(everyone, gets_through_no_door_what_the_syscalls_refuse)
 			snprintf(meeting, sizeof(meeting), "%s with %s: ", caller->name,
 				 everyone[j].name);
 			expect(_metadata, err);
-			/* Of many the first tell enough. */
+			/* The first few failures are enough. */
 			ASSERT_GT(60, surprises);
 			forget_the_answers();
 		}
@@ -2099,9 +2099,9 @@ FIXTURE(yama) {
 };
 
 /*
- * The errno for a caller of the same user that is the target's parent, or an older
- * ancestor; a stranger; a stranger whom the target allowed, or that traces it; one of
- * all whom it allowed; a stranger with CAP_SYS_PTRACE.
+ * The errno for a caller of the same user that is the target's parent or another
+ * ancestor; for a stranger; for a stranger that the target allowed, or that traces it;
+ * for any process, if the target allowed all; for a stranger with CAP_SYS_PTRACE.
  */
 FIXTURE_VARIANT(yama) {
 	int scope;
@@ -2170,7 +2170,7 @@ TEST_F(yama, stranger_whom_the_target_allowed)
 		      variant->allowed);
 }
 
-/* It was root when it began to; in scope 3 it cannot. */
+/* It started to trace as root; in scope 3 that is impossible. */
 TEST_F(yama, stranger_that_traces_the_target)
 {
 	meet(_metadata, as_alice, as_alice_tracing_the_targets, variant->allowed);
@@ -2181,7 +2181,7 @@ TEST_F(yama, anyone_whom_the_target_allowed)
 	meet(_metadata, allowing_anyone, as_alice, variant->anyone);
 }
 
-/* What Yama allows is no more than the kernel's other rules allow. */
+/* Yama allows no more than the kernel's other rules. */
 TEST_F(yama, other_user_whom_the_target_allowed)
 {
 	meet(_metadata, allowing_anyone, as_bob, EPERM);
