@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The preload shim: process_vm_readv(2) and process_vm_writev(2) as the C library
- * and as syscall(2) give them answer what the kernel's own answer, whatever else
- * the program does.
+ * The preload shim: process_vm_readv(2) and process_vm_writev(2), called through the C
+ * library or syscall(2), return what the kernel's own return, whatever else the program
+ * does.
  *
  * The program puts itself under LD_PRELOAD, so it must be linked dynamically. On a
- * kernel without the two system calls it compares with what it knows alone.
+ * kernel without the two system calls it compares only with known results.
  *
- * Environment: READONLY=1 when the module was loaded with readonly=1; SHIM, the
- * shim's path.
+ * Environment: READONLY=1 when the module was loaded with readonly=1; SHIM=PATH is
+ * the shim.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -41,7 +41,7 @@
 
 #define NEAR	0x50000000UL	/* the caller's side */
 #define FAR	0x60000000UL	/* the target's side */
-#define PAGES	3		/* of each, the last one read-only; behind them is a hole */
+#define PAGES	3		/* pages of each side, the last one read-only; a hole follows */
 #define END	(PAGES * PAGE)
 #define WIDE	((unsigned long)UINT_MAX + 1)
 #define NOBODY	65534
@@ -52,7 +52,7 @@ static unsigned char *const near = (void *)NEAR;
 static unsigned char *const far = (void *)FAR;
 static bool readonly;
 
-/* The C library's own syscall(), past the shim. */
+/* The C library's own syscall(), which bypasses the shim. */
 static long (*kernel)(long number, ...);
 
 /* Does this kernel have them? */
@@ -130,7 +130,7 @@ static bool works(pid_t pid)
 	       errno == UNTOUCHED && !memcmp(near, far + 7, 100);
 }
 
-/* The file that the shim has of the device, or -1. */
+/* The shim's descriptor of the device, or -1. */
 static int device_fd(void)
 {
 	struct stat device, st;
@@ -182,7 +182,7 @@ TEST_F(preload, answers_as_the_kernel_does)
 		{ BOTH, 100, 0, { 0, me, n2, 3, f2, 2, 0 } },
 		{ BOTH, 100, 0, { 0, me, n, 1, LOCAL(F(0, 500)), 1, 0 } },
 		{ BOTH, 30, 0, { 0, me, n, 1, LOCAL(F(5, 30)), 1, 0 } },
-		/* It is a thread id of ours all the same. */
+		/* It is also one of our thread ids. */
 		{ BOTH, 100, 0, { 0, WIDE | me, n, 1, f, 1, 0 } },
 		/* Up to a hole, of either side */
 		{ 0, 40, 0, { 0, me, n, 1, LOCAL(F(END - 40, 100)), 1, 0 } },
@@ -196,13 +196,13 @@ TEST_F(preload, answers_as_the_kernel_does)
 		{ 1, -1, EFAULT, { 0, me, n, 1, LOCAL(F(END - PAGE, 100)), 1, 0 } },
 		{ BOTH, -1, EFAULT, { 0, me, n, 1, LOCAL({ (void *)-PAGE, 8 }), 1, 0 } },
 		{ BOTH, -1, EFAULT, { 0, me, LOCAL({ (void *)-PAGE, 8 }), 1, f, 1, 0 } },
-		/* Nothing to be moved is success, for nobody, too. */
+		/* Moving nothing succeeds, even if the process does not exist. */
 		{ BOTH, 0, 0, { 0, me, n, 0, f, 1, 0 } },
 		{ BOTH, 0, 0, { 0, me, n, 1, f, 0, 0 } },
 		{ BOTH, 0, 0, { 0, NO_PID, NULL, 0, NULL, 0, 0 } },
 		{ BOTH, 0, 0, { 0, NO_PID, LOCAL(N(0, 0)), 1, f, 1, 0 } },
 		{ BOTH, 0, 0, { 0, NO_PID, n, 1, LOCAL(F(0, 0)), 1, 0 } },
-		/* Of the local count the low half is looked at. */
+		/* Only the low half of the local count matters. */
 		{ BOTH, 100, 0, { 0, me, n, WIDE | 1, f, 1, 0 } },
 		{ BOTH, 0, 0, { 0, me, n, WIDE, f, 1, 0 } },
 		{ BOTH, -1, EINVAL, { 0, me, n, 1, f, WIDE | 1, 0 } },
@@ -217,7 +217,7 @@ TEST_F(preload, answers_as_the_kernel_does)
 		{ BOTH, -1, ESRCH, { 0, NO_PID, n, 1, f, 1, 0 } },
 		{ BOTH, -1, ESRCH, { 0, -1, n, 1, f, 1, 0 } },
 		{ BOTH, -1, ESRCH, { 0, 0, n, 1, f, 1, 0 } },
-		/* Before all else */
+		/* Before every other check */
 		{ BOTH, -1, EINVAL, { 0, NO_PID, NULL, 1, NULL, 1, 1UL << 2 } },
 		{ BOTH, -1, EINVAL, { 0, me, n, 0, f, 0, 1UL << 3 } },
 		{ BOTH, -1, EINVAL, { 0, me, n, 1, f, 1, 1UL << 31 } },
@@ -229,7 +229,7 @@ TEST_F(preload, answers_as_the_kernel_does)
 	int i, way, first;
 
 	ASSERT_NE(NULL, after);
-	/* An array is read through to its end. */
+	/* An array is read to its end. */
 	for (i = 1; i < 1025; i++)
 		many[i] = (struct iovec){ near, 0 };
 	for (i = 0; i < 2 * (int)ARRAY_SIZE(rows); i++) {
@@ -244,7 +244,7 @@ TEST_F(preload, answers_as_the_kernel_does)
 			ret = -1;
 			error = EPERM;
 		}
-		/* What was moved is for the kernel to say, or for the other way. */
+		/* The kernel defines the result, or else the other method. */
 		first = has_syscalls() && error != EPERM ? KERNEL : SYSCALL;
 		for (way = first; way >= 0; way--) {
 			refill();
@@ -312,7 +312,7 @@ TEST_F(preload, takes_the_flags_that_the_kernel_may_get)
 	}
 }
 
-/* From here on, and for this process alone, /dev is empty but for @node. */
+/* From now on /dev has only @node, for this process only. */
 static void replace_dev(struct __test_metadata *_metadata, mode_t node, dev_t dev)
 {
 	ASSERT_EQ(0, unshare(CLONE_NEWNS));
@@ -335,7 +335,7 @@ TEST_F(preload, asks_for_permission)
 	struct call call = { 0, getppid(), &local, 1, &remote, 1, 0 };
 	int way;
 
-	/* Opened while it could be */
+	/* Opened while that was possible */
 	ASSERT_TRUE(works(self->me));
 	become_nobody(_metadata);
 	for (way = has_syscalls() ? KERNEL : SYSCALL; way >= 0; way--) {
@@ -355,7 +355,7 @@ TEST_F(preload, does_not_write_through_a_node_for_reading)
 	ASSERT_EQ(0, stat(PVMREAD_DEVICE, &st));
 	replace_dev(_metadata, S_IFCHR | 0644, st.st_rdev);
 	become_nobody(_metadata);
-	/* A process without its own dumpable memory is still itself. */
+	/* An undumpable process may still access itself. */
 	EXPECT_TRUE(works(self->me));
 	EXPECT_GE(device_fd(), 0);
 	for (way = 0; way < SHIMS; way++) {
@@ -409,7 +409,7 @@ TEST_F(preload, takes_no_number_that_the_program_expects)
 	EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
 	close(fd);
 
-	/* With little room, too */
+	/* Also with a low limit on descriptors */
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 	ASSERT_TRUE(works(self->me));
 	EXPECT_EQ(lowest + 1, dup(0));
@@ -441,7 +441,7 @@ TEST_F(preload, survives_a_program_that_closes_all_files)
 	EXPECT_EQ(null.st_rdev, st.st_rdev);
 	EXPECT_NE(fd, device_fd());
 	EXPECT_GT(device_fd(), 512);
-	/* One that no ioctl is for */
+	/* A file without ioctls */
 	file = open("/", O_RDONLY | O_DIRECTORY);
 	fd = device_fd();
 	ASSERT_EQ(fd, dup2(file, fd));
@@ -523,12 +523,12 @@ TEST_F(preload, serves_children)
 	int status, i;
 	pid_t pid;
 
-	/* One that has no file of the device yet, and one that has the parent's */
+	/* A child without a descriptor of the device, and one with the parent's */
 	for (i = 0; i < 2; i++) {
 		pid = fork();
 		ASSERT_GE(pid, 0);
 		if (!pid) {
-			/* Its own bytes would differ. */
+			/* The child's own bytes would differ. */
 			memset(far, 0, PAGE);
 			if (works(getppid()))
 				_exit(1);
@@ -549,7 +549,7 @@ TEST_F(preload, serves_children)
 	EXPECT_EQ(0, status);
 	EXPECT_TRUE(works(self->me));
 
-	/* A failed open(2) in a child of vfork() does not keep the parent from trying. */
+	/* After a failed open(2) in a child of vfork(), the parent still tries. */
 	close(device_fd());
 	pid = vfork();
 	ASSERT_GE(pid, 0);
@@ -587,7 +587,7 @@ static void *reader(void *from)
 	return NULL;
 }
 
-/* Close what the shim has open, again and again; mostly by the number that it gets. */
+/* Close the shim's descriptor again and again, mostly by its usual number. */
 static void *closer(void *unused)
 {
 	int number = device_fd(), fd;
@@ -623,7 +623,7 @@ TEST_F(preload, serves_threads)
 	}
 	EXPECT_EQ(0, atomic_load(&wrong));
 	EXPECT_TRUE(works(self->me));
-	/* Whoever was too late has closed its own. */
+	/* A thread that was too late has closed its own descriptor. */
 	close(device_fd());
 	EXPECT_EQ(-1, device_fd());
 }
@@ -647,7 +647,7 @@ TEST_F(preload, serves_signal_handlers)
 
 	signal(SIGALRM, on_alarm);
 	while (handled < 100) {
-		/* One at a time: a slow guest would do nothing else. */
+		/* One signal at a time, because a slow guest would do nothing else. */
 		if (armed < handled) {
 			armed = handled;
 			ASSERT_EQ(0, setitimer(ITIMER_REAL, &soon, NULL));
@@ -681,7 +681,7 @@ TEST_F(preload, is_no_cancellation_point)
 		EXPECT_TRUE(done);
 		EXPECT_EQ(PTHREAD_CANCELED, result);
 		close(device_fd());
-		/* Without the device, too: that is said on stderr */
+		/* Also without the device, which prints a line on stderr */
 		if (!i)
 			replace_dev(_metadata, 0, 0);
 	}
@@ -716,9 +716,9 @@ TEST_F(preload, needs_no_system_call)
 	EXPECT_TRUE(works(self->me));
 }
 
-/* --- what it says --- */
+/* --- its messages --- */
 
-/* What the program does when it is run with an argument: three reads, two writes. */
+/* Run if the program has an argument: three reads, two writes. */
 static void some_calls(void)
 {
 	struct iovec local = { near, 100 }, remote = { far, 100 }, hole = { far + END, 1 };
@@ -807,7 +807,7 @@ static int child_main(const char *how)
 
 /**
  * struct run - a run of the program
- * @pid: that it had
+ * @pid: its pid
  * @status: its exit status, from wait(2)
  * @out: what it wrote to stdout
  * @err: and to stderr
@@ -819,7 +819,7 @@ struct run {
 	char err[4096];
 };
 
-/* Run the program; with @err_closed nobody reads its stderr. */
+/* Run the program; with @err_closed its stderr is a pipe without a reader. */
 static void run(struct __test_metadata *_metadata, struct run *run, const char *how,
 		const char *trace, bool err_closed)
 {
@@ -852,7 +852,7 @@ static void run(struct __test_metadata *_metadata, struct run *run, const char *
 	close(err[0]);
 }
 
-/* Is it among the @count reports of @run that @pid made @times our calls? */
+/* Do the @count reports of @run say that @pid made @times our calls? */
 static void expect_report(struct __test_metadata *_metadata, const struct run *run, pid_t pid,
 			  int times, bool device)
 {
@@ -908,7 +908,7 @@ TEST_F(preload, counts)
 	EXPECT_EQ(3, WEXITSTATUS(r.status));
 	EXPECT_STREQ("", r.err);
 
-	/* Nobody asked */
+	/* Not requested */
 	run(_metadata, &r, "exit", "", false);
 	EXPECT_STREQ("", r.err);
 	run(_metadata, &r, "exit", "0", false);
@@ -928,13 +928,13 @@ TEST_F(preload, counts_for_each_process)
 		run(_metadata, &r, ways[i], "1", false);
 		EXPECT_EQ(4, lines(r.err));
 		expect_report(_metadata, &r, r.pid, 1, true);
-		/* The child was first, with its own pid and calls. */
+		/* The child's report is first, with its own pid and calls. */
 		second = strstr(r.err, "pid ");
 		ASSERT_NE(NULL, second);
 		EXPECT_NE(r.pid, atoi(second + 4));
 		expect_report(_metadata, &r, atoi(second + 4), 2, true);
 	}
-	/* A child that borrows the memory counts for its owner. */
+	/* The calls of a vfork() child count for the owner of the memory. */
 	run(_metadata, &r, "vfork", "1", false);
 	EXPECT_EQ(2, lines(r.err));
 	expect_report(_metadata, &r, r.pid, 2, true);
@@ -1015,7 +1015,7 @@ TEST_F(preload, writes_to_no_file_of_the_program)
 	EXPECT_STREQ("", r.err);
 	unlink("/tmp/preload-data");
 
-	/* nor ends it because nobody reads */
+	/* and does not kill it if its stderr has no reader */
 	run(_metadata, &r, "exit", "1", true);
 	EXPECT_TRUE(WIFEXITED(r.status));
 	EXPECT_EQ(3, WEXITSTATUS(r.status));
@@ -1098,7 +1098,7 @@ TEST_F(preload, finds_a_device_that_comes_later)
 	EXPECT_GE(device_fd(), 512);
 }
 
-/* Put the program under the shim, and see that it is there. */
+/* Run the program under the shim, and check that the shim is loaded. */
 static int under_shim(char **argv)
 {
 	const char *shim = getenv("SHIM") ?: SHIM;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the guest tests share beside the requests: processes that end by
- * themselves, target files, and numbers that the kernel shows.
+ * Helpers of the guest tests: processes that exit by themselves, target files, and
+ * numbers that the kernel shows.
  */
 #define _GNU_SOURCE
 #include <linux/kernel-page-flags.h>
@@ -18,7 +18,7 @@ long now_ms(void)
 	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Again after each change of credentials: that clears the first. */
+/* Repeat this after each change of credentials, which clears it. */
 void die_with_parent(void)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
@@ -32,12 +32,12 @@ int open_pidfd(pid_t pid)
 }
 
 /**
- * reap_in() - wait for a child, but not for ever
+ * reap_in() - wait for a child, with a time limit
  * @pid: the child
- * @limit: how long at most, in milliseconds
- * @status: how it ended, as waitpid(2) says it
+ * @limit: time limit in milliseconds
+ * @status: its status from waitpid(2)
  *
- * Return: how long that took, in milliseconds, or -1 if it has not ended.
+ * Return: the time that took, in milliseconds, or -1 if it has not ended.
  */
 long reap_in(pid_t pid, int limit, int *status)
 {
@@ -52,7 +52,7 @@ long reap_in(pid_t pid, int limit, int *status)
 	return now_ms() - begin;
 }
 
-/* Return: how a child ended, or -1 if not in @limit milliseconds. */
+/* Return: a child's status, or -1 if it does not end within @limit milliseconds. */
 int reap(pid_t pid, int limit)
 {
 	int status;
@@ -82,7 +82,7 @@ bool is_told(void)
 	return is_sent(told[0]);
 }
 
-/* Return: @child, once it has told that it is ready; else -1, and it is killed. */
+/* Return: @child once it is ready; or -1, and the child is killed. */
 pid_t await_ready(pid_t child)
 {
 	if (child > 0 && !is_told()) {
@@ -163,7 +163,7 @@ int send_fd(int sock, int fd)
 	return sendmsg(sock, &msg, MSG_DONTWAIT) == 1 ? 0 : -1;
 }
 
-/* Return: the file, or -1 if what came was not one. */
+/* Return: the received file, or -1 if there was none. */
 int receive_fd(int sock)
 {
 	union {
@@ -188,7 +188,7 @@ int receive_fd(int sock)
 }
 
 /**
- * proc_number() - a number behind a name, as /proc shows them
+ * proc_number() - the number after a name in a file of /proc
  * @path: /proc/vmstat, /proc/meminfo, /proc/PID/status ...
  * @name: the first word of the line, with its colon if it has one
  *
@@ -209,7 +209,7 @@ long proc_number(const char *path, const char *name)
 	return found;
 }
 
-/* Return: 0, or -1 with errno set; as a shell's "echo TEXT >PATH". */
+/* Return: 0, or -1 with errno set; like the shell's "echo TEXT >PATH". */
 int write_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
@@ -223,7 +223,7 @@ int write_file(const char *path, const char *text)
 	return ret;
 }
 
-/* Return: 0, or -1 with errno set; as insmod(8) with these parameters. */
+/* Like insmod(8) with these parameters. Return: 0, or -1 with errno set. */
 int load(const char *parameters)
 {
 	int fd = open(MODULE_FILE, O_RDONLY | O_CLOEXEC);
@@ -244,7 +244,7 @@ int unload(int flags)
 
 struct pins pins(void)
 {
-	/* Each CPU has some of the count until it is asked for them. */
+	/* Each CPU keeps a part of the count until it is flushed. */
 	write_file("/proc/sys/vm/stat_refresh", "1");
 	return (struct pins){
 		.acquired = proc_number("/proc/vmstat", "nr_foll_pin_acquired"),
@@ -252,7 +252,7 @@ struct pins pins(void)
 	};
 }
 
-/* Return: how many pins have not been given back. */
+/* Return: the number of pins that have not been released. */
 long pins_held(void)
 {
 	struct pins p = pins();
@@ -279,7 +279,7 @@ long stray_pages(void)
 	ssize_t len, i;
 	int fd;
 
-	/* Before it drops anything it has each CPU empty its lists. */
+	/* Before it drops anything, it makes each CPU drain its lists. */
 	write_file("/proc/sys/vm/drop_caches", "1");
 	fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)

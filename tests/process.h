@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the guest tests share beside the requests: processes that end by
- * themselves, target files, and numbers that the kernel shows.
+ * Helpers of the guest tests: processes that exit by themselves, target files, and
+ * numbers that the kernel shows.
  */
 #ifndef PVMREAD_PROCESS_H
 #define PVMREAD_PROCESS_H
@@ -17,12 +17,12 @@
 
 #include "pvmread_test.h"
 
-/* The module's file in a guest, and what it is called when it is loaded. */
+/* The module's file in a guest, and its name when it is loaded. */
 #define MODULE_FILE	"/pvmread.ko"
 #define MODULE_NAME	"pvmread"
 
 /**
- * struct pins - pages pinned and given back since the kernel began
+ * struct pins - pages pinned and unpinned since boot
  * @acquired: by pin_user_pages() and its like; -1 if this kernel does not count
  * @released: by unpin_user_pages() and its like
  */

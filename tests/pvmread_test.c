@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the guest tests share: one request, sent through either door.
+ * Code of the guest tests: one request, sent by system call or through the device.
  */
 #define _GNU_SOURCE
 #include "pvmread_test.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the guest tests share: one request, sent through either door.
+ * Code of the guest tests: one request, sent by system call or through the device.
  */
 #ifndef PVMREAD_TEST_H
 #define PVMREAD_TEST_H
@@ -24,18 +24,18 @@
 #include "uffd.h"
 
 /*
- * How long things may take. An emulated CPU that has every access checked, on a
- * machine with more to do, is hundreds of times slower than one that is not.
+ * Time limits. An emulated CPU with checkers, on a busy machine, is hundreds of times
+ * slower than a real one.
  */
 #ifdef TEST_TIMEOUT_DEFAULT
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT	1800
 #endif
-/* A killed process must be gone by then: a second, but for such machines. */
+/* A killed process must be gone by then: a second would do, except on such machines. */
 #define LEAVE_MS	30000
-/* What must happen at some time has not, if not by then. */
+/* The limit for events that must happen eventually. */
 #define PATIENCE_MS	60000
-/* Of processes that a test starts: none outlives the test for long. */
+/* The lifetime of processes that a test starts: none outlives the test for long. */
 #define LIFETIME_S	900
 
 /* The page size that the tests are built for: make PAGE_SIZE=16384 */
@@ -57,11 +57,11 @@ static __attribute__((constructor)) void check_page_size(void)
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #endif
 
-/* A line that is no result. */
+/* Print a line that is not a result. */
 #define say(fmt, ...)	ksft_print_msg(fmt "\n", ##__VA_ARGS__)
 
 /**
- * struct request - what process_vm_readv(2) and process_vm_writev(2) take
+ * struct request - the arguments of process_vm_readv(2) and process_vm_writev(2)
  * @pid: the target
  * @write: false to read the target, true to write it
  * @local: iovec array of this process; not dereferenced here

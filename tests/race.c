@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Races: requests against a target that exits, execs, forks and moves its memory
- * about, all at once and for a while.
+ * Races: requests to a target that concurrently exits, execs, forks and moves its memory.
  *
- * A race has a target, which changes what it can in rounds, a crew that reads
- * and writes it (race_crew.c), and a neighbour that uses up pages as fast as they
- * are given back. What the crew finds must be what the target had at that address
- * at some time: memory is stamped (race_stamp.c). A round that takes part in
- * nothing proves nothing, so a race goes on until there were enough of them.
+ * A race has a target, which changes its memory in rounds, a crew that reads and writes
+ * it (race_crew.c), and a neighbour that allocates pages as fast as they are freed. The
+ * crew must find only data that the target had at that address at some time: memory is
+ * stamped (race_stamp.c). A race continues until there were enough rounds.
  *
- * RACE_SECONDS says how long a race takes at least, SEED which lots are drawn;
- * what the scheduler does with them nobody can say.
+ * RACE_SECONDS is the minimum duration of a race. SEED selects the random numbers, but
+ * not the scheduling.
  *
- * After a race every process must be gone and none hang, every pin be released, no
- * page of the target's have a reference, no memory be lost, and the module let itself
- * be unloaded.
+ * After a race every process must have ended and none may hang, every pin must be
+ * released, no page of the target may have a reference, no memory may be lost, and the
+ * module must unload.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -35,18 +33,18 @@
 #include "swap.h"
 
 #define SECONDS		2
-/* A race that meets with a slow machine may take longer by so much. */
+/* The additional time for a race on a slow machine. */
 #define EXTRA_S		900
-/* But nothing that has yet to happen takes this long. */
+/* But no missing event may take this long. */
 #define STALLED_MS	(5 * PATIENCE_MS)
 #define TIMEOUT_S	(4 * 3600)
-/* Owners are not used twice, and some are not for targets. */
+/* Each owner is used once, and some are not for targets. */
 #define MOST_ROUNDS	50000
 #define OWNER_SECRET	60000
 #define OWNER_NEIGHBOUR	64500
-/* What a target may have more or less of than before. */
+/* The tolerance for the memory of a target. */
 #define TOLERANCE_KB	128
-/* And all: the huge zero page, stack traces for checkers, batches of each CPU. */
+/* The tolerance for all memory: huge zero page, stack traces of checkers, per-CPU batches. */
 #define TOLERANCE_ALL_KB 6144
 
 #define HUGE_PAGES	512UL
@@ -69,7 +67,7 @@ static int seconds = SECONDS;
 static pid_t target, crew, neighbour;
 static uint32_t owner;
 
-/* --- What a race leaves --- */
+/* --- After a race --- */
 
 struct trace {
 	long pins;
@@ -105,9 +103,9 @@ static long listed_kb(void)
 }
 
 /*
- * Memory that is neither free, nor a cache's, nor the kernel's own: that of the
- * processes, of which only we are left, and pages whose last reference was
- * forgotten. What the kernel allocates for itself is looked after by kmemleak.
+ * Memory that is neither free, nor in a cache, nor the kernel's own: the memory of
+ * processes, of which only this one is left, and pages with a leaked reference.
+ * kmemleak checks the kernel's own allocations.
  */
 static long used_kb(void)
 {
@@ -128,7 +126,7 @@ static long used_kb(void)
 
 static struct trace trace(void)
 {
-	/* Has each CPU's counts added up, those of memory too: it comes first. */
+	/* This also sums up the CPUs' memory counters, so it comes first. */
 	long pins = pins_held();
 
 	return (struct trace) {
@@ -139,7 +137,7 @@ static struct trace trace(void)
 	};
 }
 
-/* Kill every child of ours. Return: the state of the last one, 0 if there is none. */
+/* Kill all our children. Return: the state of the last one, or 0 if there is none. */
 static char kill_children(void)
 {
 	DIR *proc = opendir("/proc");
@@ -157,7 +155,7 @@ static char kill_children(void)
 		f = fopen(path, "re");
 		if (!f)
 			continue;
-		/* A name of ours has neither a space nor a parenthesis. */
+		/* Our process names have neither spaces nor parentheses. */
 		if (fscanf(f, "%d (%*[^)]) %c %d", &pid, &state, &parent) == 3 &&
 		    parent == getpid()) {
 			kill(pid, SIGKILL);
@@ -171,8 +169,8 @@ static char kill_children(void)
 }
 
 /*
- * Whoever is left: children of the target's, for whom we are the reaper. A
- * process that does not end sleeps where no signal can wake it.
+ * The remaining processes: children of the target, for which we are the reaper. A
+ * process that does not end is in uninterruptible sleep.
  */
 static bool all_have_ended(void)
 {
@@ -194,8 +192,8 @@ static bool all_have_ended(void)
 }
 
 /*
- * Return: the number of a task, the kernel's own too, that no signal can wake; 0 if
- * there is none, -1 if that cannot be told.
+ * Return: the number of a task in uninterruptible sleep, including kernel threads; 0 if
+ * there is none; -1 on failure.
  */
 static int sleeper(void)
 {
@@ -219,7 +217,7 @@ static int sleeper(void)
 	return found;
 }
 
-/* For a moment many do. */
+/* Many tasks are for a moment. */
 static void expect_no_sleeper(struct __test_metadata *_metadata)
 {
 	long end = now_ms() + PATIENCE_MS;
@@ -237,7 +235,7 @@ static void *window(unsigned int page)
 	return (void *)(WINDOW + page * PAGE);
 }
 
-/* What was written to private mappings of a file is not in the file. */
+/* Data written to private mappings of a file is not in the file. */
 static void expect_clean_file(struct __test_metadata *_metadata)
 {
 	unsigned int first = plan->anon + plan->shared;
@@ -254,8 +252,8 @@ static void expect_clean_file(struct __test_metadata *_metadata)
 }
 
 /*
- * What a worker of the kernel's has yet to do is done soon. Return: false if more
- * memory is in use, which is a failure if it is the @last race.
+ * Wait for pending work of kernel workers. Return: false if more memory is in use,
+ * which is a failure if this is the @last race.
  */
 static bool expect_no_trace(struct __test_metadata *_metadata, const struct trace *before,
 			    bool last)
@@ -280,7 +278,7 @@ static bool expect_no_trace(struct __test_metadata *_metadata, const struct trac
 	ksft_print_msg("memory in use: %+ld KiB, pages that nobody has mapped: %ld\n",
 		       now.used_kb - before->used_kb, now.stray);
 
-	/* Refused as long as somebody has a reference to one of its pages. */
+	/* Refused while a reference to one of its pages exists. */
 	if (memfd >= 0) {
 		while (fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE) && now_ms() < end)
 			usleep(100000);
@@ -340,7 +338,7 @@ static void introduce(unsigned int subject)
 	set(&board->subject[subject], (uint64_t)getpid() << 32 | owner);
 }
 
-/* The window is full: whoever waits for that goes on. */
+/* The window is filled: wake those that wait for it. */
 static void present(void)
 {
 	set(&board->filled, owner);
@@ -398,10 +396,10 @@ static void be_neighbour(void)
 
 #define IMAGE_PAGES	32U
 
-/* What an image must know, which the race's plan said before it. */
+/* What the new image must know of the race's plan. */
 static const struct plan plan_of_image = { .anon = IMAGE_PAGES };
 
-/* How an image is called: the board, the owner, two files to go on with. */
+/* The arguments of an image: the board, the owner, two files to continue with. */
 enum { ARG_IMAGE = 1, ARG_BOARD, ARG_OWNER, ARG_FILE, ARG_SETUID, ARGS };
 
 #define NO_SETUID	"-"
@@ -424,7 +422,7 @@ static void *exec_from_thread(void *unused)
 	exec_image(image_argv, image_argv[ARG_FILE], owner + 1);
 }
 
-/* Its memory belongs to root: nobody of the crew may see it, or write there. */
+/* Its memory belongs to root: the crew may neither read nor write it. */
 static __attribute__((noreturn)) void be_secret_image(char **argv)
 {
 	uint32_t next = owner + 1, found;
@@ -464,7 +462,7 @@ static __attribute__((noreturn)) void be_image(int argc, char **argv)
 		be_secret_image(argv);
 
 	introduce(0);
-	/* Where Yama lets ancestors alone attach. */
+	/* For the Yama setting that lets only ancestors attach. */
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
 	map_pages(0, IMAGE_PAGES);
 	fill_pages(0, IMAGE_PAGES, 0);
@@ -488,7 +486,7 @@ static __attribute__((noreturn)) void be_image(int argc, char **argv)
 
 static void replace_program(const char *path, mode_t mode)
 {
-	/* Whoever was killed has left it. */
+	/* A killed process has left it. */
 	unlink(path);
 	if (copy_program(path, mode))
 		broken(path);
@@ -512,7 +510,7 @@ static void begin_image(void)
 
 /* --- The tester --- */
 
-/* fork(2), whose failure is told. */
+/* fork(2) that reports a failure. */
 static pid_t split_off(void)
 {
 	pid_t pid = fork();
@@ -574,7 +572,7 @@ static unsigned long moved(bool write)
 	return get(&board->moved[0][write]) + get(&board->moved[1][write]);
 }
 
-/* How much has yet to happen; what happens more often than it must makes it no less. */
+/* Return: the number of missing events; surplus events do not make up for others. */
 static unsigned int missing(void)
 {
 	unsigned int rounds = get(&board->rounds), goals = get(&board->goals);
@@ -585,7 +583,7 @@ static unsigned int missing(void)
 	       (plan->refused && !get(&board->answers[EPERM]));
 }
 
-/* Go on until the time is up and nothing is missing, as long as that comes nearer. */
+/* Continue until the time is up and nothing is missing, while there is progress. */
 static void run_race(void)
 {
 	long begin = now_ms(), news = begin, now;
@@ -676,7 +674,7 @@ static bool race_once(struct __test_metadata *_metadata, const struct plan *p, b
 	return good;
 }
 
-/* What the kernel begins to keep for itself it keeps once; a leak comes again. */
+/* The kernel allocates caches only once; a leak happens again. */
 static void race(struct __test_metadata *_metadata, const struct plan *p)
 {
 	if (race_once(_metadata, p, false))
@@ -692,7 +690,7 @@ static void prepare_board(struct __test_metadata *_metadata)
 {
 	signal(SIGALRM, SIG_DFL);
 	alarm(limit_s);
-	/* So that those whose parent was killed are not forgotten. */
+	/* To also reap processes whose parent was killed. */
 	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
 	board_fd = memfd_create("board", 0);
 	ASSERT_LE(0, board_fd);
@@ -708,7 +706,7 @@ static int load_again(void)
 	return load(was_readonly ? "readonly=1 windows=1" : "windows=1");
 }
 
-/* What a race has set, and what was there before. */
+/* A setting that a race has changed, and its old value. */
 FIXTURE(race) {
 	struct {
 		const char *path;
@@ -733,7 +731,7 @@ FIXTURE_SETUP(race)
 	ASSERT_LE(0, dev);
 }
 
-/* By the parent, as a test that is killed does not do it, nor one that asserts. */
+/* Done by the parent, because a test that is killed or asserts does not do it. */
 FIXTURE_TEARDOWN_PARENT(race)
 {
 	char text[24];
@@ -752,7 +750,7 @@ FIXTURE_TEARDOWN_PARENT(race)
 	EXPECT_EQ(0, load_again());
 }
 
-/* --- The target's memory moves about --- */
+/* --- The target moves its memory --- */
 
 /* Some pages of the window. */
 static unsigned int lot_of_pages(unsigned int *first)
@@ -773,7 +771,7 @@ static void churn_munmap(unsigned int round)
 	fill_pages(first, nr, mark_of(round));
 }
 
-/* Whole, or page by page: what was moved before may be in several mappings. */
+/* As a whole, or page by page: memory that was moved may be in several mappings. */
 static void move_pages(uintptr_t from, uintptr_t to, unsigned int nr, int flags)
 {
 	unsigned int i;
@@ -786,7 +784,7 @@ static void move_pages(uintptr_t from, uintptr_t to, unsigned int nr, int flags)
 			broken("mremap");
 }
 
-/* The first half of a window to the second, whose places are the same. */
+/* Move the first half of a window to the second, which has the same places. */
 static void churn_mremap(unsigned int round)
 {
 	unsigned int half = plan->period, first = draw_lot(half);
@@ -800,7 +798,7 @@ static void churn_mremap(unsigned int round)
 		map_pages(first, nr);
 		break;
 	case 1:
-		/* Leaves an empty mapping where the pages were. */
+		/* This leaves an empty mapping where the pages were. */
 		move_pages(there, here, nr, MREMAP_DONTUNMAP);
 		first += half;
 		break;
@@ -831,12 +829,12 @@ static void churn_madvise(unsigned int round)
 
 	if (madvise(window(first), nr * PAGE, MADV_DONTNEED))
 		broken("MADV_DONTNEED");
-	/* Not of the file: what was unmapped there is still in its pages. */
+	/* Not the file's part: data that was unmapped there is still in its pages. */
 	sched_yield();
 	fill_pages(first, nr / 2, mark_of(round));
 }
 
-/* Its pages go from every mapping, those of their own that were copied, too. */
+/* This removes its pages from every mapping, including private copies. */
 static void churn_truncate(unsigned int round)
 {
 	unsigned int pages = plan->shared + plan->private, from = draw_lot(pages), i;
@@ -849,7 +847,7 @@ static void churn_truncate(unsigned int round)
 	sched_yield();
 	if (ftruncate(memfd, pages * PAGE))
 		broken("ftruncate");
-	/* Not through the mapping: of what is read there the file is the source. */
+	/* Write the file, not the mapping, because reads of the mapping come from the file. */
 	for (i = from; i < pages; i++) {
 		draw(page, (uintptr_t)window(plan->anon + i), PAGE, window_pages(), owner,
 		     mark_of(round));
@@ -864,7 +862,7 @@ static long huge_kb(void)
 	return proc_number("/proc/self/smaps_rollup", "AnonHugePages:");
 }
 
-/* A page or two of a window of huge pages go, and it's made whole again. */
+/* Drop a page or two of a window of huge pages, and fill it again. */
 static void churn_huge(unsigned int round)
 {
 	unsigned int first = draw_lot(window_pages()), nr = 1 + draw_lot(3), tries;
@@ -895,10 +893,10 @@ static void churn_huge(unsigned int round)
 	sched_yield();
 	fill_pages(0, window_pages(), mark_of(round));
 	/*
-	 * It often fails: somebody has one of the pages right now (EAGAIN), or is
-	 * splitting one (EINVAL: its entries are not present). What counts is what
-	 * comes of it: all of the window is there, so a huge page that is there
-	 * only now was collapsed. And since the last one some must have been split.
+	 * It often fails, because a task holds one of the pages (EAGAIN) or is
+	 * splitting one (EINVAL: its entries are not present). Only the result counts:
+	 * all of the window is present, so a new huge page was collapsed. And since the
+	 * last one some must have been split.
 	 */
 	kb = huge_kb();
 	for (tries = 0; tries < 8 && !is_huger; tries++) {
@@ -954,7 +952,7 @@ TEST_F_TIMEOUT(race, target_truncates_the_file_that_is_read, TIMEOUT_S)
 
 /* --- The kernel moves it --- */
 
-/* Every huge page of the target's, whoever has it. */
+/* Every huge page of the target, also shared ones. */
 static void step_split(void)
 {
 	char text[80];
@@ -979,9 +977,9 @@ TEST_F_TIMEOUT(race, huge_pages_are_split_and_collapsed, TIMEOUT_S)
 }
 
 /*
- * The second half of the window is as the first, and is never written but by
- * the target, nor is the memory of its twin: no write into the first half may show
- * there, though they are the same pages as long as nobody writes.
+ * The second half of the window equals the first. Only the target writes it, and also
+ * the memory of its twin. No write to the first half may be visible there, although
+ * they are the same pages until a write.
  */
 static void be_twin(void)
 {
@@ -1002,7 +1000,7 @@ static void be_twin(void)
 	}
 }
 
-/* Until it is by so much more, or there is nothing to wait for any more. */
+/* Wait until it has grown by this much, or the race has ended. */
 static void await_more(const unsigned long *number, unsigned long more)
 {
 	unsigned long before = get(number);
@@ -1012,9 +1010,9 @@ static void await_more(const unsigned long *number, unsigned long more)
 }
 
 /*
- * All is made equal, at times also what nobody else writes, so that merging begins
- * anew. From then on the crew alone writes: a merged page that is split was written
- * by a request.
+ * Make all pages equal, sometimes also those that only the target writes, so that
+ * merging starts again. From then on only the crew writes: if a merged page is split, a
+ * request has written it.
  */
 static void churn_ksm(unsigned int round)
 {
@@ -1022,15 +1020,15 @@ static void churn_ksm(unsigned int round)
 
 	fill_pages(0, round % 64 ? plan->quiet : window_pages(), mark_of(0));
 	splits = proc_number("/proc/vmstat", "cow_ksm");
-	/* One that has begun before, one that sees the pages and one that merges them. */
+	/* A scan that began earlier, one that sees the pages, and one that merges them. */
 	scans = number_in(KSM "full_scans");
 	while (number_in(KSM "full_scans") < scans + 3 && !get(&board->stop))
 		usleep(500);
-	/* So many may have begun before. */
+	/* This many may have begun earlier. */
 	await_more(&board->moved[0][true], THREADS + 1);
 	if (proc_number("/proc/vmstat", "cow_ksm") == splits)
 		return;
-	/* One look that has begun before, and one that would see the write. */
+	/* One check that began earlier, and one that would see the write. */
 	await_more(&board->looks, 2);
 	if (!get(&board->stop))
 		count(&board->goals);
@@ -1042,14 +1040,14 @@ TEST_F_TIMEOUT(race, equal_pages_are_merged_and_split_by_writes, TIMEOUT_S)
 		SKIP(return, "not in this kernel: KSM");
 	ASSERT_TRUE(change(self, KSM "sleep_millisecs", "2"));
 	ASSERT_TRUE(change(self, KSM "pages_to_scan", "1000"));
-	/* Which leaves pages out that were not equal to others before. */
+	/* This setting skips pages that were not equal to others before. */
 	ASSERT_TRUE(change(self, KSM "smart_scan", "0"));
 	ASSERT_TRUE(change(self, KSM "run", "1"));
 	race(_metadata, &(struct plan){
 		.churn = churn_ksm, .witness = be_twin, .rounds = 4, .goals = 4, .writes = 8,
 		.anon = 64, .period = 32, .quiet = 32, .mergeable = true, .solid = true,
 	});
-	/* What is still merged is taken apart. */
+	/* Unmerge the pages that are still merged. */
 	write_file(KSM "run", "2");
 }
 
@@ -1068,7 +1066,7 @@ static void step_move_pages(void)
 		nodes[i] = node;
 	}
 	if (syscall(SYS_move_pages, target, MOVED_PAGES, pages, NULL, was, 0) ||
-	    /* Some are pinned right now, and stay. */
+	    /* Pinned pages cannot be moved. */
 	    syscall(SYS_move_pages, target, MOVED_PAGES, pages, nodes, is, 1 << 2 /* ALL */) < 0 ||
 	    syscall(SYS_move_pages, target, MOVED_PAGES, pages, NULL, is, 0))
 		complain("move_pages: %s", strerror(errno));
@@ -1089,7 +1087,7 @@ TEST_F_TIMEOUT(race, pages_are_moved_between_nodes, TIMEOUT_S)
 
 #define COMPACTED_PAGES	256U
 
-/* Where the window's pages are; 0 for one that is not there. */
+/* The frames of the window's pages; 0 for a page that is not present. */
 static void find_frames(uint64_t frames[COMPACTED_PAGES])
 {
 	const size_t len = COMPACTED_PAGES * sizeof(*frames);
@@ -1103,7 +1101,7 @@ static void find_frames(uint64_t frames[COMPACTED_PAGES])
 		frames[i] &= frames[i] >> 63 ? (1ULL << 55) - 1 : 0;
 }
 
-/* Pages that are new lie anywhere, until they are moved to the end of memory. */
+/* New pages are anywhere until they are moved to the end of memory. */
 static void churn_compact(unsigned int round)
 {
 	uint64_t was[COMPACTED_PAGES], is[COMPACTED_PAGES];
@@ -1154,9 +1152,9 @@ TEST_F_TIMEOUT(race, pages_are_swapped_out_and_in, TIMEOUT_S)
 	});
 }
 
-/* --- It forks --- */
+/* --- The target forks --- */
 
-/* A child may differ from what it had at first by what was written to it. */
+/* A child may differ from its initial state by the data written to it. */
 static ssize_t differs(const uint64_t *first, uint32_t own)
 {
 	size_t words = window_pages() * PAGE / 8, i;
@@ -1185,8 +1183,9 @@ static ssize_t differs(const uint64_t *first, uint32_t own)
 #define WRITES_SEEN	6
 
 /*
- * A child of the target's, which has all of its pages at first. @own is the owner
- * of what the crew writes into it, or 0: then nobody writes, and it stays as it is.
+ * A child of the target, which at first shares all of its pages. @own is the owner of
+ * the data that the crew writes into it; if 0, nothing is written, and it must not
+ * change.
  */
 static void be_forked(uint32_t own)
 {
@@ -1250,7 +1249,7 @@ static bool has_ended(pid_t child)
 	return true;
 }
 
-/* The parent writes, too: whoever writes first gets the copy. */
+/* The parent also writes: the first writer gets the copy. */
 static void churn_fork(unsigned int round)
 {
 	/* Numbers that differ from the parent's in one byte. */
@@ -1292,7 +1291,7 @@ TEST_F_TIMEOUT(race, no_write_shows_in_parent_or_sibling_that_shares_huge_pages,
 	});
 }
 
-/* --- It ends --- */
+/* --- The target ends --- */
 
 static void *end_from_thread(void *unused)
 {
@@ -1300,7 +1299,7 @@ static void *end_from_thread(void *unused)
 	_exit(0);
 }
 
-/* Half of the time while another thread of it is busy. */
+/* Half of the times another thread of it is busy. */
 static void churn_exit(unsigned int round)
 {
 	unsigned long reads = moved(false);
@@ -1338,7 +1337,7 @@ static void step_kill(void)
 	unsigned long reads = moved(false);
 	long end = now_ms() + PATIENCE_MS;
 
-	/* In the midst of things. */
+	/* At a random point. */
 	while (moved(false) < reads + 4 && now_ms() < end)
 		usleep(200);
 	pass_time(4000);
@@ -1355,7 +1354,7 @@ TEST_F_TIMEOUT(race, target_is_killed, TIMEOUT_S)
 	});
 }
 
-/* The crew, while its requests are on their way; another one takes over. */
+/* Kill the crew during its requests; a new one takes over. */
 static void step_kill_crew(void)
 {
 	unsigned long reads = moved(false);
@@ -1378,7 +1377,7 @@ TEST_F_TIMEOUT(race, readers_and_writers_are_killed, TIMEOUT_S)
 	});
 }
 
-/* --- It execs --- */
+/* --- The target execs --- */
 
 TEST_F_TIMEOUT(race, target_execs, TIMEOUT_S)
 {
@@ -1398,13 +1397,13 @@ TEST_F_TIMEOUT(race, target_execs_a_setuid_program_which_nobody_may_read, TIMEOU
 	});
 }
 
-/* --- Its number is given to another --- */
+/* --- Its pid is reused --- */
 
 #define KEPT	4
 
 static struct handle kept[2 * KEPT] = { [0 ... 2 * KEPT - 1].fd = -1 };
 
-/* The number again that the last target had. */
+/* Reuse the number of the last target. */
 static void start_namesake(pid_t pid)
 {
 	struct clone_args args = {
@@ -1449,8 +1448,8 @@ static uint32_t owner_by(int fd, pid_t pid, unsigned int flags)
 }
 
 /*
- * An old target file shows the old memory as long as a request of the crew's
- * keeps that, and then nothing.
+ * An old target file shows the old memory while a request of the crew holds it, and
+ * then nothing.
  */
 static void expect_gone(const struct handle *file, bool wait)
 {
@@ -1511,7 +1510,7 @@ static void close_kept(void)
 		drop_handle(&kept[i]);
 }
 
-/* A thousand times; where a race is short, as often as half a minute has time for. */
+/* A thousand times; in a short race, as often as half a minute allows. */
 TEST_F_TIMEOUT(race, number_is_reused_again_and_again, TIMEOUT_S)
 {
 	race(_metadata, &(struct plan){
@@ -1521,7 +1520,7 @@ TEST_F_TIMEOUT(race, number_is_reused_again_and_again, TIMEOUT_S)
 	});
 }
 
-/* --- Its files are handed on --- */
+/* --- Target files are passed on --- */
 
 #define PEERS		4
 #define PASSED		6
@@ -1537,7 +1536,7 @@ static int attach_to_pass(bool write)
 	return fd;
 }
 
-/* Until it is told that the file is no longer there. */
+/* Repeat until the file has been closed. */
 static void use_passed(int fd, unsigned int times)
 {
 	bool may_write = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR, write;
@@ -1571,7 +1570,7 @@ static void *use_in_thread(void *fd)
 	return NULL;
 }
 
-/* On its way for ever: in the queue of a socket that is in its own queue. */
+/* In flight forever: in the queue of a socket that is in its own queue. */
 static void lose(int fd)
 {
 	int pair[2];
@@ -1584,7 +1583,7 @@ static void lose(int fd)
 	close(pair[1]);
 }
 
-/* A thread uses it, a child closes its own, and the file goes on meanwhile. */
+/* A thread uses the file, a child closes its copy, and meanwhile it is passed on. */
 static void hand_on(int fd, int to)
 {
 	int status, copy = fd;
@@ -1632,7 +1631,7 @@ static void be_peer(unsigned int nr)
 	}
 }
 
-/* What is on its way when they end is never received. */
+/* Files in flight at the end are never received. */
 static void be_peers(void)
 {
 	int status, i;
@@ -1686,7 +1685,7 @@ FIXTURE_TEARDOWN(module)
 		load_again();
 }
 
-/* The device may not be there, but if it is, it serves. */
+/* The device may be missing, but if it exists, it works. */
 static void be_user(void)
 {
 	const uint64_t word = stamp(OWNER_NEIGHBOUR, 0, 1);
@@ -1696,7 +1695,7 @@ static void be_user(void)
 	int file;
 
 	be_child();
-	/* It rests longer than it works, however slow that is: there must be a gap. */
+	/* It pauses longer than it works, so that there is a gap even on slow machines. */
 	for (; !get(&board->stop); pass_time(10000 + 4000 * (now_ms() - begin))) {
 		begin = now_ms();
 		dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
@@ -1711,7 +1710,7 @@ static void be_user(void)
 		file = attach(dev, getpid(), 0, 0, 0);
 		if (file < 0)
 			complain("ATTACH: %s", strerror(errno));
-		/* From here on it's the target file that keeps the module. */
+		/* From now on the target file holds the module. */
 		close(dev);
 		got = 0;
 		if (pread(file, &got, sizeof(got), (uintptr_t)&word) != sizeof(got) ||

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The crew: a process whose threads read and write a target through every door
- * there is, as long as they are let, and judge each answer and each byte.
+ * The crew: a process whose threads read and write a target through every door until
+ * they are stopped, and check each result and each byte.
  */
 #define _GNU_SOURCE
 #include <grp.h>
@@ -19,7 +19,7 @@ int dev = -1;
 uint64_t seed;
 int limit_s;
 
-/* Only the first is told: what follows is often its consequence. */
+/* Report only the first: others are often its consequence. */
 __attribute__((format(printf, 1, 2))) void complain(const char *fmt, ...)
 {
 	va_list ap;
@@ -38,7 +38,7 @@ __attribute__((noreturn)) void broken(const char *what)
 	_exit(2);
 }
 
-/* Return: a number below @n, of this thread's own row. */
+/* Return: a random number below @n, from this thread's own sequence. */
 unsigned int draw_lot(unsigned int n)
 {
 	static __thread uint64_t state;
@@ -64,7 +64,7 @@ pid_t subject_pid(uint64_t subject)
 	return subject >> 32;
 }
 
-/* The second one is there at times. */
+/* The second one sometimes exists. */
 static unsigned int lot_of_subjects(void)
 {
 	return get(&board->subject[1]) && draw_lot(2);
@@ -138,8 +138,8 @@ static size_t lot_of_bytes(void)
 }
 
 /*
- * Lay pieces out: at most @most, within the window or up to a page beyond its
- * end, where nothing is mapped. What is written stays in the part that may be.
+ * Choose at most @most pieces, in the window or up to a page beyond its end, where
+ * nothing is mapped. Writes stay in the part that may be written.
  */
 static void choose_pieces(struct member *m, unsigned int most, bool write)
 {
@@ -152,7 +152,7 @@ static void choose_pieces(struct member *m, unsigned int most, bool write)
 		struct piece *piece = &m->pieces[i];
 		size_t len = lot_of_bytes();
 
-		/* Now and then the piece behind the last one. */
+		/* Sometimes the piece after the last one. */
 		if (addr >= end || draw_lot(2))
 			addr = WINDOW + draw_lot(pages * PAGE);
 		if (len > end - addr)
@@ -179,7 +179,7 @@ static void choose_marks(struct member *m)
 		};
 }
 
-/* --- The doors. Each returns 0 or the reason why not all was moved. --- */
+/* --- The doors. Each returns 0, or the reason why not everything was moved. --- */
 
 static int by_request(struct member *m, pid_t pid, unsigned int flags, bool write)
 {
@@ -283,7 +283,7 @@ static int by_uring(struct member *m, struct handle *h, bool write)
 		io_uring_prep_write(sqe, h->fd, piece->local, piece->len, piece->addr);
 	else
 		io_uring_prep_read(sqe, h->fd, piece->local, piece->len, piece->addr);
-	/* By a worker of the kernel's, or tried by ourselves first. */
+	/* By a kernel worker, or first tried by this thread. */
 	if (draw_lot(2))
 		sqe->flags |= IOSQE_ASYNC;
 	ret = io_uring_submit(&m->ring);
@@ -310,7 +310,7 @@ void drop_handle(struct handle *h)
 
 static bool is_answer_of_opening(int err, bool pidfd)
 {
-	/* pidfd_open(2) of a number that is just given away, or taken back. */
+	/* pidfd_open(2) of a number that may just be allocated or freed. */
 	if (err == EINVAL && pidfd)
 		return plan->mortal;
 	return (err == ESRCH && plan->mortal) || (err == EPERM && plan->refused);
@@ -348,12 +348,12 @@ static void get_handle(struct handle *h)
 	h->first = before;
 	h->last = before;
 	if (plan->image || plan->renumbered)
-		/* And one that has not introduced itself yet. */
+		/* And one that has not announced its owner yet. */
 		h->last = (uint32_t)after + 1;
 	h->uses = 1 + draw_lot(64);
 }
 
-/* --- Judgement --- */
+/* --- Checking results --- */
 
 /* A handle stands for one owner, except the pidfd of a process that calls execve(2). */
 static bool is_bound(const struct handle *h)
@@ -390,7 +390,7 @@ static void judge_answer(struct handle *h, int err, bool nowait, bool moved)
 		h->gone = true;
 }
 
-/* After a transfer that was not all moved, @each piece for itself or in their order. */
+/* After an incomplete transfer, with @each piece separate, or all in order. */
 static void judge_end(const struct member *m, bool each)
 {
 	unsigned int i;
@@ -426,7 +426,7 @@ static void judge_bytes(struct member *m, const struct rule *rule, struct handle
 				 rule->last, h ? h->pidfd ? ", pidfd" : ", target file" : "");
 			return;
 		}
-		/* From now on it is this one and no other. */
+		/* From now on it must be this owner. */
 		if (owner && is_bound(h)) {
 			h->first = owner;
 			h->last = owner;
@@ -450,8 +450,8 @@ unsigned char lot_of_marks(unsigned int subject)
 }
 
 /*
- * One transfer. A writer writes whole stamps where it knows the owner: if these
- * end up with another one, a reader will see it.
+ * Make one transfer. If a writer knows the owner, it writes whole stamps: if these end
+ * up in another process, a reader will notice.
  */
 static void transfer(struct member *m)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The crew: a process whose threads read and write a target through every door
- * there is, as long as they are let, and judge each answer and each byte.
+ * The crew: a process whose threads read and write a target through every door until
+ * they are stopped, and check each result and each byte.
  */
 #ifndef PVMREAD_RACE_CREW_H
 #define PVMREAD_RACE_CREW_H
@@ -17,31 +17,31 @@
 #define USER		1001
 
 /**
- * struct plan - one race: what the target does, and what holds meanwhile
- * @churn: a round of the target, over and over; NULL: it rests
- * @step: what the tester does, over and over; NULL: it waits
- * @crew: who reads and writes; NULL: be_crew()
- * @witness: a process of the tester's that looks at something meanwhile; NULL: none
- * @finish: the tester's last act, when the target has ended
+ * struct plan - one race: what the target does, and the rules
+ * @churn: a round of the target, repeated; NULL: it is idle
+ * @step: a step of the tester, repeated; NULL: it waits
+ * @crew: the readers and writers; NULL: be_crew()
+ * @witness: a process of the tester that checks something meanwhile; NULL: none
+ * @finish: last step of the tester, when the target has ended
  * @anon: the window's pages of private memory
- * @shared: pages behind these, of a shared file
- * @private: pages behind these, of the same file, mapped privately
- * @period: places repeat after so many pages; 0: never
+ * @shared: pages after these, of a shared file
+ * @private: pages after these, of the same file, mapped privately
+ * @period: places repeat after this many pages; 0: never
  * @quiet: from this page on the crew writes nothing; 0: it may write all
- * @rounds: how many there must be at least
- * @least_s: for how many seconds it goes on at least, unless there were @most
- * @goals: how often something special must have happened, each race's own
- * @most: and at most; 0: as many as there is time for
+ * @rounds: minimum number of rounds
+ * @least_s: minimum number of seconds, unless there were @most rounds
+ * @goals: minimum counts of events specific to the race
+ * @most: maximum number of rounds; 0: as many as there is time for
  * @longest: the longest piece of a transfer, in pages; 0: 64
- * @writes: of 256 transfers so many write
- * @calm: the crew rests up to so many microseconds after each transfer
- * @uid: whom the crew becomes
+ * @writes: number of writes in 256 transfers
+ * @calm: the crew pauses up to this many microseconds after each transfer
+ * @uid: uid of the crew
  * @mortal: the target ends before the crew, or a child of it
  * @image: the target execs: its memory has another owner, its number stays
  * @renumbered: a newcomer gets the number of a target that is gone
  * @refused: requests that name a number or a pidfd may be refused with EPERM
- * @huge: the window shall be of huge pages
- * @mergeable: KSM shall look at it
+ * @huge: the window consists of huge pages
+ * @mergeable: KSM scans it
  * @solid: all of it can be read and written at any time
  * @parent: the owner of what a subject has inherited, or 0
  */
@@ -77,19 +77,19 @@ struct plan {
 enum { STOP_CREW = 1, STOP_ALL };
 
 /**
- * struct board - what all processes of a race share
+ * struct board - memory shared by all processes of a race
  * @stop: the time is up: for the crew, then for the target
- * @subject: whom the crew reads and writes, the pid in the upper half, the owner of
- *	its stamps in the lower; 0: nobody. An owner is told before its first stamp
- *	is written
- * @filled: the owner whose window is full
- * @rounds: rounds that are over
- * @goals: how often happened what a round is about; its own for each race
- * @looks: how often the witness has looked
+ * @subject: the process that the crew reads and writes: its pid in the upper half, the
+ *	owner of its stamps in the lower half; 0: none. An owner is announced before its
+ *	first stamp is written
+ * @filled: the owner whose window is filled
+ * @rounds: number of completed rounds
+ * @goals: counts of events specific to the race
+ * @looks: number of checks by the witness
  * @moved: transfers that moved something, by subject and direction
- * @answers: transfers by the reason why they ended; 0 is success
- * @complaints: how many there were
- * @complaint: the first
+ * @answers: transfers by the reason for their end; 0 is success
+ * @complaints: number of complaints
+ * @complaint: the first one
  */
 struct board {
 	int stop;
@@ -115,16 +115,16 @@ extern int limit_s;
 /**
  * struct handle - a file that stands for a process
  * @fd: a target file or a pidfd; -1: none
- * @pidfd: which of them
- * @write: it was attached with PVMREAD_WRITE
- * @nowait: or with PVMREAD_NOWAIT
- * @resident: or with PVMREAD_RESIDENT
- * @subject: index of whom it was got for
- * @pid: its number then
- * @first: the owner of what it shows, or the first of those that it may be
- * @last: the last of them
- * @gone: it has said ESRCH
- * @uses: how often it will be used yet
+ * @pidfd: it is a pidfd
+ * @write: attached with PVMREAD_WRITE
+ * @nowait: attached with PVMREAD_NOWAIT
+ * @resident: attached with PVMREAD_RESIDENT
+ * @subject: index of the process that it was opened for
+ * @pid: the number of that process then
+ * @first: the owner of the memory, or the first possible one
+ * @last: the last possible owner
+ * @gone: it has returned ESRCH
+ * @uses: number of uses left
  */
 struct handle {
 	int fd;

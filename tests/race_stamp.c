@@ -11,10 +11,10 @@
  *   bytes 3, 4  the owner, a number that no two targets share
  *   bytes 5-7   "pvm"
  *
- * A page that was never written is zero. A copy can meet a page that is being
- * written, and emulated by QEMU it may go byte by byte, so a word may be half
- * old and half new. No byte from the second on is ever 0, and those that are
- * written over each other agree in all bytes but one: each byte is right by itself.
+ * A page that was never written is zero. A copy can meet a page that is being written,
+ * and emulated by QEMU it may go byte by byte, so a word may be half old and half new.
+ * No byte from the second on is ever 0. Words that overwrite each other differ in only
+ * one byte, so each byte is correct by itself.
  */
 #include "pvmread_test.h"
 #include "race_stamp.h"
@@ -32,7 +32,7 @@ uint32_t stamp_owner(uint64_t word)
 	return (word >> 24 & 0xff) - 1 + 255 * ((word >> 32 & 0xff) - 1);
 }
 
-/* Draw what belongs at @addr into @buf. */
+/* Write the stamps for @addr into @buf. */
 void draw(void *buf, uintptr_t addr, size_t len, unsigned int period, uint32_t owner,
 	  unsigned char mark)
 {
@@ -80,14 +80,14 @@ static bool word_fits(uint64_t word, unsigned int page, const struct rule *rule,
 }
 
 /**
- * inspect() - does what was read fit to where it was read?
+ * inspect() - do bytes match the address that they were read from?
  * @buf: the bytes
- * @addr: where they come from
- * @len: how many
- * @rule: what may stand there
+ * @addr: their address
+ * @len: number of bytes
+ * @rule: the expected contents
  * @owner: set to an owner that was found, if one was
  *
- * Return: the offset of the first word that does not fit, or -1.
+ * Return: the offset of the first wrong word, or -1.
  */
 ssize_t inspect(const void *buf, uintptr_t addr, size_t len, const struct rule *rule,
 		uint32_t *owner)

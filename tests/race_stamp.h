@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Free in every process here: above the program and its heap, below all else. */
+/* Unused in every process here: above the program and its heap, below everything else. */
 #define WINDOW		0x60000000UL
 #define OWNERS		(255 * 255)
 
@@ -18,13 +18,13 @@
 #define MARK_CHILD	192
 
 /**
- * struct rule - what may stand in a window
- * @first: the owner, or the first of some
+ * struct rule - the expected contents of a window
+ * @first: the owner, or the first of several
  * @last: the last of them
  * @also: one more owner, or 0
- * @period: places repeat after so many pages
- * @pages: how many pages the window has; behind it there is nothing
- * @quiet: from this page on there is no mark but the target's own
+ * @period: places repeat after this many pages
+ * @pages: number of pages in the window; nothing is mapped after it
+ * @quiet: from this page on there are only the target's marks
  */
 struct rule {
 	uint32_t first;
