@@ -3,7 +3,7 @@
  * The programs of doc/library.md and README.md, piece by piece: each does what the page
  * says.
  *
- * readme.inc is made of the C blocks of both pages, in their order.
+ * readme.inc consists of the C blocks of both pages, in order.
  */
 #include "readme.inc"
 

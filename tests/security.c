@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Security: what a hostile program may pass, rewrite meanwhile or look for in the
- * answers. Who may touch whom is for permission.c to say.
+ * Security: what a hostile program can pass, rewrite during the call, or look for in
+ * the results. permission.c tests who may access which process.
  *
- * Two windows of memory play the two sides: the caller's at NEAR, the target's at
- * FAR. In each, LEN bytes end with a page; all around them are canaries, and a
- * hole behind, so that whatever length a request names, it can reach no more than
- * these bytes. The tester has a second view of every window.
+ * The two sides are two windows of memory: the caller's at NEAR, the target's at FAR.
+ * In each, LEN bytes end at a page boundary. Canaries surround them and a hole follows,
+ * so that a request of any length can reach only these bytes. The tester has a second
+ * mapping of every window.
  */
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
@@ -28,7 +28,7 @@
 
 #define NEAR		0x30000000UL
 #define FAR		0x38000000UL
-#define LATE		0x3c000000UL	/* what comes when the tester lets it */
+#define LATE		0x3c000000UL	/* a page that the tester serves */
 #define LEN		100U
 
 /* The pages of a window. */
@@ -40,7 +40,7 @@ enum { BEFORE, BUFFER, HOLE, AFTER, PAGES };
 #define CANARY		0xc5
 #define OURS		0x11	/* in the caller's buffer */
 #define THEIRS		0x22	/* in the target's */
-#define SECRET		0x66	/* in that of who must not be touched */
+#define SECRET		0x66	/* in the memory of the process that must not be accessed */
 
 #define ALICE		1000
 #define BOB		1001
@@ -50,7 +50,7 @@ enum { BEFORE, BUFFER, HOLE, AFTER, PAGES };
 /**
  * struct window - one side's memory
  * @fd: its three pages as a file
- * @view: the same, one behind the other, for the tester
+ * @view: the tester's mapping of the same pages
  */
 struct window {
 	int fd;
@@ -74,7 +74,7 @@ static bool canaries_live(const struct window *w)
 	       is_all(w->view + HOLE * PAGE, PAGE, CANARY);
 }
 
-/* Are the first @moved of the bytes @with, the rest as set, and nothing else changed? */
+/* Are the first @moved bytes equal to @with, the rest as set, and nothing else changed? */
 static bool holds(const struct window *w, size_t moved, unsigned char with, unsigned char set)
 {
 	const unsigned char *at = w->view + HOLE * PAGE - LEN;
@@ -103,7 +103,7 @@ static bool map_window(const struct window *w, uintptr_t base)
 
 /* --- Children --- */
 
-/* What a child has to say if it fails, and what it counts. */
+/* A child's error message, and its counters. */
 struct board {
 	char trouble[200];
 	unsigned long done;
@@ -130,10 +130,10 @@ static void become(uid_t id)
 }
 
 /**
- * start() - a process that stays
- * @id: whose
- * @build: called first, by root
- * @data: for it
+ * start() - start a process that waits to be killed
+ * @id: its user
+ * @build: called first, as root
+ * @data: argument of @build
  *
  * Return: its pid once it is ready, or -1.
  */
@@ -179,7 +179,7 @@ static void build_window(const void *w)
 		broken("the target's window");
 }
 
-/* Run @part in a child. Return: 0 if it returned; it has called broken() if not. */
+/* Run @part in a child. Return: 0 if it returned; otherwise it has called broken(). */
 static int run(void (*part)(void))
 {
 	pid_t pid = fork();
@@ -215,7 +215,7 @@ static bool set_up(void)
 
 #define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
 
-/* Yama may refuse what is no child. It cannot be turned off any more if it is at 3. */
+/* Yama may refuse processes that are not children. At 3 it cannot be disabled any more. */
 static bool turn_yama_off(void)
 {
 	return access(YAMA_SCOPE, F_OK) || !write_file(YAMA_SCOPE, "0");
@@ -253,9 +253,9 @@ FIXTURE_TEARDOWN(sides)
 	close(dev);
 }
 
-/* --- Every field a kernel pointer, or something else that it should not be --- */
+/* --- A kernel pointer, or another bad value, in every field --- */
 
-/* Some are addresses of the kernel on one architecture and nothing on the other. */
+/* Some are kernel addresses on one architecture and unused on another. */
 static const uint64_t hostile[] = {
 	0, 1,
 	0x60001000,			/* User mode Linux's text */
@@ -299,10 +299,10 @@ static uint64_t symbol(const char *wanted)
 	return found;
 }
 
-/* The most that a stack may grow, and room for where the kernel has put it. */
+/* The limit of a stack's growth, and its randomized offset. */
 #define STACK_REACH	(64UL << 20)
 
-/* Is something there, or would the stack be if it was touched? */
+/* Is the address mapped, or would the stack grow to it? */
 static bool is_mapped(uint64_t addr)
 {
 	const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
@@ -313,7 +313,7 @@ static bool is_mapped(uint64_t addr)
 	return !mincore((void *)((uintptr_t)addr & -PAGE), PAGE, &in_memory);
 }
 
-/* Those above, and where this kernel and the module really are. Return: how many. */
+/* The addresses above, and the real ones of this kernel and the module. Return: their number. */
 static size_t hostile_values(uint64_t *values)
 {
 	uint64_t real[] = { symbol("mm_access"), symbol("pvmread_ioctl") };
@@ -323,7 +323,7 @@ static size_t hostile_values(uint64_t *values)
 		uint64_t value = i < ARRAY_SIZE(hostile) ? hostile[i] :
 							   real[i - ARRAY_SIZE(hostile)];
 
-		/* A 32-bit program has its stack where a 64-bit one has nothing. */
+		/* A 32-bit program has its stack where a 64-bit one has nothing mapped. */
 		if (!is_mapped(value))
 			values[n++] = value;
 	}
@@ -376,7 +376,7 @@ static void good_forms(struct forms *f, pid_t pid, bool write)
 	};
 }
 
-/* How many bytes a request moved, or minus what it says why not. */
+/* Return: the number of bytes moved, or minus the reported error. */
 typedef ssize_t (*send_fn)(int file, struct forms *f, bool write);
 
 static ssize_t send_info(int file, struct forms *f, bool write)
@@ -435,7 +435,7 @@ static ssize_t send_string(int file, struct forms *f, bool write)
 	return send_batch(file, f, write);
 }
 
-/* What must come of a value in a field: bytes moved, or minus errno. */
+/* The expected result of a value in a field: bytes moved, or minus errno. */
 typedef ssize_t (*outcome_fn)(uint64_t value, bool write);
 
 static ssize_t no_effect(uint64_t value, bool write)
@@ -496,7 +496,7 @@ static ssize_t reserved_of_info(uint64_t value, bool write)
 	return (uint32_t)value ? -EINVAL : 0;
 }
 
-/* 1 is PVMREAD_PIDFD, and the pid is none. */
+/* 1 is PVMREAD_PIDFD, and the pid is not a pidfd. */
 static ssize_t flags_of_rw(uint64_t value, bool write)
 {
 	(void)write;
@@ -520,7 +520,7 @@ static ssize_t flags_of_segment(uint64_t value, bool write)
 	return (uint32_t)value && write ? -EINVAL : (ssize_t)LEN;
 }
 
-/* Process 1 is there, but its memory is not. */
+/* Process 1 exists, but does not have this memory. */
 static ssize_t pid_of_rw(uint64_t value, bool write)
 {
 	(void)write;
@@ -566,7 +566,7 @@ static ssize_t segment_length(uint64_t value, bool write)
 	return least(value, LEN);
 }
 
-/* A string is read only, and none ends before the hole. */
+/* Strings can only be read, and none ends before the hole. */
 static ssize_t remote_of_string(uint64_t value, bool write)
 {
 	return write ? -EINVAL : io_error(value, write);
@@ -582,7 +582,7 @@ static ssize_t length_of_string(uint64_t value, bool write)
 	return write ? -EINVAL : segment_length(value, write);
 }
 
-/* None of these ranges takes in the LEN bytes. */
+/* None of these ranges contains the LEN bytes. */
 static ssize_t start_of_range(uint64_t value, bool write)
 {
 	(void)write;
@@ -605,7 +605,7 @@ static ssize_t length_of_range(uint64_t value, bool write)
  * @offset: where in &struct forms
  * @width: how many bytes it has
  * @send: the request it belongs to
- * @outcome: what must come of a value there
+ * @outcome: the expected result of a value there
  */
 struct field {
 	const char *name;
@@ -675,7 +675,7 @@ static void put_field(void *field, uint64_t value, size_t width)
 		memcpy(field, &value, sizeof(value));
 }
 
-/* Send what @f says. Nothing but the bytes of @want may have moved. */
+/* Send the request of @f. Only the bytes of @want may have moved. */
 static void expect_outcome(struct __test_metadata *_metadata, FIXTURE_DATA(sides) * const self,
 			   send_fn send, struct forms *f, bool write, ssize_t want)
 {
@@ -700,7 +700,7 @@ TEST_F(sides, stay_as_they_are_whatever_a_field_holds)
 	TH_LOG("%zu values in %zu fields", n, ARRAY_SIZE(fields));
 	ASSERT_LE(ARRAY_SIZE(hostile) - 12, n);
 	for (write = 0; write < 2; write++) {
-		/* Were these not good, the rest would fail for another reason. */
+		/* Unless these are valid, the rest would fail for another reason. */
 		for (i = 0; i < ARRAY_SIZE(all); i++) {
 			good_forms(&f, self->pid, write);
 			expect_outcome(_metadata, self, all[i], &f, write, LEN);
@@ -731,7 +731,7 @@ TEST_F(sides, stay_as_they_are_whatever_the_flags_of_a_batch)
 
 	n = hostile_values(values);
 	for (j = 0; j < n; j++) {
-		/* Zero: the request is a good one. */
+		/* Zero: a valid request. */
 		good_forms(&f, self->pid, false);
 		f.batch.flags = values[j];
 		expect_outcome(_metadata, self, send_batch, &f, false,
@@ -794,7 +794,7 @@ TEST_F(sides, stay_as_they_are_whatever_pread_is_told)
 			EXPECT_TRUE(ret == -EIO ||
 				    (v >= (1ULL << 63) - LEN &&
 				     (ret == -EINVAL || ret == -EOVERFLOW)));
-			/* What it returns may look like an errno. */
+			/* The return value may look like an errno. */
 			lseek(self->file, v, SEEK_SET);
 			ret = write ? writev(self->file, &vec, 1) : readv(self->file, &vec, 1);
 			EXPECT_EQ(-1, ret);
@@ -802,7 +802,7 @@ TEST_F(sides, stay_as_they_are_whatever_pread_is_told)
 			EXPECT_TRUE(holds(&self->near, 0, 0, OURS));
 			EXPECT_TRUE(holds(&self->far, 0, 0, THEIRS));
 
-			/* A length that is negative or beyond user space the VFS refuses. */
+			/* The VFS rejects a length that is negative or beyond user space. */
 			ret = move(self->file, write, near, (size_t)v, AT(FAR));
 			moved = ret > 0 ? ret : 0;
 			EXPECT_TRUE(ret == (ssize_t)want ||
@@ -820,9 +820,9 @@ TEST_F(sides, stay_as_they_are_whatever_pread_is_told)
 		}
 }
 
-/* --- Fetched once: what is rewritten when the kernel has read it has no effect --- */
+/* --- Fetched once: changes after the kernel has read the request have no effect --- */
 
-/* What comes late: an array that the kernel reads, or the caller's memory. */
+/* What arrives late: an array that the kernel reads, or the caller's memory. */
 enum late { LATE_LOCAL, LATE_REMOTE, LATE_SEGMENT, LATE_MEMORY, LATES };
 
 static const char * const late_names[LATES] = {
@@ -831,14 +831,14 @@ static const char * const late_names[LATES] = {
 
 /**
  * struct meddler - rewrites a request while the kernel waits for one of its pages
- * @uffd: says that it does
+ * @uffd: reports the wait
  * @page: the page's address
- * @content: what is there in the end
- * @forms: what is rewritten
- * @first: the element of an array that lies before the page
+ * @content: its final contents
+ * @forms: the request to rewrite
+ * @first: the array element before the page
  * @late: what the page holds
  * @far: the forbidden process
- * @head: how much of a late struct's beginning is rewritten, and nothing else; or 0
+ * @head: if not 0, only this many bytes at the start of a late struct are rewritten
  * @met: it has happened
  */
 struct meddler {
@@ -854,7 +854,7 @@ struct meddler {
 };
 
 #define GARBAGE		0xa5a5a5a5a5a5a5a5ULL
-/* What of a struct is there when the rest is late: its size and flags. */
+/* The part of a late struct that is present: its size and flags. */
 #define HEAD		8U
 
 /* Another process, all flags, more bytes, other places. */
@@ -909,7 +909,7 @@ static void *meddle(void *arg)
 		else
 			rewrite_forms(m);
 	}
-	/* In any case, or the request would wait for ever. */
+	/* In any case, because otherwise the request would wait forever. */
 	serve_page(m->uffd, m->page, m->content);
 	return NULL;
 }
@@ -949,7 +949,7 @@ FIXTURE_TEARDOWN(fetch)
 	stop(self->meddler.far);
 }
 
-/* An anonymous page at LATE that does not come by itself. Return: its uffd, or -1. */
+/* Map an anonymous page at LATE with a userfaultfd. Return: the userfaultfd, or -1. */
 static int map_late(void)
 {
 	if (mmap((void *)LATE, PAGE, PROT_READ | PROT_WRITE,
@@ -973,7 +973,7 @@ static void fetch_once(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) * 
 	set_bytes(&self->secret, SECRET);
 	good_forms(&f, self->pid, write);
 	f.rw.size = size;
-	/* Of an array, half of the bytes before the page, and half in it. */
+	/* Half of an array is before the page, and half is in it. */
 	if (late == LATE_LOCAL || late == LATE_REMOTE) {
 		vec = late == LATE_LOCAL ? f.local : f.remote;
 		vec.iov_len /= 2;
@@ -1011,7 +1011,7 @@ static void fetch_once(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) * 
 	ASSERT_TRUE(self->meddler.met);
 	close(self->meddler.uffd);
 
-	/* Its answer, where it was asked for, and as long as the struct was. */
+	/* The results, in the original place and with the original size. */
 	if (batch) {
 		segment = (void *)LATE;
 		EXPECT_EQ(1, f.batch.completed);
@@ -1022,7 +1022,7 @@ static void fetch_once(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) * 
 		EXPECT_EQ(LEN, f.rw.transferred);
 		EXPECT_EQ(size == sizeof(f.rw) ? AT(FAR) + LEN : GARBAGE, f.rw.stop_addr);
 	}
-	/* The bytes that were asked for, from whom they were asked for. */
+	/* The requested bytes, from the requested process. */
 	if (late == LATE_MEMORY && !write) {
 		EXPECT_TRUE(is_all((void *)LATE, LEN, THEIRS));
 		EXPECT_TRUE(is_all((void *)(LATE + LEN), PAGE - LEN, OURS));
@@ -1054,7 +1054,7 @@ TEST_F(fetch, is_of_what_the_request_was_when_it_was_made)
 			}
 }
 
-/* Return: what ioctl() did, of a struct whose tail is @more zero bytes. */
+/* Return: the result of ioctl() for a struct with a tail of @more zero bytes. */
 static int fetch_struct(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) * const self,
 			int fd, unsigned int cmd, const void *arg, uint32_t more)
 {
@@ -1068,7 +1068,7 @@ static int fetch_struct(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) *
 	memcpy((void *)(LATE - HEAD), arg, HEAD);
 	size += more;
 	memcpy((void *)(LATE - HEAD), &size, sizeof(size));
-	/* Of a longer one the tail is looked at first, when the size has been read alone. */
+	/* For a longer struct, the tail is checked first, after reading only the size. */
 	self->meddler.head = more ? sizeof(size) : HEAD;
 	self->meddler.met = false;
 	self->meddler.uffd = map_late();
@@ -1094,7 +1094,7 @@ TEST_F(fetch, is_of_a_struct_whose_size_is_rewritten_while_the_rest_comes)
 	int file;
 
 #ifdef __s390x__
-	/* The kernel sees the rewritten struct alone, and rejects it like any bad request. */
+	/* The kernel sees only the rewritten struct, and rejects it like any bad request. */
 	SKIP(return, "s390 copies a whole struct again after a page fault in it");
 #endif
 	if (!have_uffd())
@@ -1121,7 +1121,7 @@ TEST_F(fetch, is_of_a_struct_whose_size_is_rewritten_while_the_rest_comes)
 		EXPECT_TRUE(holds(&self->far, LEN, OURS, THEIRS));
 		munmap((void *)LATE, PAGE);
 
-		/* All flags were asked for, but too late. */
+		/* All flags were set, but too late. */
 		file = fetch_struct(_metadata, self, dev, PVMREAD_IOC_ATTACH, &f.attach, more);
 		EXPECT_EQ(-EBADF, move(file, true, (void *)AT(NEAR), LEN, AT(FAR)));
 		EXPECT_EQ(LEN, move(file, false, (void *)AT(NEAR), LEN, AT(FAR)));
@@ -1141,8 +1141,8 @@ TEST_F(fetch, is_of_a_struct_whose_size_is_rewritten_while_the_rest_comes)
 /* --- Rewritten all the time, by a process without any rights --- */
 
 /**
- * struct flip - a field that changes between what is right and what is not
- * @at: where
+ * struct flip - a field that alternates between a good value and bad ones
+ * @at: its address
  * @width: how many bytes it has
  * @good: its right value
  * @bad: others
@@ -1154,7 +1154,7 @@ struct flip {
 	uint64_t bad[5];
 };
 
-/* What the caller has, in a page of its own with a hole behind. */
+/* The caller's data, in a page of its own followed by a hole. */
 struct play {
 	struct iovec local[2];
 	struct iovec remote[2];
@@ -1170,7 +1170,7 @@ struct play {
 
 /**
  * struct game - a caller, and a thread that rewrites its request
- * @send: one request; what may come of it is for it to say
+ * @send: sends one request and checks the result
  * @flips: the fields
  * @count: their number
  */
@@ -1202,8 +1202,8 @@ static void set_field(const struct flip *flip, uint64_t value)
 }
 
 /*
- * Until the next request has begun, and a little more: it is the time within a
- * request that counts. The other thread may have to share this one's CPU.
+ * Wait until the next request has begun, and a little more, to hit the time inside a
+ * request. The other thread may share this one's CPU.
  */
 static void await_request(size_t delay)
 {
@@ -1243,7 +1243,7 @@ static bool is_innocent(const unsigned char *at)
 	return true;
 }
 
-/* Is @err what the ABI documents for a request that is wrong somewhere? */
+/* Is @err documented for an invalid request? */
 static void judge(int err)
 {
 	static const int documented[] = {
@@ -1316,7 +1316,7 @@ static void be_player(void)
 	}
 	__atomic_store_n(&game_over, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
-	/* Now that it is quiet it is a good one. */
+	/* Without changes the request is valid. */
 	for (i = 0; i < game->count; i++)
 		set_field(&game->flips[i], game->flips[i].good);
 	done = board->done;
@@ -1403,7 +1403,7 @@ static void try_game(struct __test_metadata *_metadata, FIXTURE_DATA(rewritten) 
 	EXPECT_TRUE(is_innocent(self->far.view + HOLE * PAGE - LEN));
 }
 
-/* The pid twice: it is what matters most. */
+/* The pid twice, because it matters most. */
 static void rewrite_rw(struct __test_metadata *_metadata, FIXTURE_DATA(rewritten) * const self,
 		       uint32_t flags, uint32_t mine, uint32_t other)
 {
@@ -1499,13 +1499,13 @@ TEST_F(rewritten, info_writes_no_more_than_it_has)
 	try_game(_metadata, self, play_info, flips, ARRAY_SIZE(flips));
 }
 
-/* --- Nothing of the kernel's memory comes along: poison and look --- */
+/* --- Kernel memory does not leak: poison and check --- */
 
 #define MARK		0x5a
 
 static const unsigned char patterns[] = { 0xaa, 0x33 };
 
-/* What the kernel's stack and its freed memory hold next is no accident. */
+/* Fill the kernel's stack and its freed memory with a known pattern. */
 static void poison(void)
 {
 	static const unsigned int counts[] = { 8, 20, 100 };
@@ -1521,8 +1521,8 @@ static void poison(void)
 }
 
 /**
- * struct answer - a page that a request lies in, and what must become of it
- * @page: the request, all else of one pattern
+ * struct answer - the page of a request, and its expected contents afterwards
+ * @page: the request, surrounded by one pattern
  * @want: the page afterwards
  */
 struct answer {
@@ -1542,7 +1542,7 @@ static void lay_out(unsigned char pattern, const void *head, size_t used, size_t
 	memcpy(answer->want, answer->page, PAGE);
 }
 
-/* Send it, and look at each byte of the page. */
+/* Send it, and check each byte of the page. */
 static void expect_page(struct __test_metadata *_metadata, int fd, unsigned int cmd, int err)
 {
 	int ret;
@@ -1602,12 +1602,12 @@ TEST_F(sides, get_whole_fields_of_info_and_nothing_else)
 /**
  * struct ending - how a READV or WRITEV ends
  * @name: for a failure's report
- * @field: what is wrong with the request: where in &struct forms
- * @width: how many bytes it has; 0: it is a good one
- * @value: what is there
- * @err: what ioctl() says
- * @error: what the struct says
- * @moved: how many bytes are moved
+ * @field: the bad field: its offset in &struct forms
+ * @width: its size in bytes; 0: the request is valid
+ * @value: its value
+ * @err: errno of ioctl()
+ * @error: error in the struct
+ * @moved: number of bytes moved
  * @stop_addr: where it ended
  */
 struct ending {
@@ -1676,7 +1676,7 @@ TEST_F(sides, get_the_out_fields_of_a_request_and_nothing_else)
 		memcpy(answer->want, &out, least(size, sizeof(out)));
 		expect_page(_metadata, dev, write ? PVMREAD_IOC_WRITEV : PVMREAD_IOC_READV,
 			    end->err);
-		/* In the caller's memory, too, there is no byte more. */
+		/* No other byte of the caller's memory has changed either. */
 		EXPECT_TRUE(canaries_live(&self->near));
 		if (!write && f.local.iov_base == (void *)AT(NEAR))
 			EXPECT_TRUE(holds(&self->near, end->moved, THEIRS, pattern));
@@ -1753,7 +1753,7 @@ TEST_F(sides, get_the_results_of_a_batch_and_nothing_else)
 		}
 		lay_out(pattern, &f.batch, sizeof(f.batch), sizeof(f.batch));
 		memcpy(answer->page + SEGMENTS_AT, segments, sizeof(segments));
-		/* Those behind the one that it stops with are as they were. */
+		/* The segments after the last processed one are unchanged. */
 		f.batch.completed = stop ? 3 : n;
 		for (j = 0; j < f.batch.completed; j++) {
 			segments[j].error = rows[j].error;
@@ -1764,7 +1764,7 @@ TEST_F(sides, get_the_results_of_a_batch_and_nothing_else)
 		expect_page(_metadata, self->file, PVMREAD_IOC_BATCH, 0);
 		EXPECT_TRUE(canaries_live(&self->near));
 		EXPECT_TRUE(canaries_live(&self->far));
-		/* Or refused as a whole: not a byte. */
+		/* If it is rejected as a whole, no byte changes. */
 		f.batch.count = ~0ULL;
 		memset(&f.batch.completed, pattern, sizeof(f.batch.completed));
 		lay_out(pattern, &f.batch, sizeof(f.batch), sizeof(f.batch));
@@ -1777,7 +1777,7 @@ TEST_F(sides, get_the_results_of_a_batch_and_nothing_else)
 	}
 }
 
-/* A string that ends at @nul, asked for with @length bytes. */
+/* A string that ends at @nul, read with length @length. */
 static void expect_string(struct __test_metadata *_metadata, FIXTURE_DATA(sides) * const self,
 			  unsigned char pattern, size_t nul, size_t length)
 {
@@ -1847,7 +1847,7 @@ TEST_F(sides, show_in_fdinfo_what_is_documented_and_nothing_else)
 		text[len] = '\0';
 		got = sscanf(text, "pos: %*d flags: %*o mnt_id: %d ino: %lu", &mount, &ino);
 		ASSERT_EQ(2, got);
-		/* All of memory ends where a long of the kernel's does. */
+		/* The range of all memory ends at the maximum of a kernel long. */
 		end = strstr(text, "-ffffffffffffffff\n") ? "ffffffffffffffff" : "ffffffff";
 		snprintf(range, sizeof(range), "00000000-%s", end);
 		snprintf(want, sizeof(want),
@@ -1862,7 +1862,7 @@ TEST_F(sides, show_in_fdinfo_what_is_documented_and_nothing_else)
 	}
 }
 
-/* --- Memory that must not be had at all --- */
+/* --- Memory that must not be accessible at all --- */
 
 #ifndef SYS_memfd_secret
 #define SYS_memfd_secret	447
@@ -1894,7 +1894,7 @@ static uintptr_t map_secret(void)
 	return at;
 }
 
-/* The BIOS: what STRICT_DEVMEM lets be mapped, too. */
+/* The BIOS, which can be mapped even with STRICT_DEVMEM. */
 static uintptr_t map_physical(void)
 {
 	return map_file("/dev/mem", -1, 0xf0000, 0);
@@ -1916,7 +1916,7 @@ static uintptr_t map_of_nothing(void)
 	return at == MAP_FAILED ? 0 : (uintptr_t)at;
 }
 
-/* Where the kernel itself has mapped something, by its name in maps. */
+/* The address of a mapping of the kernel's, by its name in maps. */
 static uintptr_t named(const char *name)
 {
 	FILE *f = fopen("/proc/self/maps", "re");
@@ -1974,8 +1974,8 @@ static uintptr_t map_perf(void)
 /**
  * struct kind - a kind of mapping
  * @name: for a report
- * @map: makes one; returns its address, or 0 if this kernel has none
- * @refused: nobody may look at it; or else it is as the syscall says
+ * @map: creates one; returns its address, or 0 if this kernel has none
+ * @refused: no access is allowed; otherwise the result is the syscall's
  * @device: it has no pages of its own: VM_IO, VM_PFNMAP or VM_MIXEDMAP
  */
 struct kind {
@@ -1992,7 +1992,7 @@ static void build_kind(const void *data)
 	board->at = kind->map();
 }
 
-/* Does /proc/PID/smaps say of the mapping at @at that it has no pages? */
+/* Does /proc/PID/smaps say that the mapping at @at has no pages? */
 static bool is_device(pid_t pid, uintptr_t at)
 {
 	unsigned long long from, to;
@@ -2019,7 +2019,7 @@ static const char * const door_names[DOORS] = {
 	"syscall", "ioctl", "file", "file with RWF_NOWAIT", "batch", "string"
 };
 
-/* LEN bytes at @at, through one of the doors. Return: how many, or minus errno. */
+/* Move LEN bytes at @at through a door. Return: number of bytes, or minus errno. */
 static ssize_t ask(enum door door, uint32_t flags, bool write, pid_t pid, uintptr_t at)
 {
 	struct forms f;
@@ -2045,7 +2045,7 @@ static ssize_t ask(enum door door, uint32_t flags, bool write, pid_t pid, uintpt
 	}
 	if (door == IOCTL)
 		return send_rw(-1, &f, write);
-	/* BATCH is told itself, in place of the file. */
+	/* BATCH takes the flags itself, instead of the file. */
 	file = attach(dev, pid, (write ? PVMREAD_WRITE : 0) | (door < BATCH ? flags : 0), 0, 0);
 	if (file < 0)
 		return -errno;
@@ -2065,17 +2065,17 @@ static ssize_t ask(enum door door, uint32_t flags, bool write, pid_t pid, uintpt
 	return ret;
 }
 
-/* @want is what the syscall said, without flags. */
+/* @want is the result of the syscall, without flags. */
 static bool is_as_the_syscall(const struct kind *kind, enum door door, uint32_t flags,
 			      ssize_t want, ssize_t ret)
 {
 	const ssize_t refusal = door == IOCTL ? -EFAULT : -EIO;
 	const int64_t pos = board->at;
 
-	/* The kernel's own half has no position in a file. */
+	/* The kernel half has no position in a file. */
 	if (pos < 0 && (door == FILE_AT || door == FILE_NOWAIT))
 		return ret == -EINVAL;
-	/* It may be that a page is not there at once; but not of what nobody may have. */
+	/* A page may be unavailable at once, but not if it must never be available. */
 	if (ret == -EAGAIN)
 		return !kind->refused && (flags & PVMREAD_NOWAIT || door == FILE_NOWAIT);
 	if (want < 0)
@@ -2096,7 +2096,7 @@ static void expect_kind(struct __test_metadata *_metadata, struct window *near,
 	int write;
 
 	for (write = 0; write < 2; write++) {
-		/* What is written, if that may be, is what is there. */
+		/* If writing is allowed, write the existing contents. */
 		if (!write)
 			set_bytes(near, OURS);
 		want = ask(SYSCALL, 0, write, pid, at);
@@ -2206,18 +2206,18 @@ TEST_F(memory, moves_as_the_syscall_says_or_not_at_all)
 	expect_kind(_metadata, &self->near, &variant->kind, self->pid);
 }
 
-/* --- What others write to a page that the target has left --- */
+/* --- Writes of another process to a page that the target has left --- */
 
-/* Where nothing else is, in a 32-bit program neither. */
+/* Unused, also in a 32-bit program. */
 #define HUGE_AT		0x80000000UL
 #define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
-/* The target's, the heir's, and one for whoever needs a copy of its own. */
+/* The target's, the heir's, and one for a private copy. */
 #define HUGE_PAGES	4
 
 /*
- * The target has a huge page of hugetlbfs, whose first two pages the tester reads,
- * and a single page before it. The heir was forked from it, before or while it is
- * read. He keeps the pages when the target is gone, and then writes there.
+ * The target has a huge page of hugetlbfs, whose first two pages the tester reads, and
+ * a single page before it. The heir was forked from it, before or during the read. It
+ * keeps the pages when the target has exited, and then writes to them.
  */
 FIXTURE(heir) {
 	long had;
@@ -2247,7 +2247,7 @@ static bool set_huge_pages(long nr)
 	       proc_number("/proc/meminfo", "HugePages_Total:") >= nr;
 }
 
-/* Not the target's child, or it would go with it. */
+/* Not the target's child, or it would die with the target. */
 static void fork_heir(int unused)
 {
 	pid_t pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
@@ -2284,7 +2284,7 @@ static void build_huge(const void *late)
 		fork_heir(0);
 }
 
-/* Half of the bytes have been copied, and the caller's other page does not come. */
+/* Half of the bytes have been copied, and the caller's other page is not served. */
 static void *outlive_target(void *arg)
 {
 	FIXTURE_DATA(heir) * const self = arg;
@@ -2398,12 +2398,12 @@ TEST_F(heir, writes_what_a_batch_of_the_target_does_not_show)
 	read_as_it_was(_metadata, self, 0, read_by_batch);
 }
 
-/* No huge page is taken from the pool, which would be the target's copy of its own. */
+/* No huge page is taken from the pool for a private copy of the target. */
 TEST_F(heir, shares_with_the_target_what_is_read)
 {
 	static const unsigned int flags[] = { 0, PVMREAD_NOWAIT, PVMREAD_RESIDENT };
 	long free_pages = proc_number("/proc/meminfo", "HugePages_Free:");
-	/* More than one pin takes. */
+	/* More than one pin can hold. */
 	static unsigned char buf[400 * PAGE];
 	struct iovec local = { buf, sizeof(buf) };
 	struct iovec remote = { (void *)(HUGE_AT - PAGE), sizeof(buf) };
@@ -2437,7 +2437,7 @@ TEST_F(heir, shares_with_the_target_what_is_read)
 	EXPECT_EQ(free_pages, proc_number("/proc/meminfo", "HugePages_Free:"));
 }
 
-/* --- What moves out of the attached range --- */
+/* --- Pages that move out of the attached range --- */
 
 #define RANGE_AT	0x80000000UL	/* the attached page */
 #define MOVED_AT	0x80100000UL	/* where it goes */
@@ -2492,7 +2492,7 @@ FIXTURE_TEARDOWN(moved)
 	close(dev);
 }
 
-/* PART bytes to or from the near page, and as many of the page that is not there. */
+/* PART bytes to or from the near page, and the same number for the missing page. */
 static ssize_t by_pread(int file)
 {
 	return pread(file, (void *)(LATE - PART), 2 * PART, RANGE_AT);
@@ -2602,7 +2602,7 @@ FIXTURE_TEARDOWN(node)
 	stop(friend);
 	stop(foe);
 	close(dev);
-	/* As it was: that it is right is for a test to say. */
+	/* Restore the old mode; a test checks whether it is correct. */
 	if (chown(PVMREAD_DEVICE, self->before.st_uid, self->before.st_gid) ||
 	    chmod(PVMREAD_DEVICE, self->before.st_mode & 07777))
 		abort();
@@ -2636,7 +2636,7 @@ static bool can_be_opened_by_its_number(int fd, int mode)
 	return open(path, mode | O_CLOEXEC) >= 0 || errno != EACCES;
 }
 
-/* What READV or WRITEV of a process say, as an errno. */
+/* The errno of READV or WRITEV of a process. */
 static int rw_errno(int fd, pid_t pid, bool write)
 {
 	unsigned char buf[LEN] = { 0 };
@@ -2674,7 +2674,7 @@ static void try_closed_node(void)
 
 	if (!is_closed(PVMREAD_DEVICE))
 		broken("the node is open to everyone");
-	/* To name it is not to open it. */
+	/* An O_PATH descriptor does not open it. */
 	fd = open(PVMREAD_DEVICE, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		broken("O_PATH");
@@ -2690,14 +2690,14 @@ static void as_a_user_without_the_group(void)
 	try_closed_node();
 }
 
-/* The node's group is root's, but the group may nothing. */
+/* The node's group is root's, but has no permission. */
 static void as_a_user_of_the_group_of_root(void)
 {
 	become_member(ALICE, 0);
 	try_closed_node();
 }
 
-/* Named by root, but opened by a user. */
+/* O_PATH by root, but opened by a user. */
 static int path_of_root;
 
 static void with_a_path_of_root(void)
@@ -2711,7 +2711,7 @@ static void with_a_path_of_root(void)
 		broken("opening what root's O_PATH names");
 }
 
-/* The node is root's, the memory of others is not. */
+/* The node belongs to root; the memory of other users does not. */
 static void as_root_without_capabilities(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -2741,7 +2741,7 @@ TEST_F(node, is_open_to_root_alone_until_somebody_says_otherwise)
 	expect_run(_metadata, with_a_path_of_root);
 }
 
-/* Whoever may open it has the rights of ptrace, and none beside. */
+/* A user that may open it can access what ptrace allows, and nothing else. */
 static void use_the_node(void)
 {
 	int fd = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
@@ -2842,7 +2842,7 @@ static void in_a_domain_without_ioctls(void)
 	if (ioctl(fd, PVMREAD_IOC_INFO, &info) != -1 || errno != EACCES ||
 	    rw_errno(fd, getpid(), false) != EACCES || attach_errno(fd, getpid(), 0) != EACCES)
 		broken("an ioctl on a device that was opened in the domain");
-	/* What is open already is a capability, this as any other. */
+	/* An open file is a capability, like any other. */
 	if (ioctl(dev, PVMREAD_IOC_INFO, &info))
 		broken("an ioctl on what was open before");
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The tracepoints pvmread:attach and pvmread:transfer say who reads whom.
+ * The tracepoints pvmread:attach and pvmread:transfer show which process reads which.
  *
- * Needs root and a kernel with tracefs; skips where the kernel has none.
+ * Needs root; skips if the kernel has no tracefs.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -25,7 +25,7 @@
 FIXTURE(trace) {
 	int dev;
 	pid_t target;
-	unsigned char *page;	/* mapped in the target alone; a hole follows */
+	unsigned char *page;	/* mapped only in the target; a hole follows */
 	char buf[2 * PAGE];
 	char line[512];
 };
@@ -33,7 +33,7 @@ FIXTURE(trace) {
 static ssize_t rw(int dev, unsigned long cmd, pid_t pid, unsigned int flags,
 		  void *remote, const void *local, size_t len)
 {
-	/* The empty one counts, but it is not where the transfer begins. */
+	/* The empty segment counts, but the transfer does not begin there. */
 	struct iovec there[] = { { (void *)PAGE, 0 }, { remote, len } };
 	struct iovec here = { (void *)local, len };
 	struct pvmread_rw arg = {
@@ -56,7 +56,7 @@ FIXTURE_SETUP(trace)
 	ASSERT_NE(MAP_FAILED, self->page);
 	memset(self->page, 'x', PAGE);
 	ASSERT_EQ(0, munmap(self->page + PAGE, PAGE));
-	/* The child has it from its beginning on. */
+	/* The child inherits it. */
 	ASSERT_EQ(0, prctl(PR_SET_NAME, "traced"));
 	self->target = fork();
 	ASSERT_LE(0, self->target);
@@ -66,7 +66,7 @@ FIXTURE_SETUP(trace)
 			pause();
 	}
 	ASSERT_EQ(0, munmap(self->page, PAGE));
-	/* Break COW now: from here on the page is the target's own. */
+	/* Break COW now: from now on the page is the target's own. */
 	ASSERT_EQ(1, rw(self->dev, PVMREAD_IOC_WRITEV, self->target, 0, self->page, "x", 1));
 	ASSERT_EQ(0, write_file(TRACING "trace", ""));
 	leave_one_cpu();
@@ -87,9 +87,9 @@ FIXTURE_TEARDOWN(trace)
 /**
  * events() - the events of one process
  * @pid: the process that caused them
- * @line: set to the last one, from the event's name on
+ * @line: set to the last one, starting at the event's name
  *
- * Return: how many there were since the trace was emptied, or -1.
+ * Return: the number of events since the trace was cleared, or -1.
  */
 static int events(pid_t pid, char *line, size_t size)
 {
@@ -115,7 +115,7 @@ static int events(pid_t pid, char *line, size_t size)
 	return n;
 }
 
-/* expect_event() - this process caused one event, and it reads so */
+/* expect_event() - check that this process caused one event, with this text */
 #define expect_event(...) do {						\
 	char expected[512];						\
 	snprintf(expected, sizeof(expected), __VA_ARGS__);		\
@@ -165,7 +165,7 @@ TEST_F(trace, a_target_file)
 	expect_transfer("op=file flags=write addr=%p segments=1 bytes=8 error=%d",
 			self->page + PAGE - 8, EIO);
 
-	/* Nobody is read any more. */
+	/* No process is read any more. */
 	kill(self->target, SIGKILL);
 	ASSERT_EQ(self->target, waitpid(self->target, NULL, 0));
 	ASSERT_EQ(-1, pread(fd, self->buf, 8, (uintptr_t)self->page));
@@ -211,7 +211,7 @@ TEST_F(trace, a_batch)
 	close(fd);
 }
 
-/* Who was refused is what an administrator wants to see most. */
+/* Refused requests interest an administrator most. */
 TEST_F(trace, who_is_refused)
 {
 	pid_t child = fork();
@@ -238,7 +238,7 @@ TEST_F(trace, who_is_refused)
 	EXPECT_STREQ(self->buf, self->line);
 }
 
-/* The number is one that the administrator knows, not the caller's. */
+/* The number is of the initial pid namespace, not of the caller's. */
 TEST_F(trace, names_a_process_of_another_pid_namespace)
 {
 	pid_t child, wrapper = fork();
@@ -265,7 +265,7 @@ TEST_F(trace, names_a_process_of_another_pid_namespace)
 	EXPECT_EQ(0, status);
 }
 
-/* perf and BPF's tools decode an event by this text, and know no C names. */
+/* perf and BPF tools decode an event by this text, and do not know C names. */
 TEST_F(trace, has_a_format_that_others_can_read)
 {
 	static const char * const formats[] = { EVENTS "attach/format", EVENTS "transfer/format" };
@@ -289,7 +289,7 @@ TEST_F(trace, is_silent_when_off_and_about_what_is_no_request)
 {
 	struct pvmread_rw arg = { .size = sizeof(arg), .flags = ~0 };
 
-	/* Refused before a process is looked for, or there is none. */
+	/* Rejected before the look-up of the process, or there is no such process. */
 	ASSERT_EQ(-1, ioctl(self->dev, PVMREAD_IOC_READV, &arg));
 	ASSERT_EQ(-1, rw(self->dev, PVMREAD_IOC_READV, 0x7ffffff0, 0, self->page,
 			 self->buf, 8));

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Values of every type at known places, for the tests of "pvmread scan --type" and
- * "pvmread rescan".
+ * A process with values of every type at known addresses, for the tests of "pvmread
+ * scan --type" and "pvmread rescan".
  *
  *   typed-target [COUNT]
  *
- * COUNT values of 77777777, a u32, are at MANY. Prints "ready", and then obeys the
- * lines of its standard input, each of which it answers with "done":
+ * COUNT values of 77777777, a u32, are at MANY. Prints "ready", and then executes the
+ * lines of its standard input, and prints "done" after each:
  *
- *   step	every value at BASE becomes one more, the COUNT values too
- *   unmap	half of the pages that the COUNT values are in go away
+ *   step	adds one to every value at BASE and to the COUNT values
+ *   unmap	unmaps half of the pages with the COUNT values
  *   exec	executes itself
  */
 #include <err.h>
@@ -38,7 +38,7 @@ static char *map(uintptr_t at, size_t length)
 	return p;
 }
 
-/* Not known to the compiler to be aligned. */
+/* The compiler must not assume that they are aligned. */
 #define PUT(type, offset, expression) do {	\
 	void *at = (char *)BASE + (offset);	\
 	type old, new;				\
@@ -50,14 +50,14 @@ static char *map(uintptr_t at, size_t length)
 
 static void begin(void)
 {
-	/* A first letter of another string, and one that takes a pair. */
+	/* The first letter of another string, and a surrogate pair. */
 	static const unsigned char text[] = {
 		'z', 0, 0x7c, 0x01, 0x3d, 0xd8, 0x00, 0xde, 'x', 0,
 	};
 	uint32_t *at = (uint32_t *)MANY;
 	unsigned int i;
 
-	/* Three MiB whose last page is a mapping of its own. */
+	/* Three MiB; the last page is a separate mapping. */
 	memset(map(BASE, 3 * MIB), 0, 3 * MIB);
 	if (mprotect((char *)BASE + 3 * MIB - 4 * KIB, 4 * KIB, PROT_READ))
 		err(1, "mprotect");
@@ -72,12 +72,12 @@ static void begin(void)
 	PUT(float, 0x180, 3.14159f);
 	PUT(double, 0x190, 2.718281828459045);
 	memcpy((char *)BASE + 0x1a0, text, sizeof(text));
-	/* Next to each other; a NaN, an infinity. */
+	/* Adjacent values; a NaN, an infinity. */
 	PUT(float, 0x200, 1000.4f);
 	PUT(float, 0x204, 1000.6f);
 	PUT(float, 0x208, __builtin_nanf(""));
 	PUT(float, 0x20c, __builtin_inff());
-	/* Not aligned; across what is read at once, and into the last page's other half. */
+	/* Unaligned; across the boundary of two reads, and into the last page's other half. */
 	PUT(uint32_t, 0x301, 0xabcdef01);
 	PUT(uint32_t, MIB - 2, 0xabcdef02);
 	PUT(uint64_t, 2 * MIB - 4, 0xabcdef0304050607);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages that come late: a userfaultfd, whose holder serves them or does not.
+ * Page faults that wait: a userfaultfd that may or may not serve them.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include "uffd.h"
 
 /**
- * open_uffd() - a userfaultfd for faults that the kernel takes, too
+ * open_uffd() - a userfaultfd that also handles faults of the kernel
  *
  * The caller must be root for that.
  *
@@ -23,7 +23,7 @@
 int open_uffd(void)
 {
 	struct uffdio_api api = { .api = UFFD_API };
-	/* poll(2) says POLLERR of one that blocks. */
+	/* poll(2) returns POLLERR for a blocking one. */
 	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
@@ -43,7 +43,7 @@ bool have_uffd(void)
 	return fd >= 0 && !close(fd);
 }
 
-/* Return: a userfaultfd for the pages that nobody has touched from @at on, or -1. */
+/* Return: a userfaultfd for the untouched pages from @at on, or -1. */
 int hold_back(uintptr_t at, size_t len)
 {
 	struct uffdio_register reg = {
@@ -86,7 +86,7 @@ uintptr_t page_asked_for(int uffd, int limit)
 	return msg.arg.pagefault.address & ~(sysconf(_SC_PAGESIZE) - 1UL);
 }
 
-/* Put a page in place. Return: true if it was not there. */
+/* Serve a page. Return: true if it was missing. */
 bool serve_page(int uffd, uintptr_t page, const void *contents)
 {
 	struct uffdio_copy copy = {

@@ -2,23 +2,23 @@
 /*
  * Wait: how long a request may take, and what it may do to its target.
  *
- * Three things keep a request waiting, and each is made here for certain:
+ * Three things make a request wait, and these tests cause each of them reliably:
  *
- *  - a page of the target that nobody serves: a userfaultfd
+ *  - a page of the target that a userfaultfd does not serve
  *  - a page of a file whose file system does not answer: a FUSE server of the
  *    test's own that keeps the kernel's READs until it is told to answer them
  *  - the target's mmap_lock: mmap(2) of a FUSE file opened for direct I/O waits,
  *    under the lock, for the pages of that file to be read
  *
- * With PVMREAD_NOWAIT none of them does, nor does what a dead target has left.
+ * With PVMREAD_NOWAIT a request waits for none of them, nor for the teardown of an
+ * exited target.
  *
- * With PVMREAD_RESIDENT the target shall not even notice. That is seen from its
- * page tables, its counters in /proc, and our own count of page faults: those of
- * a request are the reader's.
+ * With PVMREAD_RESIDENT the target must not even be affected. The tests check its page
+ * tables, its counters in /proc, and our own count of page faults: those of a request
+ * count as the reader's.
  *
- * A page whose reference was not given back is found with F_SEAL_WRITE, which a
- * memfd refuses as long as somebody has one; a pin that was not with the counters
- * in /proc/vmstat.
+ * To find a leaked page reference, the tests use F_SEAL_WRITE, which a memfd refuses
+ * while a reference exists. The counters in /proc/vmstat show leaked pins.
  */
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
@@ -46,9 +46,9 @@
 #include "process.h"
 #include "random.h"
 
-/* Free in every process here: above the program and its heap, below all else. */
+/* Unused in every process here: above the program and its heap, below everything else. */
 #define LOCAL		((unsigned char *)0x50000000UL)	/* the caller's buffer */
-#define LATE		0x60000000UL	/* the target's: pages that are waited for */
+#define LATE		0x60000000UL	/* the target's: pages that arrive late */
 #define FILE_AT		0x62000000UL	/* a large file */
 #define ANON_AT		0x68000000UL	/* anonymous memory */
 #define HUGE_AT		0x70000000UL	/* huge pages */
@@ -60,7 +60,7 @@
 #define LOCAL_SIZE	(256 * PAGE)
 #define FS_PAGES	64UL
 
-/* A request that does not wait, and one that does. */
+/* Times of a request that does not wait, and of one that does. */
 #define AT_ONCE_MS	250
 #define AT_ONCE_TCG_MS	3000
 #define WAITING_MS	300
@@ -108,7 +108,7 @@ static const struct door {
 };
 
 #define DOORS		ARRAY_SIZE(doors)
-/* Those that have a meaning without a flag. */
+/* The doors that make sense without a flag. */
 #define PLAIN_DOORS	6
 
 static bool has_flags(const struct door *door, uint32_t flags)
@@ -125,9 +125,9 @@ static const char *flag_names(uint32_t flags)
 }
 
 /**
- * struct subject - a process to ask
- * @pid: it
- * @file: target files of it, by their flags / PVMREAD_NOWAIT
+ * struct subject - a target
+ * @pid: its pid
+ * @file: target files of it, indexed by flags / PVMREAD_NOWAIT
  * @in: orders to it
  * @out: its answers
  */
@@ -139,12 +139,12 @@ struct subject {
 };
 
 /**
- * struct answer - what a request came to
+ * struct answer - the result of a request
  * @err: errno, 0 for success
- * @reason: why it ended, as far as the door can tell: 0, EIO, EAGAIN ...
- * @moved: bytes
- * @stop_addr: where it ended, 0 if the door does not say
- * @ms: how long it took
+ * @reason: why it ended, if the door tells: 0, EIO, EAGAIN ...
+ * @moved: number of bytes moved
+ * @stop_addr: where it ended, or 0 if the door does not tell
+ * @ms: its time in milliseconds
  */
 struct answer {
 	int err;
@@ -249,7 +249,7 @@ static struct answer ask(const struct door *door, const struct subject *who, uin
 	return a;
 }
 
-/* Is it what the header says of a request that moved so much and then ended so? */
+/* Does it match the header for a request that moved this much and then ended in this way? */
 static bool is_answer(const struct answer *a, const struct door *door, uint32_t flags,
 		      uintptr_t addr, uint64_t moved, unsigned int reason)
 {
@@ -258,7 +258,7 @@ static bool is_answer(const struct answer *a, const struct door *door, uint32_t 
 	if (door->kind == RW) {
 		err = reason && !moved ? EFAULT : 0;
 	} else if (door->kind == ATTACHED || door->kind == IOCB) {
-		/* One that is short does not say why. */
+		/* A short one does not say why. */
 		if (moved)
 			reason = 0;
 		err = reason;
@@ -273,7 +273,7 @@ static bool is_answer(const struct answer *a, const struct door *door, uint32_t 
 	return false;
 }
 
-/* --- What the processes of a test tell each other --- */
+/* --- Memory shared by the processes of a test --- */
 
 /* A request that another process sends. */
 struct slot {
@@ -287,11 +287,11 @@ struct slot {
  * struct board - memory that all share
  * @trouble: why a child gave up
  * @uffd: a child's userfaultfd, a number in its own file table
- * @fs_reads: how many READs the file system has got
- * @fs_writes: how many WRITEs it has got; it does not answer them
- * @fs_direct: it shall open files for direct I/O
- * @returned: the target's mmap(2) is over, or its child is there
- * @rounds: how often the target has mapped and unmapped memory
+ * @fs_reads: number of READs that the file system has received
+ * @fs_writes: number of WRITEs that it has received; it does not answer them
+ * @fs_direct: it opens files for direct I/O
+ * @returned: the target's mmap(2) has returned, or its child exists
+ * @rounds: number of times that the target has mapped and unmapped memory
  * @slot: one for each reader
  */
 struct board {
@@ -336,7 +336,7 @@ static unsigned char *map(uintptr_t at, size_t len, int prot, int flags, int fd,
 #define FS_NAME		"slow"
 #define FS_INO		2
 #define MAX_HELD	64
-/* What the server can be told: answer what you hold, and all from now on. */
+/* An order to the server: answer the held requests, and all later ones. */
 #define FS_ONCE		'1'
 #define FS_ALWAYS	'a'
 
@@ -351,7 +351,7 @@ static struct {
 	off_t off;
 } fs_held[MAX_HELD];
 
-/* No byte that a page begins with is in another page, or 0. */
+/* The first byte of each page is unique and not 0. */
 static unsigned char fs_byte(size_t i)
 {
 	return 1 + i / PAGE % 64 + i % 7;
@@ -395,9 +395,9 @@ static void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
 	fi->direct_io = get(&board->fs_direct);
-	/* Or the second open would wait for the pages that the first one reads. */
+	/* Otherwise the second open would wait for the pages that the first one reads. */
 	fi->keep_cache = 1;
-	/* Or close() would wait for a WRITE. */
+	/* Otherwise close() would wait for a WRITE. */
 	fi->noflush = 1;
 	fuse_reply_open(req, fi);
 }
@@ -456,7 +456,7 @@ static const struct fuse_lowlevel_ops fs_ops = {
 	.write = fs_write,
 };
 
-/* The server. Its death is the end of all requests that it holds: they fail. */
+/* The server. If it dies, all requests that it holds fail. */
 static void be_file_system(int ready)
 {
 	char name[] = "wait", *argv[] = { name, NULL };
@@ -473,7 +473,7 @@ static void be_file_system(int ready)
 		broken("mounting a FUSE file system");
 	if (write(ready, "r", 1) != 1)
 		broken("telling the tester");
-	/* Who is killed takes its request back, between poll(2) and read(2) too. */
+	/* A killed process withdraws its request, even between poll(2) and read(2). */
 	if (fcntl(fuse_session_fd(se), F_SETFL, O_NONBLOCK))
 		broken("a FUSE session that does not block");
 	pfd[0] = (struct pollfd){ .fd = fuse_session_fd(se), .events = POLLIN };
@@ -501,7 +501,7 @@ static bool start_file_system(void)
 	int ready[2];
 	char c;
 
-	/* A mount that nobody else sees, and that goes with this process. */
+	/* A private mount, which goes away with this process. */
 	snprintf(dir, sizeof(dir), "/tmp/pvmread-wait.XXXXXX");
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    pipe2(ready, O_CLOEXEC) || pipe2(fs_wake, O_CLOEXEC) || !mkdtemp(dir))
@@ -561,7 +561,7 @@ static void be_target(void (*build)(void), int in, int out)
 	long ret = 0;
 
 	die_with_parent();
-	/* A huge page would be there whole after one touch. */
+	/* One touch would make a whole huge page present. */
 	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
 		broken("PR_SET_THP_DISABLE");
 	build();
@@ -574,7 +574,7 @@ static void be_target(void (*build)(void), int in, int out)
 	_exit(0);
 }
 
-/* Have the target do something; what it returns is there later. */
+/* Send an order to the target, without waiting for the result. */
 static bool give_order(long (*what)(unsigned long arg), unsigned long arg)
 {
 	struct order order = { what, arg };
@@ -582,7 +582,7 @@ static bool give_order(long (*what)(unsigned long arg), unsigned long arg)
 	return write(target.in, &order, sizeof(order)) == sizeof(order);
 }
 
-/* Return: what an order came to, or LONG_MIN if that takes too long. */
+/* Return: the result of an order, or LONG_MIN if that takes too long. */
 static long get_result(int limit)
 {
 	struct pollfd pfd = { .fd = target.out, .events = POLLIN };
@@ -662,7 +662,7 @@ static long write_byte(unsigned long at)
 	return 0;
 }
 
-/* The target's memory over another path. */
+/* Read the target's memory through another path. */
 static bool peek(uintptr_t at, void *to, size_t len)
 {
 	struct iovec local = { to, len }, remote = { (void *)at, len };
@@ -698,8 +698,8 @@ static long pins_before;
 static int sealable = -1;
 
 /*
- * To be called once all requests have ended. F_SEAL_WRITE waits for a while for
- * references to go, and is EBUSY if they do not.
+ * Call this after all requests have ended. F_SEAL_WRITE waits some time until
+ * references are dropped, and fails with EBUSY if they are not.
  */
 static void expect_nothing_held(struct __test_metadata *_metadata)
 {
@@ -711,15 +711,15 @@ static void expect_nothing_held(struct __test_metadata *_metadata)
 	}
 }
 
-/* --- Pages that are waited for --- */
+/* --- Late pages --- */
 
 static int fs_fd = -1;
 static unsigned char page_of_bytes[PAGE];
 
 /*
- * Each door has a page that is there, of the file that can be sealed, and one
- * behind it that is not. What is written to must be the target's own already, as
- * RESIDENT needs it.
+ * Each door has a present page, of the file that can be sealed, followed by a missing
+ * one. A page to write to must already be the target's own, because RESIDENT needs
+ * that.
  */
 static uintptr_t spot(size_t door)
 {
@@ -794,7 +794,7 @@ static void build_on_file_system(void)
 		map(spot(i) + PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fs_fd, i * PAGE);
 }
 
-/* Put all pages in place that the target was waited for. */
+/* Serve all the missing pages of the target. */
 static bool serve_all(bool file_system)
 {
 	size_t i, j;
@@ -859,7 +859,7 @@ static void setup(struct __test_metadata *_metadata)
 
 static void teardown(void)
 {
-	/* First, for a target that waits for it cannot be killed. */
+	/* Do this first: a target that waits for it cannot be killed. */
 	stop_file_system();
 	stop_target();
 	if (sealable >= 0)
@@ -922,10 +922,10 @@ FIXTURE_TEARDOWN(wait)
 	teardown();
 }
 
-/* Through each door: of the page that is not there, and across its begin. */
+/* Through each door: inside the missing page, and across its start. */
 static long expect_at_once(struct __test_metadata *_metadata, uint32_t flags)
 {
-	/* It does not matter to RESIDENT why a page is not there. */
+	/* For RESIDENT it does not matter why a page is missing. */
 	unsigned int reason = flags & PVMREAD_RESIDENT ? EIO : EAGAIN;
 	int limit = at_once_ms();
 	unsigned char buf[200];
@@ -938,7 +938,7 @@ static long expect_at_once(struct __test_metadata *_metadata, uint32_t flags)
 
 		if (!has_flags(&doors[i], flags))
 			continue;
-		/* The machine may be busy: the quickest of three. */
+		/* The machine may be busy: take the fastest of three. */
 		for (tries = 0; tries < 3; tries++) {
 			fill(buf, sizeof(buf), own_byte);
 			a = ask(&doors[i], &target, flags, late, buf, 100);
@@ -953,7 +953,7 @@ static long expect_at_once(struct __test_metadata *_metadata, uint32_t flags)
 		}
 		worst = a.ms > worst ? a.ms : worst;
 		worst = b.ms > worst ? b.ms : worst;
-		/* The part that was there moved, and nothing else. */
+		/* Only the present part was moved. */
 		if (doors[i].write) {
 			ASSERT_TRUE(peek(late - 96, buf, 96));
 			EXPECT_TRUE(is_filled(buf, 96, own_byte, 0));
@@ -987,7 +987,7 @@ TEST_F(wait, nowait_and_resident_return_at_once)
 	expect_nothing_held(_metadata);
 }
 
-/* There a fault handler reads a page itself, whatever it is told. */
+/* Without readahead a fault handler reads a page itself, despite FOLL_NOWAIT. */
 TEST_F(wait, nowait_returns_at_once_without_readahead_too)
 {
 	ASSERT_EQ(0, order(advise_random, 0));
@@ -1037,7 +1037,7 @@ static pid_t start_reader(size_t i, uint32_t flags, uintptr_t addr, void *buf, s
 	_exit(0);
 }
 
-/* One reader for each door, across the end of the page that is there. */
+/* One reader for each door, across the end of the present page. */
 static void start_waiting(struct __test_metadata *_metadata, pid_t *reader)
 {
 	size_t i;
@@ -1115,8 +1115,8 @@ TEST_F(wait, without_a_flag_it_completes_once_the_page_is_there)
 }
 
 /*
- * Of a file system in user space that is: mapped, so as the request needs it. It
- * may take what is only cached away at any time.
+ * For a file system in user space the page must be mapped as the request needs it: such
+ * a file system may drop a page that is only cached at any time.
  */
 TEST_F(wait, nowait_gets_the_page_once_it_is_there)
 {
@@ -1137,7 +1137,7 @@ TEST_F(wait, nowait_gets_the_page_once_it_is_there)
 		}
 		fill(buf, sizeof(buf), own_byte);
 		a = ask(&doors[i], &target, PVMREAD_NOWAIT, spot(i) + PAGE, buf, 100);
-		/* Of a private page that is the file's there must be a copy first. */
+		/* A private page that still belongs to the file must be copied first. */
 		if (variant->file_system && doors[i].write) {
 			EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_NOWAIT, spot(i) + PAGE, 0,
 					      EAGAIN));
@@ -1152,7 +1152,7 @@ TEST_F(wait, nowait_gets_the_page_once_it_is_there)
 	expect_nothing_held(_metadata);
 }
 
-/* --- The lock, and what a dead target leaves --- */
+/* --- The lock, and the teardown of an exited target --- */
 
 FIXTURE(target) {
 	char before[2000];
@@ -1204,13 +1204,13 @@ static char process_state(pid_t pid)
 	return p && p[1] ? p[2] : 0;
 }
 
-/* Have the target sit in mmap(2), its lock taken. */
+/* Make the target wait in mmap(2), with its lock held. */
 static void have_lock_held(struct __test_metadata *_metadata)
 {
 	long end = now_ms() + PATIENCE_MS, unused = 0;
 	pid_t reader;
 
-	/* A page of the file that is being read is what mmap(2) will wait for. */
+	/* mmap(2) will wait for a page of the file that is being read. */
 	reader = start_reader(0, 0, LATE, board->slot[0].buf, 1);
 	ASSERT_LT(0, reader);
 	ASSERT_TRUE(wait_for(&board->fs_reads, PATIENCE_MS));
@@ -1261,7 +1261,7 @@ TEST_F(target, lock_on_the_targets_mappings_is_not_waited_for)
 	}
 	say("NOWAIT: %ld ms at most", worst);
 
-	/* Without NOWAIT, and that is with RESIDENT too, it is waited for, killably. */
+	/* Without NOWAIT (also with RESIDENT) a request waits for the lock, killably. */
 	worst = 0;
 	for (flags = 0; flags <= PVMREAD_RESIDENT; flags += PVMREAD_RESIDENT) {
 		for (i = 0; i < PLAIN_DOORS; i++) {
@@ -1274,7 +1274,7 @@ TEST_F(target, lock_on_the_targets_mappings_is_not_waited_for)
 	}
 	say("killed readers left after %ld ms at most", worst);
 
-	/* And had, once it is free. */
+	/* It gets the lock when that is free. */
 	for (i = 0; i < PLAIN_DOORS; i++) {
 		fill(board->slot[i].buf, 100, own_byte);
 		reader[i] = start_reader(i, doors[i].write ? 0 : PVMREAD_RESIDENT,
@@ -1413,7 +1413,7 @@ TEST_F(target, lock_that_comes_and_goes_gives_data_or_eagain)
 			ASSERT_TRUE(is_filled(LOCAL, 3 * PAGE, early_byte, 0));
 			continue;
 		}
-		/* All of it is asked for at once, and nothing of it is to be waited for. */
+		/* One request for all of it, none of which needs a wait. */
 		again++;
 		ASSERT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, ANON_AT, 0, EAGAIN));
 	}
@@ -1509,8 +1509,8 @@ static void be_late_reader(size_t i, uint32_t flags)
 }
 
 /*
- * Not from /proc/PID/stat: who reads that may be left with the last reference to
- * the memory, and would wait himself for what only he can have answered.
+ * Not from /proc/PID/stat: its reader may end up with the last reference to the memory,
+ * and would then wait for an answer that only it can trigger.
  */
 static bool has_died(pid_t child)
 {
@@ -1530,7 +1530,7 @@ static bool is_gone_or_whole(const struct answer *a)
  * The target is killed while a reader waits for its own page. READV without a flag has
  * the last reference to the target's memory then. Freeing that waits for the target's
  * asynchronous I/O, which the file system does not answer. Any other reader leaves that
- * to the target. Return: true if the reader was through before there was an answer.
+ * to the target. Return: true if the reader finished before the answer.
  */
 static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint32_t flags,
 			       int limit, bool killed)
@@ -1556,7 +1556,7 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
 
 	ASSERT_EQ(0, kill(target.pid, SIGKILL));
-	/* READV without a flag has the last reference. Else the target waits itself. */
+	/* READV without a flag has the last reference. Otherwise the target itself waits. */
 	end = now_ms() + (flags ? WAITING_MS : PATIENCE_MS);
 	while (!has_died(target.pid) && now_ms() < end)
 		usleep(1000);
@@ -1566,7 +1566,7 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 	ASSERT_TRUE(serve_page(pfd.fd, LATE, page_of_bytes));
 	done = wait_for(&slot->done, limit);
 	if (killed) {
-		/* A wait of the kernel's, as README says: not even this ends it. */
+		/* SIGKILL does not end this wait in the kernel, as the README says. */
 		ASSERT_EQ(0, kill(reader, SIGKILL));
 		EXPECT_EQ(-1, reap_in(reader, WAITING_MS, &status));
 	}
@@ -1609,7 +1609,7 @@ TEST_F(target, what_a_dead_target_leaves_is_not_waited_for)
 			}
 		}
 	}
-	/* There was something to wait for, or this proves nothing. */
+	/* Unless something made it wait, the test proves nothing. */
 	EXPECT_FALSE(is_through_at_once(_metadata, 0, 0, WAITING_MS, false));
 	EXPECT_FALSE(is_through_at_once(_metadata, 0, 0, WAITING_MS, true));
 }
@@ -1701,7 +1701,7 @@ struct chase {
 	struct answer last;
 };
 
-/* Until the target is gone. */
+/* Repeat until the target has exited. */
 static void *chase(void *arg)
 {
 	static __thread unsigned char buf[2 * PAGE];
@@ -1711,7 +1711,7 @@ static void *chase(void *arg)
 	while (now_ms() < end) {
 		memset(buf, 0, sizeof(buf));
 		c->last = ask(c->door, c->who, c->flags, ANON_AT, buf, sizeof(buf));
-		/* BATCH says so of itself or, if it happens meanwhile, of the segment. */
+		/* BATCH itself fails with ESRCH, or the segment if it happens during the batch. */
 		if (c->last.reason == ESRCH || (!c->last.reason && c->last.err == ESRCH)) {
 			c->wrong |= c->last.moved;
 			return NULL;
@@ -1777,8 +1777,8 @@ TEST_F(target, target_that_exits_meanwhile_is_read_or_gone)
 /* --- What a request does to the target --- */
 
 /*
- * What /proc says of a process's memory and of one of its mappings, but for when
- * it was looked at last.
+ * The facts in /proc about a process's memory and one of its mappings, except the
+ * accessed bits.
  */
 static void describe(pid_t pid, uintptr_t mapping, char *to, size_t size)
 {
@@ -1822,7 +1822,7 @@ static long number_after(const char *text, const char *name)
 	return p ? atol(p + strlen(name)) : -1;
 }
 
-/* Page faults of this process: those that a request takes are among them. */
+/* The number of page faults of this process, including those of its requests. */
 static long faults(void)
 {
 	struct rusage usage;
@@ -1833,7 +1833,7 @@ static long faults(void)
 
 static int big_file = -1;
 
-/* What page @i of the mapping begins with; never 0. */
+/* The first byte of page @i of the mapping; never 0. */
 static uint64_t mark(size_t i)
 {
 	return mix(i) | 1;
@@ -1856,8 +1856,8 @@ static bool make_big_file(void)
 }
 
 /*
- * Some are read, which brings what the page cache has around them, and some of
- * these are dropped again: what is left are runs of all lengths.
+ * Read some pages, which also maps neighbours from the page cache, and drop some again.
+ * This leaves runs of all lengths.
  */
 static void build_big_file(void)
 {
@@ -1899,9 +1899,9 @@ static size_t run_of(const uint64_t *entry, size_t from, size_t n)
 }
 
 /*
- * Every page of a mapping, one by one and then as much as there is at once, is
- * readable if and only if it is in the target's page tables, and remains as it
- * is. Pages hold their mark or, those read alone, nothing.
+ * Every page of a mapping is readable, alone or in a run, if and only if it is in the
+ * target's page tables, and does not change. Pages hold their mark; pages that were
+ * only read are zero.
  */
 static void expect_as_mapped(struct __test_metadata *_metadata, uintptr_t at, size_t pages,
 			     uint64_t *entry, uint64_t *after, struct pvmread_segment *seg)
@@ -1928,7 +1928,7 @@ static void expect_as_mapped(struct __test_metadata *_metadata, uintptr_t at, si
 		present += entry[i] >> 63;
 	}
 	say("%zu of %zu pages are mapped", present, pages);
-	/* Or there is nothing to tell apart. */
+	/* Otherwise there is no difference to test. */
 	ASSERT_LT(pages / 100, present);
 	ASSERT_LT(present, pages);
 	memset(LOCAL, 0xa5, LOCAL_SIZE);
@@ -1950,11 +1950,11 @@ static void expect_as_mapped(struct __test_metadata *_metadata, uintptr_t at, si
 		ASSERT_EQ(there ? mark(i) : 0xa5a5a5a5a5a5a5a5ULL, word);
 	}
 
-	/* From each run on as much as there is. */
+	/* As much as possible from the start of each run. */
 	for (w = 0; w < ARRAY_SIZE(walkers); w++) {
 		const struct door *door = &doors[walkers[w]];
 
-		/* Once before, for our own stack to be there. */
+		/* Once before, to fault in our own stack. */
 		a = ask(door, &target, PVMREAD_RESIDENT, at, LOCAL, LOCAL_SIZE);
 		is_answer(&a, door, PVMREAD_RESIDENT, at, a.moved, a.reason);
 		before = faults();
@@ -2063,7 +2063,7 @@ TEST_F(target, nowait_faults_in_what_needs_no_waiting)
 	}
 	close(big_file);
 
-	/* Private, so anonymous memory, but there is a file that it came from. */
+	/* A private page, so anonymous memory, but it comes from a file. */
 	big_file = open("/dev/zero", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, big_file);
 	stop_target();
@@ -2083,11 +2083,11 @@ TEST_F(target, nowait_faults_in_what_needs_no_waiting)
 	    a.moved ? "zeros" : strerror(a.reason));
 }
 
-/* --- What NOWAIT needs no file for, and what it must not start --- */
+/* --- NOWAIT without the file, and reads that it must not start --- */
 
 /*
- * Each door's page is private, written, and shared copy-on-write with a child;
- * the file that it once came from has no page there any more.
+ * Each door's page is private, written, and shared copy-on-write with a child. Its file
+ * no longer has a page there.
  */
 static void build_copies_of_nothing(void)
 {
@@ -2108,7 +2108,7 @@ static void build_copies_of_nothing(void)
 		set(&board->returned, 1);
 		pause();
 	}
-	/* Or it outlives a parent that is killed before the child has run. */
+	/* Otherwise it would outlive a parent that is killed before the child has run. */
 	if (!wait_for(&board->returned, PATIENCE_MS))
 		broken("waiting for a child");
 }
@@ -2155,8 +2155,8 @@ static size_t cached_pages(const void *mapping)
 }
 
 /*
- * A file system in user space takes pages from the cache when it likes, in the
- * midst of a fault, too: what is cached is no reason not to wait, only what is mapped.
+ * A file system in user space can drop pages from the cache at any time, even during a
+ * fault. So only mapped pages are sure not to need a wait, not cached ones.
  */
 TEST_F(target, nowait_takes_of_a_file_system_in_user_space_what_is_mapped)
 {
@@ -2176,7 +2176,7 @@ TEST_F(target, nowait_takes_of_a_file_system_in_user_space_what_is_mapped)
 	let_file_system_answer(FS_ALWAYS);
 	ASSERT_EQ(1, pread(fs_fd, LOCAL, 1, 0));
 	let_file_system_answer(FS_ONCE);
-	/* Of one answer the pages come one after the other. */
+	/* The pages of one answer arrive one after the other. */
 	for (i = 0, n = 0; i < 1000 && (n < 2 || n != had); i++) {
 		had = n;
 		usleep(20000);
@@ -2184,7 +2184,7 @@ TEST_F(target, nowait_takes_of_a_file_system_in_user_space_what_is_mapped)
 	}
 	asked = get(&board->fs_reads);
 	say("%zu of %lu pages are cached, after %d requests", n, FS_PAGES, asked);
-	/* Or nothing is left to read, which a page that is marked would have done. */
+	/* Otherwise nothing is left to read, which a page with PG_readahead would trigger. */
 	ASSERT_LT(1, n);
 	ASSERT_GT(FS_PAGES, n);
 
@@ -2214,7 +2214,7 @@ TEST_F(target, nowait_takes_of_a_file_system_in_user_space_what_is_mapped)
 	munmap(mapping, FS_PAGES * PAGE);
 }
 
-/* --- A page fault that lasts --- */
+/* --- A long page fault --- */
 
 static void *write_back(void *page)
 {
@@ -2243,7 +2243,7 @@ static void build_fault_in_progress(void)
 
 /*
  * To register an MMU notifier, the kernel waits for page faults that run with a VMA lock.
- * SIGKILL does not end that wait, and it holds a lock of the whole machine.
+ * SIGKILL does not end that wait, which holds a system-wide lock.
  */
 TEST_F(target, attach_with_a_cache_can_be_killed_while_a_page_fault_lasts)
 {
@@ -2269,7 +2269,7 @@ TEST_F(target, attach_with_a_cache_can_be_killed_while_a_page_fault_lasts)
 	if (!caller)
 		_exit(attach(dev, target.pid, PVMREAD_CACHE, 0, 0) < 0);
 	ASSERT_LT(0, caller);
-	/* It waits, or this proves nothing. */
+	/* Unless it waits, the test proves nothing. */
 	EXPECT_GT(0, reap_in(caller, WAITING_MS, &status));
 	other = fork();
 	if (!other) {
@@ -2283,7 +2283,7 @@ TEST_F(target, attach_with_a_cache_can_be_killed_while_a_page_fault_lasts)
 	ASSERT_EQ(0, kill(caller, SIGKILL));
 	died = reap_in(caller, LEAVE_MS, &status) >= 0;
 	EXPECT_TRUE(died);
-	/* The requests that the server holds end with it. */
+	/* The requests that the server holds end when it exits. */
 	ASSERT_EQ(0, kill(fs_pid, SIGKILL));
 	if (!died)
 		ASSERT_LE(0, reap_in(caller, PATIENCE_MS, &status));
@@ -2343,7 +2343,7 @@ TEST_F(target, resident_read_leaves_a_page_shared_with_a_forked_process)
 		}
 	}
 
-	/* Its own, once it wrote there. */
+	/* The page is its own after it has written there. */
 	ASSERT_EQ(0, order(write_byte, ANON_AT));
 	EXPECT_FALSE(is_same_page(ours, page_entry(target.pid, ANON_AT)));
 	theirs = page_entry(target.pid, ANON_AT);
@@ -2362,12 +2362,12 @@ TEST_F(target, resident_read_leaves_a_page_shared_with_a_forked_process)
 		EXPECT_TRUE(is_filled(page, PAGE, early_byte, 0));
 	}
 
-	/* NOWAIT writes where it must copy first: for the target alone. */
+	/* NOWAIT writes to a page that must be copied first: only the target sees it. */
 	a = ask(&doors[1], &target, PVMREAD_NOWAIT, ANON_AT + PAGE, LOCAL, PAGE);
 	EXPECT_TRUE(is_answer(&a, &doors[1], PVMREAD_NOWAIT, ANON_AT + PAGE, PAGE, 0));
 	EXPECT_TRUE(is_filled(page + PAGE, PAGE, early_byte, PAGE));
 
-	/* Without the flag READV does as the syscall; a target file does not. */
+	/* Without the flag READV unshares the page like the syscall; a target file does not. */
 	for (i = 0; i < PLAIN_DOORS; i += 2) {
 		uintptr_t at = ANON_AT + (2 + i) * PAGE;
 
@@ -2436,7 +2436,7 @@ TEST_F(target, resident_write_goes_where_the_target_could_write_as_it_is)
 			EXPECT_TRUE(is_filled(buf, sizeof(buf), own_byte, 0));
 		}
 	}
-	/* The file has what was written to its shared mapping, and that alone. */
+	/* The file has only the data written to its shared mapping. */
 	fill(in_file + 200, sizeof(buf), own_byte);
 	ASSERT_EQ(sizeof(in_file), pread(big_file, in_file_after, sizeof(in_file), 0));
 	EXPECT_EQ(0, memcmp(in_file, in_file_after, sizeof(in_file)));
@@ -2478,7 +2478,7 @@ static const struct {
 	{ "PROT_WRITE, private", PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, false, true },
 	{ "PROT_READ | PROT_WRITE, shared", PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_SHARED,
 	  true, true },
-	/* Of a file that nobody has read yet, past its end in the third row. */
+	/* A file that has not been read yet; the third row is past its end. */
 	{ "PROT_NONE, not in memory", PROT_NONE, MAP_SHARED, false, false },
 	{ "PROT_NONE, not in memory, private", PROT_NONE, MAP_PRIVATE, false, false },
 	{ "past the end of the file", PROT_READ | PROT_WRITE, MAP_SHARED, false, false },
@@ -2533,7 +2533,7 @@ static uintptr_t find_mapping(pid_t pid, const char *name)
 	return from;
 }
 
-/* Whatever the flags, EIO: it is never a matter of waiting. */
+/* EIO with all flags: waiting would not help. */
 static void expect_refused(struct __test_metadata *_metadata, uintptr_t at, const char *name,
 			   bool read, bool write)
 {
@@ -2615,7 +2615,7 @@ TEST_F(target, resident_read_leaves_a_page_merged)
 		usleep(20000);
 		ASSERT_TRUE(look_at_pages(target.pid, ANON_AT, 4, entry));
 	} while (!is_same_page(entry[0], entry[3]) && now_ms() < end);
-	/* What is merged stays so, and nothing is merged again meanwhile. */
+	/* Merged pages stay merged, and no other pages are merged meanwhile. */
 	set_number(KSM "run", 0);
 	ASSERT_TRUE(look_at_pages(target.pid, ANON_AT, 4, entry));
 	if (!is_same_page(entry[0], entry[3])) {
@@ -2671,7 +2671,7 @@ static void build_hugetlb(void)
 		at[i] = mark(i);
 }
 
-/* The first huge page of two is there, and all of it is read; of the second nothing. */
+/* The first of two huge pages is present and is read completely; the second is not read. */
 static void expect_first_huge_page(struct __test_metadata *_metadata, uint32_t flags, int error,
 				   char *before, char *after, size_t size)
 {
@@ -2748,7 +2748,7 @@ TEST_F(target, resident_or_nowait_read_of_hugetlbfs_brings_nothing_in)
 	assert_started(_metadata, start_target(build_hugetlb));
 	expect_first_huge_page(_metadata, PVMREAD_RESIDENT, EIO, self->before, self->after,
 			       sizeof(self->before));
-	/* Its handler waits for who is clearing a page: it is not entered. */
+	/* Its fault handler waits for a task that clears a page, so it must not run. */
 	expect_first_huge_page(_metadata, PVMREAD_NOWAIT, EAGAIN, self->before, self->after,
 			       sizeof(self->before));
 	stop_target();
@@ -2780,7 +2780,7 @@ TEST_F(target, flags_hold_for_the_callers_own_memory_too)
 			EXPECT_TRUE(is_filled(LOCAL, 100, early_byte, PAGE - 100));
 		}
 	}
-	/* What the flags are about is the target: the caller's side is faulted in. */
+	/* The flags apply to the target: the caller's side is faulted in. */
 	ASSERT_EQ(0, madvise(page + PAGE, PAGE, MADV_DONTNEED));
 	a = ask(&doors[0], &own, PVMREAD_RESIDENT | PVMREAD_NOWAIT, ANON_AT, page + PAGE, PAGE);
 	EXPECT_TRUE(is_answer(&a, &doors[0], PVMREAD_RESIDENT | PVMREAD_NOWAIT, ANON_AT, PAGE, 0));
