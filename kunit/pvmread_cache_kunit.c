@@ -17,7 +17,7 @@ static void destroy_cache(void *cache)
 	pvmread_cache_destroy(cache);
 }
 
-/* A worker gets the number that filling needs. */
+/* A worker gets the sequence number that filling needs. */
 static void await_worker(struct kunit *test, struct pvmread_cache *cache)
 {
 	unsigned long seq;
@@ -59,7 +59,7 @@ static void fill_cache(struct kunit *test, struct pvmread_cache *cache, size_t f
 	KUNIT_ASSERT_EQ(test, 0, ret);
 }
 
-/* Read into the same place of the local arena. Return: how much the cache had. */
+/* Read into the same place of the local arena. Return: number of bytes from the cache. */
 static size_t read_cache(struct kunit *test, struct pvmread_cache *cache, size_t at,
 			 size_t len, bool *missed)
 {
@@ -73,7 +73,7 @@ static size_t read_cache(struct kunit *test, struct pvmread_cache *cache, size_t
 	return got;
 }
 
-/* How many of the pages it has. */
+/* Return: how many of the pages are in the cache. */
 static size_t count_pages(struct kunit *test, struct pvmread_cache *cache, size_t pages)
 {
 	size_t i, had = 0;
@@ -171,7 +171,7 @@ static void a_page_that_changes_during_gup_is_not_kept(struct kunit *test)
 		pvmread_engine_init(&eng, p->remote, false, false, false);
 		KUNIT_ASSERT_TRUE(test, pvmread_cache_begin(cache, &seq));
 		KUNIT_ASSERT_EQ(test, 0, pvmread_engine_hold(&eng, p->there + PG(again), 1));
-		/* The reference keeps the page, but not where it is mapped. */
+		/* The reference keeps the page, but not its mapping. */
 		mmap_read_unlock(p->remote);
 		KUNIT_EXPECT_EQ(test, 0, remote_unmap(p, PG(again), PAGE_SIZE));
 		mmap_read_lock(p->remote);
@@ -193,7 +193,7 @@ static void the_table_grows_when_pages_displace_each_other(struct kunit *test)
 	fill(test, PG(1000));
 	fill_cache(test, cache, 0, 64);
 	KUNIT_EXPECT_EQ(test, 64, count_pages(test, cache, 1000));
-	/* What was displaced before it grew is missing. */
+	/* Entries that were displaced before it grew are missing. */
 	fill_cache(test, cache, 64, 936);
 	KUNIT_EXPECT_GT(test, count_pages(test, cache, 1000), 800);
 	fill_cache(test, cache, 0, 1000);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of the engine, piece by piece.
+ * Tests of the engine's functions.
  */
 #include <linux/bvec.h>
 #include <linux/completion.h>
@@ -35,7 +35,7 @@ static struct pvmread_engine *engine(struct kunit *test, u32 flags)
 
 	eng = kunit_kmalloc(test, sizeof(*eng), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, eng);
-	/* Like the stack, which is not zeroed. */
+	/* Poison it, because a stack is not zeroed. */
 	memset(eng, UNTOUCHED, sizeof(*eng));
 	pvmread_engine_init(eng, p->remote, flags & PVMREAD_WRITE,
 			    flags & PVMREAD_NOWAIT, flags & PVMREAD_RESIDENT);
@@ -54,7 +54,7 @@ static struct iov_iter local_iter(const struct pair *p, bool write, size_t at,
 	return local;
 }
 
-/* One move between these offsets of the arenas, after which the hold goes on. */
+/* One move between these offsets of the arenas, which keeps the hold. */
 static struct outcome piece_held(const struct pair *p, struct pvmread_engine *eng,
 				 size_t here, size_t there, size_t len)
 {
@@ -77,7 +77,7 @@ static struct outcome piece(const struct pair *p, struct pvmread_engine *eng,
 	return out;
 }
 
-/* One string of at most @len bytes, to where @room bytes are; the hold goes on. */
+/* One string of at most @len bytes, into @room bytes; keeps the hold. */
 static struct outcome string_held(const struct pair *p, struct pvmread_engine *eng,
 				  size_t here, size_t room, size_t there, size_t len)
 {
@@ -90,7 +90,7 @@ static struct outcome string_held(const struct pair *p, struct pvmread_engine *e
 	return out;
 }
 
-/* One string of at most @len bytes, to where @room bytes are. */
+/* One string of at most @len bytes, into @room bytes. */
 static struct outcome string(const struct pair *p, struct pvmread_engine *eng,
 			     size_t here, size_t room, size_t there, size_t len)
 {
@@ -101,8 +101,8 @@ static struct outcome string(const struct pair *p, struct pvmread_engine *eng,
 }
 
 /*
- * @out is of a transfer that began at @there: it has moved @moved bytes and
- * ended for @reason.
+ * @out must be of a transfer that began at @there, moved @moved bytes and ended with
+ * @reason.
  */
 static void expect_outcome(struct kunit *test, struct outcome out, size_t there,
 			   size_t moved, int reason, const char *name)
@@ -115,7 +115,7 @@ static void expect_outcome(struct kunit *test, struct outcome out, size_t there,
 			    name);
 }
 
-/* The first @len bytes here: UNTOUCHED. */
+/* Set the first @len local bytes to UNTOUCHED. */
 static void blank(struct kunit *test, size_t len)
 {
 	struct pair *p = test->priv;
@@ -125,7 +125,7 @@ static void blank(struct kunit *test, size_t len)
 			copy_to_user((void __user *)p->here, p->buf, len));
 }
 
-/* What lies at @here are the @len bytes that the pattern has at @there. */
+/* The @len bytes at @here must be those of the pattern at @there. */
 static void expect_here(struct kunit *test, size_t here, size_t there,
 			size_t len, const char *name)
 {
@@ -140,7 +140,7 @@ static void expect_here(struct kunit *test, size_t here, size_t there,
 	KUNIT_EXPECT_EQ_MSG(test, i, len, "%s: first wrong byte", name);
 }
 
-/* The pattern, but without a NUL. */
+/* The pattern without NULs. */
 static u8 text(size_t i)
 {
 	return pattern(i) ?: 0xff;
@@ -157,7 +157,7 @@ static void fill_text(struct kunit *test, size_t len)
 	KUNIT_ASSERT_EQ(test, remote_write(p, 0, p->buf, len), 0);
 }
 
-/* One byte of it a NUL, or text again. */
+/* Set one byte of it to NUL, or back to text. */
 static void put_nul(struct kunit *test, size_t at, bool nul)
 {
 	u8 byte = nul ? 0 : text(at);
@@ -167,7 +167,7 @@ static void put_nul(struct kunit *test, size_t at, bool nul)
 
 #define STAGE_PAGES	40UL
 
-/* What a fault on a page of the stage finds. */
+/* The result of a fault on a page of the stage. */
 enum scene {
 	READY,		/* the page */
 	LATER,		/* the page, but it has to be waited for */
@@ -179,16 +179,16 @@ enum scene {
 };
 
 /**
- * struct stage - a mapping at the start of the remote arena, its faults ours
- * @own: pages of its own, with the pattern in them. They are on no LRU list,
- *	whose batches hold references for a while: each count is exact
- * @scenes: what a fault there finds
+ * struct stage - a mapping at the start of the remote arena, with our fault handler
+ * @own: its own pages, with the pattern. Their reference counts are exact, because they
+ *	are on no LRU list, whose batches hold references for a while
+ * @scenes: result of a fault on each page
  * @file: the mapped file; the stage provides the pages
- * @file_system: it is told of a page that is going to be written
- * @faults: how often a page was asked for
- * @nowait: how often of these by one who does not wait
- * @mkwrites: how often @file_system was told
- * @users: how many references to the mm's users there were at the last fault
+ * @file_system: it is called before a page is written
+ * @faults: number of faults
+ * @nowait: number of these that must not wait
+ * @mkwrites: number of calls of @file_system
+ * @users: mm_users at the last fault
  * @exited: one of them was put
  * @closer: the task that unmapped the stage, or a part of it
  */
@@ -221,8 +221,8 @@ static vm_fault_t stage_fault(struct vm_fault *vmf)
 		break;
 	case LATER:
 		/*
-		 * As filemap_fault() does when a page is being read: mmap_lock
-		 * stays held by who must not wait, any other waits without it.
+		 * Like filemap_fault() when a page is being read: a caller that must
+		 * not wait keeps mmap_lock, any other caller waits without it.
 		 */
 		if (nowait)
 			return VM_FAULT_RETRY;
@@ -235,7 +235,7 @@ static vm_fault_t stage_fault(struct vm_fault *vmf)
 		send_sig(SIGKILL, current, 1);
 		break;
 	case EXITED:
-		/* Never the last one: that would want the lock held here. */
+		/* Never the last one, because mmput() would need the lock that is held here. */
 		stage->exited = atomic_add_unless(&mm->mm_users, -1, 1);
 		break;
 	case NO_MEMORY:
@@ -278,9 +278,9 @@ static const struct vm_operations_struct stage_fs_vm_ops = {
 };
 
 /*
- * Map @file, or if it is NULL an unnamed one with nothing in its page cache, and
- * take the place of its fault handlers. (To map a file of our own would need
- * one whose page cache can be filled.)
+ * Map @file, or if it is NULL an unnamed file with an empty page cache, and replace its
+ * fault handlers. (Mapping a file of our own would need a file whose page cache can be
+ * filled.)
  */
 static void map_stage(struct kunit *test, struct stage *stage,
 		      struct file *file, unsigned long kind)
@@ -299,7 +299,7 @@ static void map_stage(struct kunit *test, struct stage *stage,
 		vma->vm_private_data = stage;
 		if (stage->file_system) {
 			vma->vm_ops = &stage_fs_vm_ops;
-			/* Or no fault would tell of a write. */
+			/* Otherwise writes would not fault. */
 			vma->vm_page_prot =
 				vm_get_page_prot(vma->vm_flags & ~VM_SHARED);
 		}
@@ -336,13 +336,13 @@ static struct stage *new_stage(struct kunit *test)
 	return stage;
 }
 
-/* From now on the page cache says that every page of the stage is at hand. */
+/* From now on the page cache has every page of the stage, up to date. */
 static void give_cache(struct kunit *test, struct stage *stage)
 {
 	refill(test, stage->file, STAGE_PAGES);
 }
 
-/* Have the target map these pages, and write to them what they hold. */
+/* Make the target map these pages, by writing their own contents to them. */
 static void touch(struct kunit *test, size_t first, size_t nr)
 {
 	struct pair *p = test->priv;
@@ -355,7 +355,7 @@ static void touch(struct kunit *test, size_t first, size_t nr)
 	}
 }
 
-/* The engine holds @nr pages of the stage from the @first on, no other. */
+/* The engine must hold @nr pages of the stage from @first on, and no others. */
 static void expect_held(struct kunit *test, const struct stage *stage,
 			size_t first, size_t nr, bool pinned, const char *name)
 {
@@ -368,7 +368,7 @@ static void expect_held(struct kunit *test, const struct stage *stage,
 
 		KUNIT_EXPECT_EQ_MSG(test, folio_maybe_dma_pinned(folio),
 				    held && pinned, "%s: page %zu", name, i);
-		/* How many references a pin counts for is the kernel's. */
+		/* The kernel decides how many references a pin counts for. */
 		if (held && pinned)
 			KUNIT_EXPECT_GT_MSG(test, refs, 1, "%s: page %zu",
 					    name, i);
@@ -380,16 +380,16 @@ static void expect_held(struct kunit *test, const struct stage *stage,
 
 /**
  * struct holder - a worker that holds an mm's mmap_lock for writing, or a folio's lock
- * @work: what holds it
- * @mm: whose lock it is, or NULL
- * @folio: or this one's
- * @victim: whom to kill when the lock is held, or NULL
- * @held: it is
- * @enough: it need not any longer
- * @timed_out: @enough did not come in time, so the test thread waits for the lock
+ * @work: the work item
+ * @mm: the mm whose lock it holds, or NULL
+ * @folio: the folio whose lock it holds, or NULL
+ * @victim: task to kill when the lock is held, or NULL
+ * @held: completed when the lock is held
+ * @enough: completed when it is to be released
+ * @timed_out: @enough was not completed in time, so the test thread waits for the lock
  *
- * Not the test thread itself: a lock waited for that must not be would then
- * never come, and not just be late.
+ * The test thread cannot hold it itself: if a request wrongly waited for the lock, it
+ * would wait forever.
  */
 struct holder {
 	struct work_struct work;
@@ -411,7 +411,7 @@ static void hold(struct work_struct *work)
 		folio_lock(holder->folio);
 	complete(&holder->held);
 	if (holder->victim) {
-		/* Let it come to where it waits. */
+		/* Let it get to where it waits. */
 		msleep(50);
 		send_sig(SIGKILL, holder->victim, 1);
 	}
@@ -423,7 +423,7 @@ static void hold(struct work_struct *work)
 		folio_unlock(holder->folio);
 }
 
-/* Have the worker take the lock. Nothing may assert before release_lock(). */
+/* Make the worker take the lock. Nothing may assert before release_lock(). */
 static void ask_for_lock(struct holder *holder, struct mm_struct *mm,
 			 struct folio *folio, struct task_struct *victim)
 {
@@ -445,8 +445,8 @@ static void hold_lock(struct holder *holder, struct mm_struct *mm,
 }
 
 /*
- * Make the worker wait for the lock, which the test holds. The worker will give it back at
- * once. Return: true if the worker waits.
+ * Make the worker wait for the lock, which the test holds. The worker will release it
+ * at once. Return: true if the worker waits.
  */
 static bool wait_for_writer(struct holder *holder, struct mm_struct *mm)
 {
@@ -468,7 +468,7 @@ static bool release_lock(struct holder *holder)
 	return !holder->timed_out;
 }
 
-/* The engine has @users references to mm_users and, if there are any, mmap_lock. */
+/* The engine must have @users references to mm_users and, if there are any, mmap_lock. */
 static void expect_hold(struct kunit *test, int users, const char *name)
 {
 	struct pair *p = test->priv;
@@ -507,7 +507,7 @@ static void a_held_page_serves_the_next_move(struct kunit *test)
 	expect_here(test, 0, PG(3) + 100, 8, "first");
 	expect_here(test, 8, PG(4) - 300, 300, "second");
 
-	/* After the release nothing is remembered. */
+	/* After the release no page is kept. */
 	KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(3), PAGE_SIZE));
 	blank(test, PAGE_SIZE);
 	out = piece(p, eng, 0, PG(3) + 100, 8);
@@ -523,7 +523,7 @@ static void pages_stay_held_until_others_are_needed(struct kunit *test)
 	const struct {
 		const char *name;
 		size_t at, len;
-		/* What is held then. */
+		/* The pages held then. */
 		size_t first, nr;
 	} rows[] = {
 		{ "the first byte of them", 0, 1, 0, most },
@@ -564,7 +564,7 @@ static void pages_stay_held_until_others_are_needed(struct kunit *test)
 		}
 		pvmread_engine_release(eng);
 
-		/* A failed look-up also puts the pages that were held. */
+		/* A failed look-up also releases the held pages. */
 		KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(10), PAGE_SIZE));
 		expect_outcome(test, piece_held(p, eng, 0, PG(8), PG(4)), PG(8),
 			       PG(2), -EIO, "into a hole");
@@ -598,7 +598,7 @@ static void moves_longer_than_a_hold_arrive_whole(struct kunit *test)
 				continue;
 			blank(test, PG(STAGE_PAGES));
 			out = piece_held(p, eng, 0, offsets[k], lengths[i]);
-			/* No hold serves more than that. */
+			/* A hold moves no more than that. */
 			KUNIT_EXPECT_LE(test, eng->copied, PVMREAD_ENGINE_CHUNK);
 			pvmread_engine_release(eng);
 			expect_outcome(test, out, offsets[k], lengths[i], 0, "move");
@@ -704,7 +704,7 @@ static void releasing_nothing_or_twice_is_harmless(struct kunit *test)
 		expect_held(test, stage, 0, 0, false, "twice");
 		expect_hold(test, 0, "twice");
 
-		/* Pages are held, and then there is a hole. */
+		/* Pages are held, followed by a hole. */
 		out = piece_held(p, eng, 0, PG(9) + 9, PG(2));
 		expect_outcome(test, out, PG(9) + 9, PG(1) - 9, -EIO, "hole");
 		pvmread_engine_release(eng);
@@ -731,7 +731,7 @@ static void flags_decide_on_reference_pin_and_dirt(struct kunit *test)
 	struct stage *stage = new_stage(test);
 	size_t i, k;
 
-	/* Dirty in the page table: then a pin alone does not dirty the page. */
+	/* The page table entry is dirty, so a pin alone does not dirty the page. */
 	touch(test, 0, STAGE_PAGES);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		bool write = rows[i].flags & PVMREAD_WRITE;
@@ -762,15 +762,15 @@ static void flags_decide_on_reference_pin_and_dirt(struct kunit *test)
 	}
 }
 
-/* --- the law --------------------------------------------------------------- */
+/* --- the rule --------------------------------------------------------------- */
 
 /**
- * struct caller - a mapping of the local side whose faults are ours
- * @test: whose it is
+ * struct caller - a mapping of the local side with our fault handler
+ * @test: its test
  * @stage: the target's pages
- * @page: what each of its faults finds
- * @never: no fault finds anything, and none fails
- * @faults: how often there was one
+ * @page: the page that each fault finds
+ * @never: faults find nothing, and do not fail
+ * @faults: number of faults
  */
 struct caller {
 	struct kunit *test;
@@ -785,7 +785,7 @@ static vm_fault_t caller_fault(struct vm_fault *vmf)
 	struct caller *caller = vmf->vma->vm_private_data;
 
 	caller->faults++;
-	/* The law: nothing of the target is held now. */
+	/* The rule: nothing of the target is held now. */
 	expect_hold(caller->test, 0, "in the caller's fault");
 	expect_held(caller->test, caller->stage, 0, 0, false,
 		    "in the caller's fault");
@@ -852,7 +852,7 @@ static void nothing_is_held_while_the_caller_faults(struct kunit *test)
 		struct iov_iter local;
 		struct outcome out;
 
-		/* The first byte faults, and one in the middle of a hold. */
+		/* A fault on the first byte, and on one in the middle of a hold. */
 		map_caller(test, caller, PG(2), 1);
 		out = piece(p, eng, PG(2), PG(3), 8);
 		expect_outcome(test, out, PG(3), 8, 0, "first byte");
@@ -861,7 +861,7 @@ static void nothing_is_held_while_the_caller_faults(struct kunit *test)
 		out = piece(p, eng, PG(2) - 100, PG(3) + 9, PG(1) + 200);
 		expect_outcome(test, out, PG(3) + 9, PG(1) + 200, 0, "middle");
 		KUNIT_EXPECT_EQ(test, caller->faults, 1);
-		/* A hold of an earlier move does not last either. */
+		/* A hold of an earlier move has also ended. */
 		map_caller(test, caller, PG(2), 1);
 		piece_held(p, eng, 0, PG(3), 8);
 		out = piece(p, eng, PG(2), PG(3), 8);
@@ -947,7 +947,7 @@ static void all_or_nothing_moves_all_or_nothing(struct kunit *test)
 		{ "up to a hole", PG(34) + 9, PG(1) - 9, PG(1) - 9 },
 		{ "into a hole", PG(34) + 9, PG(1), 0, -EAGAIN },
 		{ "in a hole", PG(35) + 9, 8, 0, -EIO },
-		/* No worker could do better: as much as can be. */
+		/* A worker could not do better, so move as much as possible. */
 		{ "into bad memory of the caller", PG(30) - 9, 100, 50, -EFAULT },
 	};
 	static const u32 flags[] = { 0, PVMREAD_WRITE };
@@ -980,7 +980,7 @@ static void all_or_nothing_moves_all_or_nothing(struct kunit *test)
 
 /* --- resident ------------------------------------------------------------ */
 
-/* Without a fault: has the target mapped the page, in a way to be read? */
+/* Checks without a fault: has the target mapped the page readable? */
 static bool remote_maps(struct pair *p, size_t at)
 {
 	struct page *page;
@@ -1011,7 +1011,7 @@ static void lay_out(struct kunit *test, const char *pages)
 	size_t i;
 	u8 byte;
 
-	/* As a stack: no huge page comes along with the one that is touched. */
+	/* Like a stack, so that touching a page does not map a huge one. */
 	KUNIT_ASSERT_EQ(test, 0, remote_map(p, NULL, 0, PG(strlen(pages)),
 					    PROT_READ | PROT_WRITE,
 					    MAP_ANONYMOUS | MAP_PRIVATE |
@@ -1055,7 +1055,7 @@ static void resident_moves_what_is_mapped_and_no_more(struct kunit *test)
 		{ "wwuw", true, 100, PG(3), PG(2) - 100, -EIO },
 		{ "uw", false, PG(1) - 1, 2, 0, -EIO },
 		{ "ww-w", false, 7, PG(3), PG(2) - 7, -EIO },
-		/* Over what one pin takes, and at its end. */
+		/* More than one pin can hold, and exactly as much. */
 		{ "wwwwwwwwwwwwwwwwu", false, 0, PG(17), PG(16), -EIO },
 		{ "wwwwwwwwwwwwwwwwrwuw", false, 0, PG(20), PG(18), -EIO },
 	};
@@ -1116,7 +1116,7 @@ static void resident_asks_no_fault_handler(struct kunit *test)
 		kunit_release_action(test, release_engine, eng);
 	}
 
-	/* Who may fault has it asked. */
+	/* A request that may fault calls the handler. */
 	eng = engine(test, 0);
 	out = piece(p, eng, 0, PG(1) + 9, PG(2));
 	expect_outcome(test, out, PG(1) + 9, PG(2), 0, "not resident");
@@ -1168,10 +1168,10 @@ static void nowait_does_not_wait_for_a_fault(struct kunit *test)
 	struct stage *stage = new_stage(test);
 	size_t f;
 
-	/* Or its faults are not asked at all. */
+	/* Otherwise its fault handler is not called at all. */
 	give_cache(test, stage);
 	for (f = 0; f < ARRAY_SIZE(flags); f++) {
-		/* Pages that no round has had mapped before. */
+		/* Pages that no earlier round has mapped. */
 		size_t at = PG(10 * f);
 		struct pvmread_engine *eng;
 		struct outcome out;
@@ -1190,17 +1190,17 @@ static void nowait_does_not_wait_for_a_fault(struct kunit *test)
 			       "third page");
 		expect_held(test, stage, 0, 0, false, "third page");
 		expect_hold(test, 0, "third page");
-		/* Asked for, all four of them, and only so. */
+		/* All four faulted, and all of them without waiting. */
 		KUNIT_EXPECT_GE(test, stage->faults, 4);
 		KUNIT_EXPECT_EQ(test, stage->nowait, stage->faults);
 
-		/* It has come. */
+		/* The page is present now. */
 		stage->scenes[10 * f + 3] = READY;
 		out = piece(p, eng, 0, at + PG(1) + 9, PG(5));
 		expect_outcome(test, out, at + PG(1) + 9, PG(5), 0, "ready");
 		kunit_release_action(test, release_engine, eng);
 
-		/* Who may wait for it does so, and not with the lock. */
+		/* A request that may wait does so, without the lock. */
 		stage->nowait = 0;
 		eng = engine(test, flags[f]);
 		out = piece(p, eng, 0, at + 9, PG(6));
@@ -1233,7 +1233,7 @@ static void nowait_takes_of_a_file_what_its_cache_holds(struct kunit *test)
 		  PG(3), PG(2) - 9, -EAGAIN },
 		{ "cached, read-only, to write", RO, true, 9, 8, 0, -EIO },
 		{ "cached, no access", NONE, false, 9, 8, 0, -EIO },
-		/* What no waiting helps with is not to be waited for. */
+		/* If waiting would not help, the reason is not EAGAIN. */
 		{ "not cached, read-only, to write", RO, true, PG(4) + 9, 8, 0,
 		  -EIO },
 		{ "not cached, no access", NONE, false, PG(4) + 9, 8, 0, -EIO },
@@ -1266,7 +1266,7 @@ static void nowait_takes_of_a_file_what_its_cache_holds(struct kunit *test)
 			if (!write)
 				expect_here(test, 0, rows[i].at, rows[i].moved,
 					    rows[i].name);
-			/* Not even a look at no bytes may bring a page in. */
+			/* Not even a request for no bytes may fault a page in. */
 			if (!write || !rows[i].moved)
 				continue;
 			KUNIT_ASSERT_EQ(test, 0,
@@ -1280,7 +1280,7 @@ static void nowait_takes_of_a_file_what_its_cache_holds(struct kunit *test)
 		}
 	}
 
-	/* Who may wait has the rest brought in. */
+	/* A request that may wait faults the rest in. */
 	eng = engine(test, 0);
 	expect_outcome(test, piece(p, eng, 0, 9, PG(6) - 9), 9, PG(6) - 9, 0,
 		       "may wait");
@@ -1329,7 +1329,7 @@ static void nowait_does_not_wait_for_a_cached_page(struct kunit *test)
 		expect_outcome(test, locked, 9, PG(2) - 9, -EAGAIN, "locked");
 		expect_hold(test, 0, "locked");
 
-		/* One that is being read in, or could not be. */
+		/* A page that is being read, or whose read has failed. */
 		folio_lock(folio);
 		folio_clear_uptodate(folio);
 		folio_unlock(folio);
@@ -1339,7 +1339,7 @@ static void nowait_does_not_wait_for_a_cached_page(struct kunit *test)
 		folio_unlock(folio);
 		expect_outcome(test, old, 9, PG(2) - 9, -EAGAIN, "not uptodate");
 
-		/* At one so marked a handler reads on. */
+		/* On a page with PG_readahead a handler reads ahead. */
 		folio_set_readahead(folio);
 		old = piece(p, eng, 0, 9, PG(4) - 9);
 		folio_clear_readahead(folio);
@@ -1347,7 +1347,7 @@ static void nowait_does_not_wait_for_a_cached_page(struct kunit *test)
 
 		after = piece(p, eng, 0, 9, PG(4) - 9);
 		expect_outcome(test, after, 9, PG(4) - 9, 0, "unlocked");
-		/* What is mapped needs no fault, and no folio's lock. */
+		/* A mapped page needs neither a fault nor the folio's lock. */
 		hold_lock(&holder, NULL, folio, NULL);
 		mapped = piece(p, eng, 0, 9, PG(4) - 9);
 		held = release_lock(&holder);
@@ -1376,7 +1376,7 @@ static void nowait_asks_no_file_system_for_a_write(struct kunit *test)
 	out = piece(p, eng, 0, PG(1) + 9, PG(2));
 	expect_outcome(test, out, PG(1) + 9, 0, -EAGAIN, "not mapped");
 	KUNIT_EXPECT_EQ(test, stage->faults, 0);
-	/* To read it does not matter, and then it is mapped read-only. */
+	/* A read does not call the file system, and maps the page read-only. */
 	out = piece(p, reader, 0, PG(1) + 9, PG(2));
 	expect_outcome(test, out, PG(1) + 9, PG(2), 0, "to read");
 	out = piece(p, eng, 0, PG(1) + 9, PG(2));
@@ -1391,14 +1391,14 @@ static void nowait_asks_no_file_system_for_a_write(struct kunit *test)
 		       "mapped writable");
 	KUNIT_EXPECT_EQ(test, stage->mkwrites, 2);
 
-	/* Of a private mapping nothing goes back to the file. */
+	/* Writes to a private mapping do not go back to the file. */
 	map_stage(test, stage, stage->file, MAP_PRIVATE);
 	out = piece(p, eng, 0, PG(1) + 9, PG(2));
 	expect_outcome(test, out, PG(1) + 9, PG(2), 0, "private");
 	KUNIT_EXPECT_EQ(test, stage->mkwrites, 2);
 }
 
-/* A device has no size, and no pages in a cache: all it has is its handler. */
+/* A device has no size and no page cache, only its handler. */
 static void nowait_asks_no_device_for_a_page(struct kunit *test)
 {
 	struct pair *p = test->priv;
@@ -1490,7 +1490,7 @@ static void the_reason_is_what_the_fault_has_found(struct kunit *test)
 	}
 }
 
-/* This thread is a kernel's: it can be killed only if it says so. */
+/* A kernel thread can be killed only if it allows the signal. */
 static void be_mortal(void)
 {
 	allow_signal(SIGKILL);
@@ -1552,7 +1552,7 @@ static void a_killed_caller_is_answered_eintr(struct kunit *test)
 		kunit_release_action(test, release_engine, eng);
 	}
 
-	/* In the middle: what was found before is still moved. */
+	/* In the middle: the pages found before are still moved. */
 	for (f = 0; f < 2; f++) {
 		struct pvmread_engine *eng = engine(test, flags[f]);
 		size_t at = PG(25 + 5 * f);
@@ -1630,7 +1630,7 @@ static void a_target_that_has_exited_is_answered_esrch(struct kunit *test)
 		kunit_release_action(test, release_engine, eng);
 		expect_held(test, stage, 0, 0, false, "released");
 
-		/* The arena stands where it stood. */
+		/* The arena is at the same address. */
 		KUNIT_ASSERT_EQ(test, 0, new_remote(p));
 		mmdrop(mm);
 		map_stage(test, stage, NULL, MAP_ANONYMOUS | MAP_SHARED);
@@ -1650,7 +1650,7 @@ static void a_target_may_exit_while_its_pages_are_held(struct kunit *test)
 	stage->scenes[5] = EXITED;
 	give_cache(test, stage);
 	for (f = 0; f < ARRAY_SIZE(flags); f++) {
-		/* It faults one page at a time in, and ends the hold in between. */
+		/* It faults in one page at a time, and ends the hold in between. */
 		bool ends = flags[f] == (PVMREAD_NOWAIT | PVMREAD_WRITE);
 		struct mm_struct *mm = p->remote;
 		struct pvmread_engine *eng;
@@ -1688,8 +1688,8 @@ static void a_target_may_exit_while_its_pages_are_held(struct kunit *test)
 /* --- strings ------------------------------------------------------------- */
 
 /*
- * At the start of the local arena are @moved bytes of the text at @there, the
- * last of them a NUL if @nul, and behind them is what was there before.
+ * The local arena must begin with @moved bytes of the text at @there, the last of them
+ * a NUL if @nul. The bytes after them must be unchanged.
  */
 static void expect_text(struct kunit *test, size_t there, size_t moved,
 			bool nul, const char *name)
@@ -1712,7 +1712,7 @@ static void expect_text(struct kunit *test, size_t there, size_t moved,
 
 static void a_string_ends_with_its_first_nul(struct kunit *test)
 {
-	/* The pieces that it is read in end after 64 bytes, and with the page. */
+	/* It is read in pieces that end after 64 bytes, and at the end of the page. */
 	static const size_t starts[] = {
 		0, 5, PG(1) - 10, PG(1) - 64, PG(2) - 65, PG(2) - 1
 	};
@@ -1740,7 +1740,7 @@ static void a_string_ends_with_its_first_nul(struct kunit *test)
 			};
 			size_t k;
 
-			/* The second is not the one. */
+			/* A second NUL does not matter. */
 			put_nul(test, at + nul, true);
 			put_nul(test, at + nul + 1, true);
 			for (k = 0; k < ARRAY_SIZE(rows); k++) {
@@ -1762,7 +1762,7 @@ static void a_string_ends_with_its_first_nul(struct kunit *test)
 
 static void a_string_before_a_hole_needs_its_nul_there(struct kunit *test)
 {
-	/* Pages 0 to 2 are text, then there is a hole. A NUL at 0: none. */
+	/* Pages 0 to 2 are text, followed by a hole. 0 means no NUL. */
 	static const struct {
 		const char *name;
 		size_t at, len, nul, moved;
@@ -1813,7 +1813,7 @@ static void a_string_before_a_hole_needs_its_nul_there(struct kunit *test)
 
 static void a_string_ends_where_the_local_side_cannot_take_it(struct kunit *test)
 {
-	/* How far before the missing page it begins, and how long it is. */
+	/* Its distance from the missing page, and its length. */
 	static const struct {
 		size_t before, nul, moved;
 		int ret;
@@ -1882,7 +1882,7 @@ static void no_page_behind_the_nul_is_touched(struct kunit *test)
 	for (i = 0; i < STAGE_PAGES; i++)
 		KUNIT_EXPECT_EQ(test, remote_maps(p, PG(i)), i == 5 || i == 6);
 
-	/* What a move has left held serves, wherever in it the text is. */
+	/* Pages that a move still holds are used, wherever the text is in them. */
 	for (i = 0; i < PAGE_SIZE; i++)
 		((u8 *)page_address(stage->own[22]))[i] = text(PG(22) + i);
 	((u8 *)page_address(stage->own[22]))[200] = 0;
@@ -1900,9 +1900,8 @@ static void no_page_behind_the_nul_is_touched(struct kunit *test)
 static void pages_of_large_folios_arrive_in_any_order(struct kunit *test)
 {
 	/*
-	 * What lies where: pages 0 to 3 and 4 to 7 are two folios, from 8 on
-	 * each is one. No transparent huge pages are needed for that: a driver
-	 * may map its large folios so.
+	 * Pages 0 to 3 and 4 to 7 are two folios; each page from 8 on is a folio. This
+	 * needs no transparent huge pages, because a driver may map large folios.
 	 */
 	static const u8 layout[] = {
 		0, 1, 2, 3, 4, 5, 6, 7, 8, 3, 2, 1, 0, 9, 5, 6, 6, 7, 10, 11,
@@ -1970,7 +1969,7 @@ static void pages_of_large_folios_arrive_in_any_order(struct kunit *test)
 	}
 	kunit_release_action(test, release_engine, eng);
 
-	/* To write, from the last page of one through all of the other. */
+	/* Write from the last page of one folio through all of the other. */
 	for (i = 0; i < PG(6); i++)
 		p->buf[i] = ~pattern(PG(3) + i);
 	KUNIT_ASSERT_EQ(test, 0UL,
@@ -2005,7 +2004,7 @@ static void pages_of_large_folios_arrive_in_any_order(struct kunit *test)
 
 static void kernel_memory_can_be_the_local_side(struct kunit *test)
 {
-	/* As splice() and fixed buffers of io_uring bring it. */
+	/* As in splice() and fixed buffers of io_uring. */
 	static const struct seg segs[] = {
 		{ 1, 100 }, { PG(1) - 5, 4000 }, { PG(3) + 7, 9000 },
 	};
@@ -2162,9 +2161,8 @@ static noinline_for_stack int failing_request(struct pair *p, bool write, size_t
 }
 
 /*
- * fail_nth makes the n-th place that can fail do so, be it an allocation or a
- * copy from or to user space, for this thread alone. *@met tells whether there
- * was an n-th place.
+ * fail_nth makes the n-th allocation or user copy of this thread fail. *@met says
+ * whether there was an n-th one.
  */
 static int failing_errand(struct pair *p, enum errand what, size_t count,
 			  unsigned int nth, bool *met)
@@ -2182,8 +2180,8 @@ static int failing_errand(struct pair *p, enum errand what, size_t count,
 }
 
 /*
- * Do it with its first failure, its second, and so on until it meets none.
- * Return: how many that were; of them *@enomem more were failed allocations.
+ * Repeat it with the first, second ... call failing, until none fails. Return: number
+ * of failures; adds the number of failed allocations to *@enomem.
  */
 static unsigned int fail_each(struct kunit *test, enum errand errand,
 			      size_t count, unsigned int *enomem)
@@ -2204,7 +2202,7 @@ static unsigned int fail_each(struct kunit *test, enum errand errand,
 			++*enomem;
 	}
 	KUNIT_EXPECT_LT(test, nth, 1000U);
-	/* At least a copy and an allocation; else nothing was tried. */
+	/* At least one copy and one allocation, or nothing was tested. */
 	KUNIT_EXPECT_GT(test, nth, 2U);
 	return nth - 1;
 }
@@ -2249,9 +2247,9 @@ static void every_failure_on_the_way_gives_all_back(struct kunit *test)
 	}
 
 	/*
-	 * A request, in each direction: the two arrays and the page pointers. A
-	 * piece or a string allocates nothing. What the kernel allocates the first
-	 * time only, a stack trace's room say, shifts the count: again.
+	 * A request in each direction allocates the two arrays and the page pointers. A
+	 * piece or a string allocates nothing. Allocations that the kernel makes only
+	 * once, for example for a stack trace, change the count, so try again.
 	 */
 	for (round = 0; round < 3 && enomem < 6; round++) {
 		enomem = 0;

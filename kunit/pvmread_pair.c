@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The two sides that the tests work on: see pvmread_pair.h.
+ * The two sides of the tests: see pvmread_pair.h.
  */
 #include <linux/err.h>
 #include <linux/file.h>
@@ -50,7 +50,7 @@ struct mm_struct *new_mm(void)
 	return mm;
 }
 
-/* A remote side, or another: an arena that nobody has touched. */
+/* Create a remote side: an untouched arena in a new mm. */
 int new_remote(struct pair *p)
 {
 	struct mm_struct *mm = new_mm();
@@ -133,7 +133,7 @@ void fill(struct kunit *test, size_t len)
 			copy_to_user((void __user *)p->here, p->buf, len));
 }
 
-/* Gives the test's target mm. The mm of @task will not do: @task is the test thread. */
+/* Returns the test's target mm. The mm of @task is wrong, because @task is the test thread. */
 static struct mm_struct *stub_target_mm(struct task_struct *task)
 {
 	struct pair *p = kunit_get_current_test()->priv;
@@ -142,7 +142,7 @@ static struct mm_struct *stub_target_mm(struct task_struct *task)
 	return p->target;
 }
 
-/* READV or WRITEV without flags, of @mm. Only the ioctl's struct is not copied. */
+/* READV or WRITEV of @mm without flags, as in the ioctl, but without copying the struct. */
 struct outcome request_of(struct kunit *test, struct mm_struct *mm, bool write,
 			  const struct iovec *local, u64 local_count,
 			  const struct iovec *remote, u64 remote_count)
@@ -173,7 +173,7 @@ struct outcome request_of(struct kunit *test, struct mm_struct *mm, bool write,
 	return out;
 }
 
-/* The same of the remote side. */
+/* The same for the remote side. */
 struct outcome request(struct kunit *test, bool write,
 		       const struct iovec *local, u64 local_count,
 		       const struct iovec *remote, u64 remote_count)
@@ -209,8 +209,9 @@ size_t seg_iovecs(const struct seg *segs, unsigned long base,
 }
 
 /*
- * What was read: @moved bytes of the remote segments, in order, lie in the
- * local ones, and no other byte of the first @size of the arena has changed.
+ * The local segments must contain @moved bytes of the remote ones, in order. No other
+ * byte of the first
+ * @size bytes of the arena may have changed.
  */
 void expect_read(struct kunit *test, const struct seg *local,
 		 size_t n_local, const struct seg *remote,
@@ -280,7 +281,7 @@ struct file *pattern_file(struct kunit *test, size_t pages, size_t size)
 	return file;
 }
 
-/* The page behind a remote address, with a reference until the test's end. */
+/* The page at a remote address, with a reference until the test's end. */
 struct page *remote_page(struct kunit *test, size_t at)
 {
 	struct pair *p = test->priv;
@@ -316,7 +317,7 @@ int pair_init(struct kunit *test)
 	p->local = new_mm();
 	if (!p->local)
 		return -ENOMEM;
-	/* From here on the end of this thread puts the users of p->local. */
+	/* From now on the exit of this thread drops mm_users of p->local. */
 	kthread_use_mm(p->local);
 	p->here = vm_mmap(NULL, 0, ARENA_SIZE, prot, flags, 0);
 	p->vectors = vm_mmap(NULL, 0, 2 * VECTOR_SIZE, prot, flags, 0);
@@ -327,7 +328,7 @@ int pair_init(struct kunit *test)
 	return new_remote(p);
 }
 
-/* Runs in another thread than the test, when that one has ended. */
+/* Runs in another thread after the test thread has ended. */
 void pair_exit(struct kunit *test)
 {
 	struct pair *p = test->priv;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the tests of pvmread share: the two sides that they work on.
+ * The two sides that the tests of pvmread work on.
  *
  * The test thread has an mm of its own, the local side. The remote side is an
  * mm without a task: to access it, the thread switches to it with enter(). No
@@ -40,7 +40,7 @@
  * @here: address in @local of an arena of ARENA_SIZE bytes
  * @vectors: address in @local where the iovec arrays are put
  * @there: address in @remote of an arena of ARENA_SIZE bytes
- * @buf: kernel memory of ARENA_SIZE bytes, to fill and to look
+ * @buf: kernel memory of ARENA_SIZE bytes, for filling and checking
  */
 struct pair {
 	struct mm_struct *local;
@@ -55,7 +55,7 @@ struct pair {
 /**
  * struct outcome - how a request ended
  * @ret: bytes moved, or the errno of a request that moved none
- * @reason: what the engine gave: 0, why it was short, or 1 for a string's NUL
+ * @reason: the engine's result: 0, the reason why it was short, or 1 for a string's NUL
  * @stop: the remote address at which it ended
  */
 struct outcome {
@@ -64,16 +64,16 @@ struct outcome {
 	unsigned long stop;
 };
 
-/* A segment of a table: where in the arena, and how long. */
+/* A segment of a table: offset in the arena, and length. */
 struct seg {
 	size_t at;
 	size_t len;
 };
 
 /*
- * How often a request is made while the counts are watched. The LRU's per-CPU
- * batches hold a few references for a while, so that a count may move by one
- * or two; what a request leaks it leaks each time.
+ * Number of requests while the counts are watched. The LRU's per-CPU batches hold a few
+ * references for a while, so a count may change by one or two; a leak happens in each
+ * request.
  */
 #define ROUNDS		32
 #define LRU_SLACK	4

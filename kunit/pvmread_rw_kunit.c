@@ -113,13 +113,13 @@ static void counts_over_uio_maxiov_are_einval(struct kunit *test)
 		out = request(test, false, iov, 1, iov, counts[i]);
 		KUNIT_EXPECT_EQ_MSG(test, out.ret, -EINVAL, "remote %llu",
 				    counts[i]);
-		/* An empty local side is all that the syscall looks at. */
+		/* If the local side is empty, the syscall looks at nothing else. */
 		out = request(test, false, iov, 0, iov, counts[i]);
 		KUNIT_EXPECT_EQ_MSG(test, out.ret, 0, "remote %llu", counts[i]);
 	}
 }
 
-/* Addresses that a table cannot hold, for they are known at run time alone. */
+/* Addresses that a table cannot hold, because they are known only at run time. */
 enum place { NIL, HERE, THERE, TOP, NONCANONICAL };
 
 struct hostile {
@@ -378,7 +378,7 @@ static void writes_that_never_line_up_arrive_whole(struct kunit *test)
 		size_t k = SIZE_MAX;
 		u8 want = pattern(i);
 
-		/* Which byte of the stream lies here, if any? */
+		/* Which byte of the stream is here, if any? */
 		if (i >= PG(1) - 9 && i < PG(1) - 9 + 5000)
 			k = i - (PG(1) - 9);
 		else if (i >= PG(5) + 1 && i < PG(5) + 1 + 8007)
@@ -423,7 +423,7 @@ static void page_counts_around_the_limits_arrive_whole(struct kunit *test)
 
 static void a_hole_ends_the_transfer_at_its_first_byte(struct kunit *test)
 {
-	/* Pages of the transfer, and which of them is missing. */
+	/* Number of pages in the transfer, and the missing one. */
 	static const struct {
 		size_t pages, hole;
 	} rows[] = {
@@ -500,7 +500,7 @@ static void a_bad_local_page_ends_the_transfer_there(struct kunit *test)
 	struct seg seg = { PG(1), PG(1) };
 	struct outcome out;
 
-	/* READ: the local page 2 is missing, the remote side is whole. */
+	/* READ: the local page 2 is missing, the remote side is complete. */
 	fill(test, PG(4));
 	KUNIT_ASSERT_EQ(test, 0, vm_munmap(p->here + PG(2), PAGE_SIZE));
 	out = move(test, false, PG(1), PG(2), PG(1), PG(2));
@@ -513,7 +513,7 @@ static void a_bad_local_page_ends_the_transfer_there(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, out.ret, -EFAULT);
 	KUNIT_EXPECT_EQ(test, out.stop, p->there);
 
-	/* WRITE: what lay before the missing page has arrived, no more. */
+	/* WRITE: only the bytes before the missing page have arrived. */
 	out = move(test, true, PG(1) + 100, PG(2), 50, PG(2));
 	KUNIT_EXPECT_EQ(test, out.ret, PG(1) - 100);
 	KUNIT_EXPECT_EQ(test, out.reason, -EFAULT);
@@ -596,8 +596,8 @@ static void a_shared_file_page_is_dirty_when_written_only(struct kunit *test)
 					    PROT_READ | PROT_WRITE,
 					    MAP_SHARED));
 	/*
-	 * Dirty in the page table, clean itself: pinning it for a write does
-	 * not make it dirty then, only unpinning does.
+	 * The page table entry is dirty, the page is clean. Then pinning it for a write
+	 * does not make it dirty, only unpinning does.
 	 */
 	KUNIT_ASSERT_EQ(test, 0, remote_write(p, 0, p->buf, 1));
 	folio = page_folio(remote_page(test, 0));

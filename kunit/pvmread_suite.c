@@ -50,7 +50,7 @@ static struct kunit_suite symbols_suite = {
 
 kunit_test_suites(&rw_suite, &target_suite, &batch_suite, &engine_suite, &symbols_suite);
 
-/* What MODULE_IMPORT_NS() makes, whose argument gained quotes in 6.13. */
+/* The expansion of MODULE_IMPORT_NS(), whose argument has been quoted since 6.13. */
 MODULE_INFO(import_ns, "EXPORTED_FOR_KUNIT_TESTING");
 MODULE_DESCRIPTION("KUnit suite of pvmread");
 MODULE_AUTHOR("The pvmread developers");

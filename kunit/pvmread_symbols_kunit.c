@@ -21,7 +21,7 @@ static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("mm_acces", mmput), 0UL);
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("mm_access_not", mmput), 0UL);
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("", mmput), 0UL);
-	/* A module's, this one's neighbour. */
+	/* A symbol of a module, a neighbour of this one. */
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("pvmread_symbols_find", mmput), 0UL);
 	/* The search fails if it starts in a module, or outside of any symbol. */
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("pvmread_symbols_find",
@@ -31,7 +31,7 @@ static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
 
 static void a_symbol_is_found_on_either_side(struct kunit *test)
 {
-	/* Whichever lies above, the other lies below. */
+	/* One of the two is above the other. */
 	static const struct {
 		const char *name;
 		const void *address, *neighbour;
@@ -40,13 +40,13 @@ static void a_symbol_is_found_on_either_side(struct kunit *test)
 		{ "mmput", mmput, get_task_mm },
 		{ "find_get_pid", find_get_pid, find_vpid },
 		{ "find_vpid", find_vpid, find_get_pid },
-		/* Far apart: the other way ends at the end of the text. */
+		/* Far apart, so the other direction ends at the end of the text. */
 		{ "iov_iter_revert", iov_iter_revert, mmput },
 		{ "mmput", mmput, iov_iter_revert },
 		{ "fput", fput, find_vpid },
 		{ "find_vpid", find_vpid, fput },
 	};
-	/* What the module is after. */
+	/* The symbols that the module needs. */
 	static const struct {
 		const char *name;
 		const void *neighbour;

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Target files: what ATTACH gives, every way to read and write it, who may, and
- * what is left of it when the target has gone.
+ * Target files: what ATTACH returns, every way to read and write it, permissions, and
+ * the file's behaviour after the target has exited.
  *
- * The target has other bytes than the tester at the same addresses, so that
- * memory of the wrong process shows. What a test says of the target's memory it
- * knows from process_vm_readv(2), not from the file.
+ * The target has other bytes than the tester at the same addresses, so that an access
+ * to the wrong process is noticed. Tests check the target's memory with
+ * process_vm_readv(2), not with the file.
  *
- * A page that must be waited for is one that is registered with a userfaultfd
- * of the target. The tester has that too, and fills the page when it likes, or
- * never.
+ * A page that makes a request wait is registered with a userfaultfd of the target. The
+ * tester has a copy of that descriptor, and serves the page at any time or never.
  */
 #define _GNU_SOURCE
 #include <grp.h>
@@ -40,22 +39,22 @@
 #include "process.h"
 
 /*
- * Free in every process here: the program lies below, its heap begins at most
- * 1 GiB above it, and all else is near the top.
+ * Unused in every process here: the program is below, its heap begins at most 1 GiB
+ * above it, and everything else is near the top.
  */
 #define LOCAL		((unsigned char *)0x50000000UL)
 #define WINDOW		0x60000000UL
 #define BIG		0x61000000UL
 #define LATE		0x68000000UL
 
-/* The most bytes that a request moves at a time, and more. Any user may lock so many. */
+/* More than a request moves in one hold. Any user may lock this much. */
 #define MOST		65536UL
 #define BIG_LEN		(69 * MOST)
 #define LATE_PAGES	96UL
 #define LOCAL_LEN	(BIG_LEN + 4 * PAGE)
 #define LOCAL_END	(LOCAL + LOCAL_LEN)	/* a hole */
 
-/* The window: four pages, a hole, a page, and two that allow less. A hole. */
+/* The window: four pages, a hole, a page, two with fewer permissions, a hole. */
 #define HOLE		4
 #define ALONE		5
 #define READ_ONLY	6
@@ -66,7 +65,7 @@
 #define NOT_CANONICAL	0x0000800000000000UL
 #define KERNEL_ADDR	0xffff888000000000UL
 
-#define PAGE_SPLICE	15	/* pages that fit into a pipe wherever they begin */
+#define PAGE_SPLICE	15	/* pages that fit into a pipe even if unaligned */
 #define GARBAGE		0xa5
 
 #define ALICE		1001
@@ -75,14 +74,14 @@
 #define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
 #define MODULE_REFS	"/sys/module/pvmread/refcnt"
 
-/* An errno for what went wrong around a call; no call here answers it. */
+/* An errno for errors around a call; no call here returns it. */
 #define NONSENSE	EDOM
 
 /**
- * struct board - what the tester and its children tell each other
+ * struct board - memory shared by the tester and its children
  * @uffd: the target's userfaultfd, a number in its own file table
  * @other: a thread or a process that a child has started
- * @result: what a child found out, each in its own way
+ * @result: a child's result; its meaning depends on the child
  * @trouble: why a child gave up
  */
 struct board {
@@ -95,7 +94,7 @@ struct board {
 static struct board *board;
 static int dev = -1;
 static int orders[2], sock[2];
-/* For children: the file they inherit, and whom they ask for. */
+/* For children: the inherited file, and the process to name. */
 static int inherited = -1;
 static pid_t whom;
 
@@ -108,21 +107,21 @@ static __attribute__((noreturn)) void broken(const char *what)
 
 /* --- Contents --- */
 
-/* Whose bytes: what old_byte() says, but for these bits. */
+/* Bits that differ from old_byte() and tell whose bytes these are. */
 enum flavour {
-	OLD	= 0,		/* the target's, from the beginning */
-	NEW	= 0xff,		/* what is written there */
+	OLD	= 0,		/* the target's initial bytes */
+	NEW	= 0xff,		/* the bytes written to the target */
 	MINE	= 0xaa,		/* the tester's */
-	IMAGE	= 0x55,		/* what the target has after execve(2) */
+	IMAGE	= 0x55,		/* the target's bytes after execve(2) */
 };
 
-/* No page looks like another, nor one part of a page like another part. */
+/* No two pages are equal, and no two parts of a page are. */
 static unsigned char old_byte(uint64_t at)
 {
 	return (uint32_t)(at * 2654435761U) >> 24;
 }
 
-/* @len bytes as they are at @at, to @to. */
+/* Write the @len bytes of address @at to @to. */
 static void fill(void *to, size_t len, uint64_t at, enum flavour flavour)
 {
 	unsigned char *byte = to;
@@ -132,7 +131,7 @@ static void fill(void *to, size_t len, uint64_t at, enum flavour flavour)
 		byte[i] = old_byte(at + i) ^ flavour;
 }
 
-/* Return: index of the first byte that is not as it is at @at, or @len. */
+/* Return: index of the first byte that differs from those of @at, or @len. */
 static size_t differs(const void *from, size_t len, uint64_t at, enum flavour flavour)
 {
 	const unsigned char *byte = from;
@@ -260,7 +259,7 @@ static bool restore_window(pid_t pid)
 static pid_t children[64];
 static unsigned int nr_children;
 
-/* What a child is to do comes through a pipe of its own. */
+/* A child gets its orders through a pipe of its own. */
 static pid_t start(void (*what)(void))
 {
 	pid_t pid;
@@ -278,7 +277,7 @@ static pid_t start(void (*what)(void))
 	return pid;
 }
 
-/* Return: a child that has told that it is ready, or -1. */
+/* Return: a child that is ready, or -1. */
 static pid_t start_and_wait(void (*what)(void))
 {
 	return await_ready(start(what));
@@ -291,7 +290,7 @@ static void assert_started(struct __test_metadata *_metadata, pid_t pid)
 	}
 }
 
-/* Does a process end that need not be a child? Nothing reaps it here. */
+/* Wait for the end of a process that need not be a child. It is not reaped here. */
 static bool ends(pid_t pid)
 {
 	struct pollfd pfd = { .fd = open_pidfd(pid), .events = POLLIN };
@@ -311,7 +310,7 @@ static bool kill_and_reap(pid_t pid)
 	return status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 }
 
-/* Return: what a child exits with, or -1. */
+/* Return: a child's exit status, or -1. */
 static int run(void (*what)(void))
 {
 	pid_t pid = start(what);
@@ -320,7 +319,7 @@ static int run(void (*what)(void))
 	return status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* What a test left: or it would keep the device open for the next one. */
+/* Kill what a test left, which would keep the device open for the next one. */
 static void end_children(void)
 {
 	unsigned int i;
@@ -336,7 +335,7 @@ static void end_children(void)
 		kill(board->other, SIGKILL);
 }
 
-/* What a child is to do next: one of the letters that its function knows. */
+/* Return: a child's next order, one of the letters that its function knows. */
 static char await_order(void)
 {
 	char c;
@@ -346,7 +345,7 @@ static char await_order(void)
 	return c;
 }
 
-/* To the child that was started last. */
+/* Send an order to the child started last. */
 static void order(char c)
 {
 	if (write(orders[1], &c, 1) != 1)
@@ -370,8 +369,8 @@ static __attribute__((noreturn)) void stay(void)
 }
 
 /*
- * The target's second life: PROGRAM --image TOLD [root]. Other bytes at the same
- * addresses, and by a set-uid bit it may have to become root.
+ * The target's second life: PROGRAM --image TOLD [root]. It has other bytes at the
+ * same addresses. A set-uid bit may have to make it root.
  */
 static const char *image = "/proc/self/exe", *image_user;
 
@@ -379,7 +378,7 @@ static __attribute__((noreturn)) void exec_image(void)
 {
 	char fd[12];
 
-	/* Not close-on-exec: the new image tells, too. */
+	/* Not close-on-exec, because the new image also reports. */
 	snprintf(fd, sizeof(fd), "%d", told[1]);
 	execl(image, "target", "--image", fd, image_user, NULL);
 	broken("exec");
@@ -442,7 +441,7 @@ static void be_big_target(void)
 	obey();
 }
 
-/* A resident page, pages that are waited for, a page that nobody touched. */
+/* A resident page, late pages, an untouched page. */
 static void be_late_target(void)
 {
 	map_target_memory();
@@ -475,13 +474,13 @@ static int batch(int fd, unsigned int flags, struct pvmread_segment *segment, ui
 	return ioctl(fd, PVMREAD_IOC_BATCH, &arg);
 }
 
-/* 0, or what errno says; NONSENSE if the call gave more than 0. */
+/* Return: 0 or errno; NONSENSE if the call returned more than 0. */
 static int errno_of(ssize_t ret)
 {
 	return ret > 0 ? NONSENSE : ret < 0 ? errno : 0;
 }
 
-/* A ring gives its files back some time after it was closed. */
+/* A ring releases its files some time after it was closed. */
 static bool module_refs_become(int refs)
 {
 	long begin = now_ms();
@@ -495,8 +494,8 @@ static bool module_refs_become(int refs)
 }
 
 /**
- * struct info - what /proc/PID/fdinfo/FD says of a target file
- * @fields: how many of the fields below were there
+ * struct info - /proc/PID/fdinfo/FD of a target file
+ * @fields: number of the fields below that were found
  */
 struct info {
 	int fields;
@@ -534,7 +533,7 @@ static struct info read_info(const char *proc, int fd)
 
 /* --- Userfaultfd --- */
 
-/* Put a page in place, OLD, as a server does. */
+/* Serve a page with OLD, as a server does. */
 static int serve(int uffd, uint64_t page)
 {
 	unsigned char contents[PAGE];
@@ -544,11 +543,11 @@ static int serve(int uffd, uint64_t page)
 }
 
 /**
- * struct server - serves pages from a thread, each some time after it was asked
- * @thread: that thread
- * @uffd: where it is asked
- * @pages: how many it is to serve
- * @served: how many it has
+ * struct server - a thread that serves pages, each some time after the fault
+ * @thread: the thread
+ * @uffd: the userfaultfd
+ * @pages: number of pages to serve
+ * @served: number of pages served
  */
 struct server {
 	pthread_t thread;
@@ -630,7 +629,7 @@ struct uring_request {
 	uint64_t data;
 };
 
-/* In three pieces and an empty one; @buf can be of any length. */
+/* Split into three pieces and an empty one; @buf can have any length. */
 static void cut(struct iovec iov[4], const void *buf, size_t len)
 {
 	char *at = (char *)buf;
@@ -643,10 +642,10 @@ static void cut(struct iovec iov[4], const void *buf, size_t len)
 	iov[3] = (struct iovec){ at + first + second, len - first - second };
 }
 
-/* The vector of a request must last until the kernel has taken it in. */
+/* The vector of a request must exist until the kernel has copied it. */
 static struct iovec uring_iov[16][4];
 
-/* Queue @req; FIXED if all of the local buffer was registered. */
+/* Queue @req; FIXED needs the whole local buffer registered. */
 static bool uring_queue(struct io_uring *ring, const struct uring_request *req, int fd,
 			const void *buf, size_t len, uint64_t at)
 {
@@ -775,7 +774,7 @@ static ssize_t by_pwritev2(int fd, const void *buf, size_t len, uint64_t at)
 	return pwritev2(fd, iov, 4, at, RWF_NOWAIT);
 }
 
-/* -1 is no offset there, but the file's position. */
+/* There -1 is not an offset, but means the file's position. */
 static ssize_t by_preadv2_current(int fd, void *buf, size_t len, uint64_t at)
 {
 	struct iovec iov[4];
@@ -832,8 +831,8 @@ static ssize_t by_uring_write_current(int fd, const void *buf, size_t len, uint6
 }
 
 /*
- * What came out at @fd after a call that returned @ret: all of it, and then
- * nothing, or the call lied.
+ * Read what arrived at @fd after a call that returned @ret. If it is not exactly @ret
+ * bytes, the call returned a wrong count.
  */
 static ssize_t take(int fd, void *buf, ssize_t ret)
 {
@@ -865,8 +864,8 @@ static ssize_t sendfile_on(int fd, off_t *off, int out, size_t len)
 }
 
 /*
- * Into a pipe, and out of it again. Once more while something comes: the kernel
- * moves as many pages as it can allocate at once, in bad times a single one.
+ * Into a pipe and out again, repeated while bytes arrive: the kernel moves as many
+ * pages as it can allocate at once, sometimes only one.
  */
 static ssize_t through_pipe(ssize_t (*send)(int fd, off_t *off, int out, size_t len),
 			    int fd, off_t *off, void *buf, size_t len)
@@ -1014,10 +1013,10 @@ static ssize_t by_sendfile_in(int fd, const void *buf, size_t len, uint64_t at)
  * @name: for a failure's report
  * @read: what pread(2) takes and returns; or NULL
  * @write: what pwrite(2) takes and returns; or NULL
- * @seeks: it uses, and moves, the file's position
- * @memory: the other side is the caller's memory, where it may fault
- * @small: it takes as much as a pipe holds
- * @unsigned_at: it can be told addresses above LLONG_MAX
+ * @seeks: it uses and moves the file's position
+ * @memory: the other side is the caller's memory, which may fault
+ * @small: it moves at most what a pipe holds
+ * @unsigned_at: it accepts addresses above LLONG_MAX
  */
 struct door {
 	const char *name;
@@ -1062,11 +1061,11 @@ static const struct door doors[] = {
 };
 
 /**
- * struct span - a piece of the target, and what moving it comes to
+ * struct span - a piece of the target, and the results of moving it
  * @at: its address
  * @len: its length
  * @read: how many bytes a read returns, or minus errno
- * @write: the same of a write
+ * @write: the same for a write
  */
 struct span {
 	uint64_t at;
@@ -1075,7 +1074,7 @@ struct span {
 	ssize_t write;
 };
 
-/* Read @span: the number of bytes, the errno, and each byte of the buffer. */
+/* Read @span and check the number of bytes, the errno, and each byte of the buffer. */
 static void expect_read(struct __test_metadata *_metadata, const struct door *door, int fd,
 			const struct span *span)
 {
@@ -1097,7 +1096,7 @@ static void expect_read(struct __test_metadata *_metadata, const struct door *do
 		       (unsigned long long)span->at);
 }
 
-/* Write @span: the number of bytes, the errno, and the whole window. */
+/* Write @span and check the number of bytes, the errno, and the whole window. */
 static void expect_write(struct __test_metadata *_metadata, const struct door *door, int fd,
 			 pid_t pid, const struct span *span)
 {
@@ -1118,13 +1117,13 @@ static void expect_write(struct __test_metadata *_metadata, const struct door *d
 		       (unsigned long long)span->at);
 }
 
-/* Through every door, and no more once something was wrong: it would be again. */
+/* Through every door, until an error, which others would only repeat. */
 static bool goes_on(const struct __test_metadata *_metadata, const struct door *door)
 {
 	return door < doors + ARRAY_SIZE(doors) && !_metadata->exit_code;
 }
 
-/* Both, through every door. */
+/* Read and write, through every door. */
 static void expect_spans(struct __test_metadata *_metadata, int fd, pid_t pid,
 			 const struct span *spans, size_t count)
 {
@@ -1175,7 +1174,7 @@ FIXTURE_TEARDOWN(target)
 
 /* --- ATTACH --- */
 
-/* Does @fd read the target, and nobody else? */
+/* Does @fd read the target, and no other process? */
 static bool reads(int fd, enum flavour flavour)
 {
 	unsigned char buf[100];
@@ -1215,7 +1214,7 @@ TEST_F(target, attached_by_pid_by_thread_id_and_by_pidfd)
 	fd[0] = attach_all(pid, 0);
 	fd[1] = attach_all(board->other, 0);
 	fd[2] = attach_all(pidfd, PVMREAD_PIDFD);
-	/* The name is looked up once. */
+	/* The number is looked up only once. */
 	close(pidfd);
 	for (i = 0; i < ARRAY_SIZE(fd); i++) {
 		ASSERT_LE(0, fd[i]);
@@ -1224,7 +1223,7 @@ TEST_F(target, attached_by_pid_by_thread_id_and_by_pidfd)
 	for (i = 0; i < ARRAY_SIZE(fd); i++)
 		EXPECT_EQ(pid, read_info("/proc", fd[i]).pid);
 
-	/* A pidfd of a thread alone names the process if the thread leads it. */
+	/* A pidfd of a single thread names the process if the thread leads it. */
 	pidfd = syscall(SYS_pidfd_open, pid, O_EXCL);
 	if (pidfd < 0)
 		return;
@@ -1251,7 +1250,7 @@ TEST_F(target, attached_by_itself)
 		ASSERT_LE(0, fd[i]);
 		EXPECT_TRUE(reads(fd[i], MINE));
 	}
-	/* The last one can be written. */
+	/* The last file can be written. */
 	fill(buf, sizeof(buf), F(0, 10), NEW);
 	EXPECT_EQ((ssize_t)sizeof(buf), pwrite(fd[3], buf, sizeof(buf), F(0, 10)));
 	EXPECT_EQ(sizeof(buf), differs((void *)F(0, 10), sizeof(buf), F(0, 10), NEW));
@@ -1270,7 +1269,7 @@ TEST_F(target, refuses_a_number_that_names_no_process_with_memory)
 	siginfo_t info;
 	pid_t zombie;
 
-	/* A process that has gone, but for its number */
+	/* A zombie, which still has its number, */
 	zombie = start(nothing);
 	ASSERT_LT(0, zombie);
 	zombie_pidfd = open_pidfd(zombie);
@@ -1278,19 +1277,19 @@ TEST_F(target, refuses_a_number_that_names_no_process_with_memory)
 	ASSERT_EQ(0, waitid(P_PID, zombie, &info, WEXITED | WNOWAIT));
 	EXPECT_EQ(ESRCH, errno_of(attach_all(zombie, 0)));
 	EXPECT_EQ(ESRCH, errno_of(attach_all(zombie_pidfd, PVMREAD_PIDFD)));
-	/* and its number */
+	/* and an unused number */
 	ASSERT_EQ(zombie, waitpid(zombie, NULL, 0));
 	EXPECT_EQ(ESRCH, errno_of(attach_all(zombie, 0)));
 	EXPECT_EQ(ESRCH, errno_of(attach_all(zombie_pidfd, PVMREAD_PIDFD)));
 
-	/* A kernel thread, and what no process has ever had */
+	/* A kernel thread, and a number that no process can have */
 	EXPECT_EQ(ESRCH, errno_of(attach_all(2, 0)));
 	EXPECT_EQ(ESRCH, errno_of(attach_all(0, 0)));
 	EXPECT_EQ(ESRCH, errno_of(attach_all(-1, 0)));
 	EXPECT_EQ(ESRCH, errno_of(attach_all(INT_MIN, 0)));
 	EXPECT_EQ(ESRCH, errno_of(attach_all(INT_MAX, 0)));
 
-	/* Files that are no pidfd */
+	/* Files that are not pidfds */
 	ASSERT_EQ(0, pipe2(pipefd, O_CLOEXEC));
 	snprintf(path, sizeof(path), "/proc/%d", self->pid);
 	proc = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -1302,7 +1301,7 @@ TEST_F(target, refuses_a_number_that_names_no_process_with_memory)
 	EXPECT_EQ(EBADF, errno_of(attach_all(1000000, PVMREAD_PIDFD)));
 	close(pipefd[0]);
 	EXPECT_EQ(EBADF, errno_of(attach_all(pipefd[0], PVMREAD_PIDFD)));
-	/* Nor is a pid a file, nor a file a pid */
+	/* A pid is not a descriptor, and a descriptor is not a pid */
 	EXPECT_EQ(EBADF, errno_of(attach_all(self->pid, PVMREAD_PIDFD)));
 	EXPECT_EQ(ESRCH, errno_of(attach_all(zombie, 0)));
 }
@@ -1328,14 +1327,14 @@ TEST_F(target, refuses_a_range_that_ends_at_no_address)
 			TH_LOG("%#llx and %#llx bytes", (unsigned long long)bad[i].start,
 			       (unsigned long long)bad[i].length);
 		}
-		/* It is found before all else that is wrong. */
+		/* It is found before all other errors. */
 		EXPECT_EQ(EINVAL, errno_of(attach(writer, -1, PVMREAD_WRITE | PVMREAD_PIDFD,
 						  bad[i].start, bad[i].length)));
 	}
 	EXPECT_EQ(refs, number_in(MODULE_REFS));
 }
 
-/* One past its last byte there is no address, but 2 to the 64th. */
+/* The end of such a range would be 2^64, which is not an address. */
 TEST_F(target, refuses_a_range_that_takes_in_the_last_address)
 {
 	static const struct {
@@ -1370,7 +1369,7 @@ TEST_F(target, takes_every_range_that_ends_at_an_address)
 			TH_LOG("%#llx and %#llx bytes", (unsigned long long)good[i].start,
 			       (unsigned long long)good[i].length);
 		}
-		/* The position is the range's first byte, and there is nothing. */
+		/* The position is the first byte of the range, where nothing is mapped. */
 		if ((off_t)good[i].start < -4095 || (off_t)good[i].start >= 0)
 			EXPECT_EQ((off_t)good[i].start, lseek(fd, 0, SEEK_CUR));
 		EXPECT_EQ(EIO, errno_of(read(fd, &c, 1)));
@@ -1399,7 +1398,7 @@ TEST_F(target, is_close_on_exec_and_for_reading_unless_asked_otherwise)
 		EXPECT_EQ(0, lseek(fd[i], 0, SEEK_CUR));
 		EXPECT_TRUE(reads(fd[i], OLD));
 		EXPECT_EQ(i ? 1 : -1, pwrite(fd[i], &c, 1, F(0, 0)));
-		/* Its mode is not for fcntl(2) to change. */
+		/* fcntl(2) cannot change its mode. */
 		EXPECT_EQ(0, fcntl(fd[i], F_SETFL, i ? O_RDONLY : O_RDWR));
 		EXPECT_EQ(i ? 1 : -1, pwrite(fd[i], &c, 1, F(0, 0)));
 	}
@@ -1416,13 +1415,13 @@ TEST_F(target, needs_the_open_mode_of_the_device)
 	EXPECT_EQ(EBADF, errno_of(attach(reader, self->pid, PVMREAD_WRITE, 0, 0)));
 	EXPECT_EQ(EBADF, errno_of(attach(writer, self->pid, 0, 0, 0)));
 	EXPECT_EQ(EBADF, errno_of(attach(writer, self->pid, PVMREAD_WRITE, 0, 0)));
-	/* That is found before the target is looked for. */
+	/* That is found before the target is looked up. */
 	EXPECT_EQ(EBADF, errno_of(attach(reader, -1, PVMREAD_WRITE, 0, 0)));
 	EXPECT_EQ(EBADF, errno_of(attach(writer, -1, 0, 0, 0)));
 	EXPECT_EQ(ESRCH, errno_of(attach(reader, -1, 0, 0, 0)));
 	fd = attach(reader, self->pid, 0, 0, 0);
 	ASSERT_LE(0, fd);
-	/* The device is not needed any more. */
+	/* The device is no longer needed. */
 	close(reader);
 	close(writer);
 	close(dev);
@@ -1445,14 +1444,14 @@ TEST_F(target, leaves_nothing_behind_when_there_is_no_room_for_a_file)
 	for (i = 0; i < 100; i++) {
 		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 		errors[0] = errno_of(attach_all(self->pid, 0));
-		/* The target is looked at first. */
+		/* The target is checked first. */
 		errors[1] = errno_of(attach_all(-1, 0));
 		ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &old));
 		ASSERT_EQ(EMFILE, errors[0]);
 		ASSERT_EQ(ESRCH, errors[1]);
 	}
 	EXPECT_EQ(refs, number_in(MODULE_REFS));
-	/* The number was not used up either. */
+	/* The descriptor number is still free. */
 	i = attach_all(self->pid, 0);
 	EXPECT_EQ(lowest, i);
 	EXPECT_EQ(refs + 1, number_in(MODULE_REFS));
@@ -1473,7 +1472,7 @@ static void ask_as_bob(void)
 		    errno_of(attach(dev, whom, flags[i], F(0, 0), 1)) != EPERM)
 			_exit(1);
 	}
-	/* Not even what was found wrong before: nothing is told about the target */
+	/* Errors that are found before tell nothing about the target */
 	_exit(errno_of(attach(dev, whom, 0, F(0, 0), 0)) != EINVAL);
 }
 
@@ -1497,7 +1496,7 @@ TEST_F(target, is_not_given_to_another_user)
 
 /* --- Moving bytes --- */
 
-/* As the system calls answer: page by page, and short where something ends. */
+/* Results as of the system calls: page by page, and short where something ends. */
 static const struct span spans[] = {
 	/* nothing, wherever it is */
 	{ F(0, 0), 0, 0, 0 },
@@ -1521,12 +1520,12 @@ static const struct span spans[] = {
 	{ F(3, PAGE - 1), PAGE, 1, 1 },
 	{ F(3, 0), 3 * PAGE, PAGE, PAGE },
 	{ F(0, 5), 5 * PAGE, 4 * PAGE - 5, 4 * PAGE - 5 },
-	/* a hole at once, though something follows */
+	/* a hole at the start, followed by mapped memory */
 	{ F(HOLE, 0), 1, -EIO, -EIO },
 	{ F(HOLE, 17), PAGE, -EIO, -EIO },
 	{ F(HOLE, PAGE - 1), 2, -EIO, -EIO },
 	{ F(HOLE, 0), 2 * PAGE, -EIO, -EIO },
-	/* memory that cannot be written, and none at all */
+	/* memory that cannot be written, or not accessed at all */
 	{ F(ALONE, 0), PAGE, PAGE, PAGE },
 	{ F(ALONE, PAGE - 6), 12, 12, 6 },
 	{ F(READ_ONLY, 0), 1, 1, -EIO },
@@ -1535,7 +1534,7 @@ static const struct span spans[] = {
 	{ F(ALONE, 0), 3 * PAGE, 2 * PAGE, PAGE },
 	{ F(NO_ACCESS, 0), 1, -EIO, -EIO },
 	{ F(NO_ACCESS, PAGE - 1), 1, -EIO, -EIO },
-	/* where nothing ever is */
+	/* where nothing is ever mapped */
 	{ 0, 1, -EIO, -EIO },
 	{ 0, 2 * PAGE, -EIO, -EIO },
 	{ NOT_CANONICAL - 1, 2, -EIO, -EIO },
@@ -1558,7 +1557,7 @@ static const struct span above_llong_max[] = {
 	{ KERNEL_ADDR + PAGE - 1, 2, -EIO, -EIO },
 	{ -2 * PAGE, PAGE, -EIO, -EIO },
 	{ 1ULL << 63, 0, 0, 0 },
-	/* to the end of all addresses, and over it */
+	/* to the end of the address space, and over it */
 	{ -PAGE, PAGE - 1, -EIO, -EIO },
 	{ -PAGE, PAGE, -EOVERFLOW, -EOVERFLOW },
 	{ -PAGE, 2 * PAGE, -EOVERFLOW, -EOVERFLOW },
@@ -1650,14 +1649,14 @@ TEST_F(target, moves_more_than_it_has_at_a_time_through_every_door)
 	}
 }
 
-/* The target's memory is there; the caller's is not, at once or later. */
+/* The target's memory is mapped; the caller's is not, at the start or later. */
 TEST_F(target, answers_efault_or_short_for_the_callers_own_memory)
 {
 	int fd = attach_all(self->pid, PVMREAD_WRITE);
 	const struct door *door;
 
 	ASSERT_LE(0, fd);
-	/* The last page can be read, and not be read into. */
+	/* The last page can be read, but not be the destination of a read. */
 	ASSERT_EQ(0, mprotect(LOCAL_END - PAGE, PAGE, PROT_READ));
 	for (door = doors; goes_on(_metadata, door); door++) {
 		unsigned char *page = LOCAL_END - PAGE;
@@ -1701,7 +1700,7 @@ TEST_F(target, answers_ebadf_to_a_write_that_it_was_not_attached_for)
 		if (!door->write)
 			continue;
 		expect_write(_metadata, door, fd, self->pid, &span);
-		/* Though there is nothing to write to */
+		/* Even if there is nothing to write to */
 		span.at = F(HOLE, 0);
 		expect_write(_metadata, door, fd, self->pid, &span);
 	}
@@ -1765,7 +1764,7 @@ TEST_F(target, seeks_to_addresses_and_from_where_it_is_and_not_from_an_end)
 	EXPECT_EQ(4, read(fd, buf, 4));
 	EXPECT_EQ(4, differs(buf, 4, F(0, 20), OLD));
 	EXPECT_EQ((off_t)F(0, 14), lseek(fd, -10, SEEK_CUR));
-	/* Nor does the range bound it. */
+	/* The range does not limit it. */
 	EXPECT_EQ(0, lseek(fd, 0, SEEK_SET));
 	EXPECT_EQ((off_t)F(5, 0), lseek(fd, F(5, 0), SEEK_SET));
 	EXPECT_EQ((off_t)NOT_CANONICAL, lseek(fd, NOT_CANONICAL, SEEK_SET));
@@ -1777,7 +1776,7 @@ TEST_F(target, seeks_to_addresses_and_from_where_it_is_and_not_from_an_end)
 	EXPECT_EQ(4, differs(buf, 4, F(0, 0), OLD));
 }
 
-/* A file, and not more than that. */
+/* It supports no other file operations. */
 TEST_F(target, cannot_be_mapped_or_waited_for)
 {
 	struct epoll_event event = { .events = EPOLLIN };
@@ -1841,7 +1840,7 @@ TEST_F(target, reaches_its_range_and_not_a_byte_more_through_every_door)
 	}
 }
 
-/* The target's own holes are in it, too. */
+/* The target's own holes are also in it. */
 TEST_F(target, finds_the_holes_in_its_range)
 {
 	static const struct span holes[] = {
@@ -1874,13 +1873,13 @@ TEST_F(target, reaches_a_range_that_ends_at_the_last_address)
 
 /* --- The top of user space --- */
 
-/* Return: the highest page that user space can have, and that is free. */
+/* Return: the highest unused page that user space can have. */
 static uint64_t highest_page(void)
 {
 	uint64_t low = WINDOW, high = 1ULL << 57;
 	void *p;
 
-	/* Below the end of user space a page is free, or taken: EEXIST. */
+	/* A page below the end of user space is unused, or EEXIST says that it is used. */
 	while (high - low > PAGE) {
 		uint64_t middle = (low + high) / 2 & ~(PAGE - 1);
 
@@ -1949,7 +1948,7 @@ TEST_F(target, reaches_the_highest_page_of_user_space)
 	}
 }
 
-/* The stack is near the top, and full of what only its owner knows. */
+/* The stack is near the top, and its contents are unique. */
 TEST_F(target, reads_the_stack_of_the_caller_as_it_is)
 {
 	int fd = attach_all(getpid(), 0);
@@ -1961,7 +1960,7 @@ TEST_F(target, reads_the_stack_of_the_caller_as_it_is)
 	EXPECT_EQ(0, memcmp(here, there, sizeof(here)));
 }
 
-/* --- Pages that are waited for --- */
+/* --- Late pages --- */
 
 FIXTURE(late) {
 	pid_t pid;
@@ -1994,7 +1993,7 @@ static uint64_t late(size_t page)
 	return LATE + page * PAGE;
 }
 
-/* What waits for nobody, from the first byte that is not there on. */
+/* Requests that do not wait, from the first missing byte on. */
 static const struct span waits[] = {
 	{ LATE, 1, -EAGAIN, -EAGAIN },
 	{ LATE + 17, 2 * PAGE, -EAGAIN, -EAGAIN },
@@ -2035,14 +2034,14 @@ TEST_F(late, does_not_wait_if_told_so_once_or_for_ever)
 			expect_write(_metadata, rows[i].door, rows[i].fd, self->pid, &waits[j]);
 			ASSERT_TRUE(poke(self->pid, LATE - PAGE, old, PAGE));
 		}
-		/* Nobody has touched this one, but that is nothing to wait for. */
+		/* This page is untouched, but that needs no wait. */
 		memset(LOCAL, GARBAGE, PAGE);
 		EXPECT_EQ(100, rows[i].door->read(rows[i].fd, LOCAL, 100, late(LATE_PAGES)));
 		EXPECT_TRUE(is_all(LOCAL, 100, 0));
 	}
-	/* And nobody has waited. */
+	/* No request has waited. */
 	EXPECT_EQ(0, page_asked_for(self->uffd, 0));
-	/* Once it is there it is there. */
+	/* Once it is present, it can be read. */
 	ASSERT_EQ(0, serve(self->uffd, LATE));
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct span span = { LATE - 50, 100 + PAGE, 50 + PAGE, 0 };
@@ -2055,8 +2054,8 @@ TEST_F(late, does_not_wait_if_told_so_once_or_for_ever)
 #define WAIT_LEN	(2 * PAGE + 100)
 
 /*
- * Two of three pages are waited for, the first is there: io_uring, which tries
- * without waiting first, must not be content with what that has given.
+ * The first of three pages is present, the others arrive late. io_uring first tries
+ * without waiting, and must not accept the short result of that.
  */
 TEST_F(late, read_through_every_door_waits_and_is_whole)
 {
@@ -2121,7 +2120,7 @@ TEST_F(late, write_through_every_door_waits_and_is_whole)
 static const struct uring_request plain_read = { .data = 1 };
 static const struct uring_request async_read = { .flags = IOSQE_ASYNC, .data = 1 };
 
-/* Without io_uring's worker: all of it, or nothing. */
+/* Without io_uring's worker: everything or nothing. */
 static const struct uring_request nowait_requests[] = {
 	{ .how = PLAIN, .rw_flags = RWF_NOWAIT, .data = 3 },
 	{ .how = VECTOR, .rw_flags = RWF_NOWAIT, .data = 4 },
@@ -2156,7 +2155,7 @@ TEST_F(late, io_uring_moves_all_or_nothing_where_it_was_told_not_to_wait)
 		EXPECT_EQ((ssize_t)PAGE, by_uring(req, self->fd, LOCAL, PAGE, LATE - PAGE));
 		EXPECT_EQ(0, memcmp(LOCAL, old, PAGE));
 	}
-	/* The worker may not wait either for a file that was attached so. */
+	/* For a file attached with NOWAIT, the worker may not wait either. */
 	for (i = 0; i < 3; i++) {
 		struct uring_request req = { .how = i, .data = 9 };
 
@@ -2188,7 +2187,7 @@ TEST_F(target, io_uring_moves_as_much_as_it_has_at_a_time_if_it_must_not_wait)
 		EXPECT_EQ(EAGAIN, errno_of(by_uring(req, fd, LOCAL, most + 1, BIG)));
 		EXPECT_EQ((ssize_t)most, by_uring(req, fd, LOCAL + 1, most, BIG + 1));
 	}
-	/* There is no such end for who waits for the result, or for a worker. */
+	/* A synchronous request or a worker has no such limit. */
 	EXPECT_EQ((ssize_t)(2 * most), by_preadv2(fd, LOCAL, 2 * most, BIG));
 	EXPECT_EQ(2 * most, differs(LOCAL, 2 * most, BIG, OLD));
 	EXPECT_EQ((ssize_t)(2 * most), by_uring(&plain_read, fd, LOCAL, 2 * most, BIG + PAGE));
@@ -2211,7 +2210,7 @@ TEST_F(late, io_uring_has_several_requests_in_flight)
 		ASSERT_TRUE(uring_queue(ring, &req, self->fd, LOCAL + 2 * i * PAGE, 2 * PAGE,
 					late(i) - i * PAGE / IN_FLIGHT));
 	}
-	/* The first has its page before it, and so has none of the others. */
+	/* Only the first has its page already. */
 	ASSERT_EQ(IN_FLIGHT, io_uring_submit(ring));
 	for (i = 0; i < IN_FLIGHT; i++) {
 		uint64_t page = page_asked_for(self->uffd, PATIENCE_MS);
@@ -2222,7 +2221,7 @@ TEST_F(late, io_uring_has_several_requests_in_flight)
 	}
 	EXPECT_EQ(0, io_uring_cq_ready(ring));
 	ASSERT_TRUE(asked[0]);
-	/* From the last to the first, so that each ends when its own pages are there. */
+	/* Serve the last first, so that each request ends when its own pages are present. */
 	for (i = IN_FLIGHT + 1; i; i--)
 		ASSERT_EQ(0, serve(self->uffd, late(i - 1)));
 	for (i = 0; i < IN_FLIGHT; i++) {
@@ -2259,7 +2258,7 @@ TEST_F(late, io_uring_keeps_the_order_of_linked_requests)
 	struct io_uring *ring = the_ring();
 
 	ASSERT_NE(NULL, ring);
-	/* What the first writes the second reads. */
+	/* The second reads what the first has written. */
 	fill(LOCAL, 200, F(1, PAGE - 96), NEW);
 	ASSERT_TRUE(link_two(ring, self->fd, &write_req, F(1, PAGE - 96), 200, F(1, PAGE - 96)));
 	EXPECT_EQ(200, uring_result(ring, 1));
@@ -2267,7 +2266,7 @@ TEST_F(late, io_uring_keeps_the_order_of_linked_requests)
 	EXPECT_EQ(200, differs(LOCAL + 2 * PAGE, 200, F(1, PAGE - 96), NEW));
 	EXPECT_TRUE(restore_window(self->pid));
 
-	/* The second does not begin while the first waits. */
+	/* The second does not start while the first waits. */
 	ASSERT_TRUE(link_two(ring, self->fd, &plain_read, LATE, PAGE, F(0, 0)));
 	ASSERT_EQ(LATE, page_asked_for(self->uffd, PATIENCE_MS));
 	usleep(50000);
@@ -2278,7 +2277,7 @@ TEST_F(late, io_uring_keeps_the_order_of_linked_requests)
 	EXPECT_EQ(PAGE, differs(LOCAL, PAGE, LATE, OLD));
 	EXPECT_EQ(PAGE, differs(LOCAL + 2 * PAGE, PAGE, F(0, 0), OLD));
 
-	/* Nor at all after one that failed, or is short. */
+	/* It does not start at all after one that failed or was short. */
 	ASSERT_TRUE(link_two(ring, self->fd, &plain_read, F(HOLE, 0), PAGE, F(0, 0)));
 	EXPECT_EQ(-EIO, uring_result(ring, 1));
 	EXPECT_EQ(-ECANCELED, uring_result(ring, 2));
@@ -2288,8 +2287,8 @@ TEST_F(late, io_uring_keeps_the_order_of_linked_requests)
 }
 
 /*
- * A worker that waits for a page can be killed and not be interrupted: it is
- * not in the request's power to end before the page comes.
+ * A worker that waits for a page can be killed but not interrupted. So the request
+ * cannot end before the page arrives.
  */
 TEST_F(late, cancelled_io_uring_request_ends_once_the_page_comes_at_the_latest)
 {
@@ -2312,7 +2311,7 @@ TEST_F(late, cancelled_io_uring_request_ends_once_the_page_comes_at_the_latest)
 	for (seen = 0; seen < 2; seen++) {
 		ASSERT_EQ(0, io_uring_wait_cqe_timeout(ring, &cqe, &ts));
 		if (cqe->user_data == 2) {
-			/* The page is never served before that. */
+			/* The page is not served before that. */
 			cancel = cqe->res;
 			ASSERT_EQ(0, serve(self->uffd, LATE));
 		} else {
@@ -2326,12 +2325,12 @@ TEST_F(late, cancelled_io_uring_request_ends_once_the_page_comes_at_the_latest)
 	EXPECT_TRUE(res == (int)PAGE || res == -ECANCELED || res == -EINTR);
 	if (res == (int)PAGE)
 		EXPECT_EQ(PAGE, differs(LOCAL, PAGE, LATE, OLD));
-	/* The ring serves on. */
+	/* The ring still works. */
 	EXPECT_EQ(10, by_uring(&plain_read, self->fd, LOCAL, 10, F(0, 7)));
 	EXPECT_EQ(10, differs(LOCAL, 10, F(0, 7), OLD));
 }
 
-/* Reads a page that nobody serves, through a ring; then as it is told. */
+/* Read a page that is never served, through a ring; then obey orders. */
 static void be_ring_user(void)
 {
 	struct io_uring *ring = the_ring();
@@ -2390,7 +2389,7 @@ TEST_F(late, process_with_an_io_uring_read_of_a_page_that_never_comes_can_go)
 		}
 		EXPECT_EQ(leaves[i].exits, WIFEXITED(status));
 	}
-	/* Nor does a ring or a worker keep the file. */
+	/* No ring or worker keeps the file either. */
 	close(self->fd);
 	EXPECT_TRUE(module_refs_become(self->refs - 1));
 	EXPECT_TRUE(kill_and_reap(self->pid));
@@ -2420,7 +2419,7 @@ TEST_F(target, io_uring_reads_a_registered_file_that_was_closed)
 
 /* --- splice and sendfile --- */
 
-/* From one process to another, and through no buffer of the caller's. */
+/* From one process to another, without a buffer of the caller. */
 TEST_F(target, is_sent_into_another_target)
 {
 	pid_t pid = start_and_wait(be_target);
@@ -2441,7 +2440,7 @@ TEST_F(target, is_sent_into_another_target)
 	EXPECT_EQ((off_t)(F(1, PAGE - 96) + 2 * PAGE), lseek(to, 0, SEEK_CUR));
 	EXPECT_TRUE(window_is_new(pid, F(1, PAGE - 96), F(1, PAGE - 96) + 2 * PAGE));
 	EXPECT_TRUE(window_is_new(self->pid, 0, 0));
-	/* It ends where the one who is written to ends, and where the other does. */
+	/* It ends where the memory of the destination ends, and where that of the source does. */
 	fill((void *)F(3, PAGE - 96), 96, F(3, PAGE - 96), NEW);
 	off = F(3, PAGE - 96);
 	ASSERT_TRUE(seek(to, F(3, PAGE - 96)));
@@ -2452,7 +2451,7 @@ TEST_F(target, is_sent_into_another_target)
 	off = F(0, 0);
 	ASSERT_TRUE(seek(to, F(HOLE, 0)));
 	EXPECT_EQ(EIO, errno_of(sendfile(to, self_fd, &off, PAGE)));
-	/* One that was not attached for writing takes nothing. */
+	/* A file that was not attached for writing cannot be the destination. */
 	off = F(0, 0);
 	EXPECT_EQ(EBADF, errno_of(sendfile(self_fd, from, &off, PAGE)));
 	EXPECT_EQ(1, pread(self_fd, &c, 1, F(0, 0)));
@@ -2479,7 +2478,7 @@ TEST_F(target, is_sent_up_to_the_end_of_its_range)
 	EXPECT_EQ((ssize_t)len, pread(sink, seen, sizeof(seen), 0));
 	EXPECT_EQ(len, differs(seen, len, start, OLD));
 	EXPECT_EQ(EIO, errno_of(sendfile(sink, fd, NULL, 1)));
-	/* And with an offset, that of INT_MAX bytes and what is beyond */
+	/* And with an offset, for INT_MAX bytes and more */
 	ASSERT_EQ(0, lseek(sink, 0, SEEK_SET));
 	EXPECT_EQ((ssize_t)len, sendfile(sink, fd, &off, ~0UL >> 1));
 	EXPECT_EQ((off_t)(start + len), off);
@@ -2488,9 +2487,9 @@ TEST_F(target, is_sent_up_to_the_end_of_its_range)
 	EXPECT_EQ(EIO, errno_of(sendfile(sink, fd, &off, len)));
 }
 
-/* --- What is left of it when the target has gone --- */
+/* --- The file after the target has exited --- */
 
-/* Return: what does not answer ESRCH, or touches the buffer; or NULL. */
+/* Return: the operation that does not fail with ESRCH, or changes the buffer; or NULL. */
 static const char *what_is_left(int fd)
 {
 	bool writes = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
@@ -2514,7 +2513,7 @@ static const char *what_is_left(int fd)
 			    (door->write(fd, LOCAL, 100, at[i]) != -1 || errno != ESRCH))
 				return door->name;
 		}
-		/* Though the caller's memory is not there either */
+		/* Even if the caller's memory is not mapped either */
 		if (door->memory && errno_of(door->read(fd, LOCAL_END, 1, F(0, 5))) != ESRCH)
 			return "bad memory";
 	}
@@ -2563,7 +2562,7 @@ TEST_F(target, answers_esrch_when_the_target_has_exited)
 		EXPECT_TRUE(reads(fd[i], OLD));
 	}
 	order('q');
-	/* A zombie has no memory, though it has a number. */
+	/* A zombie has a number but no memory. */
 	ASSERT_EQ(0, waitid(P_PID, self->pid, &info, WEXITED | WNOWAIT));
 	for (i = 0; i < ARRAY_SIZE(fd); i++)
 		EXPECT_GONE(fd[i]);
@@ -2586,8 +2585,8 @@ TEST_F(target, answers_esrch_when_the_target_was_killed)
 }
 
 /*
- * Use the file until the target has told that its new image is there. What it
- * is to say is the old image, whole, and from some moment on ESRCH.
+ * Use the file until the target has reported its new image. The file must show the
+ * complete old image, and from some moment on fail with ESRCH.
  *
  * Return: what was wrong, or NULL.
  */
@@ -2648,13 +2647,13 @@ TEST_F(target, answers_esrch_when_the_target_has_execed)
 		ASSERT_EQ(NULL, wrong) {
 			TH_LOG("%s: %s", wrong ?: "", strerror(errno));
 		}
-		/* It is there, and as it should be, for who asks again. */
+		/* A new ATTACH reaches the new image. */
 		EXPECT_TRUE(window_is_image(pid));
 		again = attach_all(pid, 0);
 		ASSERT_LE(0, again);
 		EXPECT_TRUE(reads(again, IMAGE));
 		EXPECT_GONE(fd);
-		/* Who has another image is another one. */
+		/* A process with a new image is another target. */
 		EXPECT_EQ(-1, read_info("/proc", fd).pid);
 		EXPECT_EQ(pid, read_info("/proc", again).pid);
 		EXPECT_TRUE(kill_and_reap(pid));
@@ -2689,7 +2688,7 @@ static void remove_copy(void)
 static void be_set_uid_target_of_alice(void)
 {
 	become(ALICE);
-	/* Not for its parent alone, whatever Yama is set to; unless it is not there. */
+	/* Allow not only its parent, whatever Yama's setting is, if Yama exists. */
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
 	image = copy_path;
 	image_user = "root";
@@ -2738,7 +2737,7 @@ TEST_F(target, shows_nothing_of_a_set_uid_program_that_the_target_execs)
 	ASSERT_EQ(0, status) {
 		TH_LOG("%s", board->trouble);
 	}
-	/* Nor has anything been written there. */
+	/* Nothing has been written there either. */
 	EXPECT_TRUE(window_is_image(whom));
 }
 
@@ -2777,7 +2776,7 @@ TEST_F(target, has_gone_though_a_child_has_a_copy_of_its_memory)
 
 static char sibling_stack[4 * PAGE] __attribute__((aligned(16)));
 
-/* Shares all memory with the target, and nothing else. */
+/* It shares all memory with the target, and nothing else. */
 static int be_sibling(void *unused)
 {
 	(void)unused;
@@ -2800,7 +2799,7 @@ static void start_sibling(int flags)
 static void be_target_with_sibling(void)
 {
 	start_sibling(0);
-	/* Orders are for the sibling. */
+	/* Orders go to the sibling. */
 	stay();
 }
 
@@ -2841,7 +2840,7 @@ TEST_F(target, is_there_while_another_process_shares_its_memory)
 	EXPECT_GONE(fd);
 }
 
-/* It is free for another process from then on. */
+/* From then on another process can get the number. */
 TEST_F(target, does_not_show_the_number_of_a_process_that_was_reaped)
 {
 	pid_t pid;
@@ -2877,7 +2876,7 @@ TEST_F(target, is_there_after_it_execed_while_another_process_shares_its_memory)
 	EXPECT_TRUE(window_is_image(pid));
 	order('q');
 	EXPECT_TRUE(ends(board->other));
-	/* Though the target itself is still there, with its new image */
+	/* Although the target itself still exists, with its new image */
 	EXPECT_TRUE(window_is_image(pid));
 	EXPECT_GONE(fd);
 }
@@ -2924,7 +2923,7 @@ TEST_F(target, is_there_until_its_last_thread_has_left)
 		state = strrchr(line, ')')[2];
 	}
 	ASSERT_EQ('Z', state);
-	/* A new file is not to be had by the leader's number any more. */
+	/* ATTACH to the leader's number fails now. */
 	EXPECT_EQ(ESRCH, errno_of(attach_all(pid, 0)));
 	EXPECT_TRUE(reads(fd, OLD));
 	EXPECT_EQ(pid, read_info("/proc", fd).pid);
@@ -2932,14 +2931,14 @@ TEST_F(target, is_there_until_its_last_thread_has_left)
 	EXPECT_GONE(fd);
 }
 
-/* Somebody is looking into the memory, so it is there. */
+/* A request uses the memory, so it still exists. */
 TEST_F(late, is_there_while_a_request_waits_for_one_of_its_pages)
 {
 	struct io_uring *ring = the_ring();
 
 	ASSERT_NE(NULL, ring);
 	EXPECT_TRUE(reads(self->fd, OLD));
-	/* A fault of the caller's own would end the look. */
+	/* A fault of the caller itself would end that use. */
 	memset(LOCAL + PAGE, 0, 2 * PAGE);
 	ASSERT_TRUE(uring_queue(ring, &async_read, self->fd, LOCAL + PAGE, 2 * PAGE,
 				LATE - PAGE));
@@ -2966,7 +2965,7 @@ static void be_target_with_much_memory(void)
 	obey();
 }
 
-/* In KiB, with the pages that each CPU keeps for itself: no small number. */
+/* In KiB, including the per-CPU page lists, so not a small number. */
 static long free_memory(void)
 {
 	FILE *f = fopen("/proc/zoneinfo", "re");
@@ -2984,7 +2983,7 @@ static long free_memory(void)
 	return pages * (long)(PAGE >> 10);
 }
 
-/* Others come and go meanwhile. */
+/* Other memory is allocated and freed meanwhile. */
 #define MOST_KIB	((long)(MUCH_MEMORY >> 10) * 3 / 4)
 
 static long wait_for_free_memory(long kib)
@@ -3108,7 +3107,7 @@ TEST_F(target, is_not_kept_by_a_batch_whose_caller_is_slow_to_take_its_bytes)
 	stall(_metadata, true);
 }
 
-/* --- A grant: a range of one's own memory, for another user --- */
+/* --- A grant: a range of own memory for another user --- */
 
 #define GRANT		F(0, PAGE - 96)
 #define GRANT_LEN	300UL
@@ -3128,7 +3127,7 @@ static void be_granter(void)
 	fd[1] = attach(dev, getpid(), PVMREAD_WRITE, GIFT, GIFT_LEN);
 	if (fd[0] < 0 || fd[1] < 0)
 		broken("ATTACH of oneself");
-	/* More she may not do, if Yama is there: not even with her child. */
+	/* With Yama she may do nothing else, not even with her child. */
 	child = start(stay);
 	if (number_in(YAMA_SCOPE) > 1 && errno_of(attach_all(child, 0)) != EPERM)
 		broken("Yama");
@@ -3136,7 +3135,7 @@ static void be_granter(void)
 	waitpid(child, NULL, 0);
 	if (send_fd(sock[0], fd[0]) || send_fd(sock[0], fd[1]))
 		broken("passing the files");
-	/* What the other one has does not hang on what she keeps. */
+	/* The passed file works without the one that she keeps. */
 	close(fd[0]);
 	close(fd[1]);
 	close(dev);
@@ -3174,7 +3173,7 @@ static bool can_be_opened_again(int fd)
 	return false;
 }
 
-/* Bob has what he was given, and not a byte more. */
+/* Bob can access what he was given, and not a byte more. */
 static void be_grantee(void)
 {
 	unsigned char buf[GRANT_LEN];
@@ -3218,7 +3217,7 @@ static void be_grantee(void)
 	if (mmap(NULL, PAGE, PROT_READ, MAP_SHARED, grant, 0) != MAP_FAILED)
 		broken("the grant was mapped");
 
-	/* Nor ask for more. */
+	/* He may not attach to more. */
 	if (send_syscall(&req) != -1 || errno != EPERM)
 		broken("process_vm_readv");
 	if (send_ioctl(dev, &req, NULL) != -1 || errno != EPERM)
@@ -3229,7 +3228,7 @@ static void be_grantee(void)
 	if (open(path, O_RDONLY | O_CLOEXEC) >= 0)
 		broken("/proc/PID/mem");
 
-	/* The gift he may write, to its edges. */
+	/* He may write the range granted for writing, up to its edges. */
 	errno = 0;
 	wrong = has_range(gift, GIFT, GIFT_LEN, OLD);
 	if (wrong)
@@ -3319,7 +3318,7 @@ TEST_F(target, tells_in_fdinfo_how_it_was_attached)
 		if (rows[i].range) {
 			EXPECT_STREQ(rows[i].range, info.range);
 		} else {
-			/* All of the memory: whatever its end is called */
+			/* All of the memory, whatever its end is shown as */
 			ASSERT_TRUE(sscanf(info.range, "%lx-%lx", &start, &end) == 2);
 			EXPECT_EQ(0, start);
 			EXPECT_LE(highest_page() + PAGE, end);
@@ -3384,7 +3383,7 @@ TEST_F(target, counts_in_fdinfo_what_it_moved_and_where_memory_was_not_there)
 	EXPECT_COUNTS(fd, r, w += 6, f += 1);
 	EXPECT_EQ(EIO, errno_of(pwrite(fd, LOCAL, 10, F(READ_ONLY, 0))));
 	EXPECT_COUNTS(fd, r, w, f += 1);
-	/* the caller's memory, which is nobody else's fault */
+	/* an error in the caller's memory does not count */
 	EXPECT_EQ(EFAULT, errno_of(pread(fd, LOCAL_END, 10, F(0, 0))));
 	EXPECT_EQ(EFAULT, errno_of(pwrite(fd, LOCAL_END, 10, F(0, 0))));
 	EXPECT_EQ(5, pread(fd, LOCAL_END - 5, 10, F(0, 0)));
@@ -3394,17 +3393,17 @@ TEST_F(target, counts_in_fdinfo_what_it_moved_and_where_memory_was_not_there)
 	EXPECT_COUNTS(fd, r += 10 + 96, w, f += 2);
 	EXPECT_EQ(0, batch(fd, PVMREAD_WRITE, segments, ARRAY_SIZE(segments)));
 	EXPECT_COUNTS(fd, r, w += 10 + 96, f += 2);
-	/* It is the file's, whatever number it has, and no other file's. */
+	/* The counters belong to the file, whatever its descriptor, and to no other file. */
 	EXPECT_COUNTS(copy, r, w, f);
 	EXPECT_COUNTS(other, 0, 0, 0);
-	/* And stays when the target has gone. */
+	/* They stay when the target has exited. */
 	EXPECT_TRUE(kill_and_reap(self->pid));
 	EXPECT_EQ(ESRCH, errno_of(pread(fd, LOCAL, 10, F(0, 0))));
 	EXPECT_COUNTS(fd, r, w, f);
 	EXPECT_EQ(-1, read_info("/proc", fd).pid);
 }
 
-/* Process 1 of a new pid namespace, with a /proc of that beside the old one. */
+/* Process 1 of a new pid namespace, with a /proc of it beside the old one. */
 static void be_first_in_namespace(void)
 {
 	char dir[] = "/tmp/pvmread-proc.XXXXXX";
@@ -3424,11 +3423,11 @@ static void be_first_in_namespace(void)
 	}
 	board->result[0] = read_info(dir, fd).pid;
 	board->result[1] = read_info("/proc", fd).pid;
-	/* One that has no number there */
+	/* A process that has no number there */
 	board->result[2] = read_info(dir, inherited).pid;
 	umount(dir);
 	rmdir(dir);
-	/* The tester shall find the number that the parent puts there. */
+	/* The tester must find the number that the parent puts there. */
 	while (!board->other)
 		usleep(1000);
 	tell();
@@ -3474,7 +3473,7 @@ TEST_F(target, numbers_the_process_in_fdinfo_as_the_readers_proc_does)
 	EXPECT_GONE(fd);
 }
 
-/* --- One file in many hands --- */
+/* --- One file in several processes --- */
 
 #define THREADS		4
 #define ROUNDS		500
@@ -3487,7 +3486,7 @@ struct worker {
 	int wrong;
 };
 
-/* Reads and writes a piece of its own, and a hole. */
+/* Read and write a piece of its own, and a hole. */
 static void *work(void *arg)
 {
 	struct worker *w = arg;
@@ -3566,7 +3565,7 @@ TEST_F(target, has_one_position_for_those_who_inherited_it)
 	EXPECT_TRUE(reads(copy, OLD));
 }
 
-/* The file that its parent attached of itself. */
+/* The parent's file, attached to the parent itself. */
 static void read_parent(void)
 {
 	unsigned char *mine = (void *)F(0, 5);
@@ -3588,7 +3587,7 @@ TEST_F(target, is_the_one_who_was_attached_and_not_the_one_who_asks)
 	EXPECT_TRUE(reads(inherited, MINE));
 }
 
-/* Permission was asked for once. */
+/* Permission is checked only once. */
 static void read_as_nobody(void)
 {
 	become(BOB);
@@ -3675,7 +3674,7 @@ FIXTURE_TEARDOWN(module)
 		load("windows=1");
 }
 
-/* delete_module(2) says EWOULDBLOCK, which rmmod(8) words as it likes. */
+/* delete_module(2) fails with EWOULDBLOCK; the text of rmmod(8) varies. */
 TEST_F(module, stays_while_a_target_file_is_open)
 {
 	int fd = attach_all(getpid(), PVMREAD_WRITE);
@@ -3683,7 +3682,7 @@ TEST_F(module, stays_while_a_target_file_is_open)
 
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(EWOULDBLOCK, errno_of(unload(O_NONBLOCK)));
-	/* Now the target file alone holds it. */
+	/* Now only the target file holds the module. */
 	ASSERT_EQ(0, close(dev));
 	EXPECT_EQ(EWOULDBLOCK, errno_of(unload(O_NONBLOCK)));
 	EXPECT_TRUE(reads(fd, MINE));
@@ -3710,13 +3709,13 @@ TEST_F(module, stays_while_the_file_of_a_target_that_has_gone_is_open)
 	EXPECT_EQ(EWOULDBLOCK, errno_of(unload(O_NONBLOCK)));
 	EXPECT_GONE(fd);
 	ASSERT_EQ(0, close(fd));
-	/* io_uring's worker gives it back after it has answered. */
+	/* io_uring's worker releases the file after it has completed the request. */
 	EXPECT_TRUE(module_refs_become(0));
 	EXPECT_EQ(0, unload(O_NONBLOCK));
 	EXPECT_EQ(0, load("windows=1"));
 }
 
-/* On its way between two processes a file is in no file table. */
+/* A file in flight between two processes is in no file table. */
 TEST_F(module, stays_while_a_target_file_is_in_a_socket)
 {
 	int fd = attach_all(getpid(), 0);
