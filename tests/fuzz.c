@@ -1129,7 +1129,7 @@ static void print_places(void)
 }
 
 /* Otherwise only results would guide it, without anyone noticing. */
-TEST_F_TIMEOUT(fuzz, is_steered_by_what_of_the_module_is_reached, 600)
+TEST_F_TIMEOUT(fuzz, is_guided_by_coverage_of_the_module, 600)
 {
 	static struct fuzz_case c;
 

@@ -580,7 +580,7 @@ static void be_fresh(int fd, bool execs)
 	_exit(0);
 }
 
-TEST_F(pressure, readers_come_and_go_while_locked_memory_changes)
+TEST_F(pressure, readers_come_and_go_during_changes_under_mm_locks)
 {
 	long old_pages = number_in("/proc/sys/vm/nr_hugepages"), begin;
 	long seconds = number_from("RACE_SECONDS", SECONDS);
