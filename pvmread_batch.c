@@ -197,15 +197,16 @@ pvmread_batch_copy_small(struct pvmread_engine *eng, struct pvmread_segment *seg
 }
 
 /*
- * Move a segment that is not small, or whose small copy has faulted. @left is the number
- * of segments left in the chunk, including this one. Page faults are enabled.
+ * Move a segment that is not small, or not in a page that is held, or whose small copy has
+ * faulted: then @tried is set. @left is the number of segments left in the chunk, including
+ * this one. Page faults are enabled.
  *
  * Return: 0, or why the segment was not moved completely. seg->done is the bytes moved.
  */
 static noinline int pvmread_batch_move(struct pvmread_target *target,
 				       struct pvmread_engine *eng,
 				       struct pvmread_segment *seg,
-				       unsigned int left)
+				       unsigned int left, bool tried)
 {
 	size_t len = min_t(u64, seg->length, MAX_RW_COUNT), reach;
 	struct iov_iter local;
@@ -229,15 +230,17 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
 		if (reach && !pvmread_engine_has(eng, seg->remote) &&
 		    (!pvmread_engine_cache(eng) || eng->cache_missed == seg->remote)) {
 			size_t ahead = pvmread_batch_ahead(target, seg, left);
-			bool read = false;
 
 			ret = pvmread_engine_hold(eng, seg->remote,
 						  max(reach, ahead));
 			if (ret)
 				return ret;
+		}
+		if (!tried && pvmread_batch_is_small(target, eng, seg)) {
+			bool read;
+
 			pagefault_disable();
-			if (pvmread_batch_is_small(target, eng, seg))
-				read = pvmread_batch_copy_small(eng, seg);
+			read = pvmread_batch_copy_small(eng, seg);
 			pagefault_enable();
 			if (read)
 				return 0;
@@ -275,6 +278,12 @@ static unsigned int pvmread_batch_cached(const struct pvmread_target *target,
 	return done;
 }
 
+/* Other signals than fatal ones, and the freezer, wait no longer than for one read(2). */
+static bool pvmread_batch_is_interrupted(u64 moved)
+{
+	return moved >= MAX_RW_COUNT && signal_pending(current);
+}
+
 /*
  * Move the segments, and write their results a chunk at a time.
  *
@@ -298,8 +307,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		/* Other signals and the freezer wait no longer than for one read(2). */
-		if (*total >= MAX_RW_COUNT && signal_pending(current))
+		if (pvmread_batch_is_interrupted(*total))
 			break;
 		if (++chunks % PVMREAD_BATCH_HOLD == 0 || need_resched() ||
 		    pvmread_engine_must_end(eng) ||
@@ -312,21 +320,29 @@ static int pvmread_batch_run(struct pvmread_target *target,
 
 		pagefault_disable();
 		for (i = 0; i < n && !stop; i++) {
+			bool small = pvmread_batch_is_small(target, eng, &segs[i]), cut = false;
 			int reason = 0;
 
-			if (!pvmread_batch_is_small(target, eng, &segs[i]) ||
-			    !pvmread_batch_copy_small(eng, &segs[i])) {
+			if (!small || !pvmread_batch_copy_small(eng, &segs[i])) {
 				pagefault_enable();
 				if (pvmread_engine_cache(eng)) {
-					i += pvmread_batch_cached(target, eng, &segs[i],
-								  n - i, &moved);
+					unsigned int done;
+
+					done = pvmread_batch_cached(target, eng, &segs[i],
+								    n - i, &moved);
+					small = small && !done;
+					i += done;
 					if (i == n) {
 						pagefault_disable();
 						break;
 					}
 				}
-				reason = pvmread_batch_move(target, eng,
-							    &segs[i], n - i);
+				reason = pvmread_batch_move(target, eng, &segs[i], n - i, small);
+				if (unlikely(segs[i].done > PVMREAD_ENGINE_CHUNK)) {
+					cut = !segs[i].flags && segs[i].done < segs[i].length;
+					stop = pvmread_batch_is_interrupted(*total + moved +
+									    segs[i].done);
+				}
 				pagefault_disable();
 			}
 			/* GUP makes a page coherent, but only as of then. */
@@ -337,8 +353,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 			moved += segs[i].done;
 			if (reason == -EIO)
 				atomic64_inc(&target->faults);
-			stop = reason && (batch->flags & PVMREAD_STOP);
-			if (reason == -EINTR)
+			if (reason == -EINTR || ((reason || cut) && batch->flags & PVMREAD_STOP))
 				stop = true;
 		}
 		pagefault_enable();
@@ -372,7 +387,7 @@ long pvmread_batch(struct file *file, union pvmread_arg *arg, size_t usize,
 	struct pvmread_engine eng __uninitialized;
 	struct pvmread_batch *batch = &arg->batch;
 	bool write = batch->flags & PVMREAD_WRITE;
-	void __user *usegs;
+	void __user *usegs = NULL;
 	u64 moved = 0;
 	long ret;
 
@@ -386,7 +401,8 @@ long pvmread_batch(struct file *file, union pvmread_arg *arg, size_t usize,
 		return -EINVAL;
 	if (!pvmread_target_alive(target))
 		return -ESRCH;
-	ret = pvmread_user_ptr(batch->segments, &usegs);
+	/* Without segments the address does not matter. */
+	ret = batch->count ? pvmread_user_ptr(batch->segments, &usegs) : 0;
 	if (ret)
 		return ret;
 
