@@ -475,10 +475,16 @@ static bool pvmread_checks_page_tables(void)
 #endif
 }
 
+/* synchronize_rcu_tasks() must wait for a task that was preempted while it left the module. */
+static bool pvmread_can_wait_for_tasks(void)
+{
+	return IS_ENABLED(CONFIG_TASKS_RCU) || !IS_ENABLED(CONFIG_PREEMPTION);
+}
+
 static bool pvmread_have_window(void)
 {
 	return PVMREAD_HAVE_WINDOW && windows && pvmread_have_cache() &&
-	       !pvmread_checks_page_tables();
+	       !pvmread_checks_page_tables() && pvmread_can_wait_for_tasks();
 }
 
 static long pvmread_ioctl_info(struct file *file, union pvmread_arg *arg,
