@@ -168,7 +168,8 @@
  * Cost: ATTACH, and changes of the target's memory, cost what they cost with PVMREAD_CACHE. An
  * MMU notifier also watches the caller's own mappings. A change that removes pages from a
  * window also waits until they are unmapped in the caller. The next load takes a page fault,
- * which waits for a kernel worker.
+ * which waits for a kernel worker. The OOM reaper and process_mrelease(2) cannot wait, so they
+ * skip a mapping of the target while a window maps pages of it.
  */
 
 /* 0xd5 is free in Documentation/userspace-api/ioctl/ioctl-number.rst, 6.12 to 7.3. */
