@@ -341,7 +341,7 @@ struct pvmread_cache *pvmread_cache_create(struct mm_struct *mm, unsigned long s
 					   unsigned long last);
 void pvmread_cache_destroy(struct pvmread_cache *cache);
 size_t pvmread_cache_read(struct pvmread_cache *cache, unsigned long addr, size_t len,
-			  struct iov_iter *to, bool *missed);
+			  struct iov_iter *to, bool whole, bool *missed);
 ssize_t pvmread_cache_read_iter(struct kiocb *iocb, struct iov_iter *to);
 size_t pvmread_cache_peek(struct pvmread_cache *cache, unsigned long addr, size_t len,
 			  void *buf);

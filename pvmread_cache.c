@@ -136,6 +136,20 @@ static __always_inline void *pvmread_cache_find(const struct pvmread_cache *cach
 	return likely(mem) ? mem + offset_in_page(addr) : NULL;
 }
 
+/* Are all pages of @len bytes at @addr, at least 1, in the table? */
+static noinline bool pvmread_cache_has(const struct pvmread_cache *cache, unsigned long addr,
+				       size_t len)
+{
+	unsigned long page = addr & PAGE_MASK, last = (addr + len - 1) & PAGE_MASK;
+
+	while (pvmread_cache_find_page(cache, page)) {
+		if (page == last)
+			return true;
+		page += PAGE_SIZE;
+	}
+	return false;
+}
+
 /* Remove the pages from @first to @last. */
 static void pvmread_cache_drop(struct pvmread_cache *cache, unsigned long first,
 			       unsigned long last)
@@ -392,6 +406,7 @@ again:
  * @addr: address of the first byte
  * @len: number of bytes, 1 to PVMREAD_ENGINE_CHUNK; @to has room for them
  * @to: where they go; advanced by what was copied
+ * @whole: copy nothing unless the cache has all pages
  * @missed: set to true if the copy ended at a page that the cache does not have, or if the
  *	target has exited
  *
@@ -401,7 +416,7 @@ again:
  * the caller's memory has to be faulted in.
  */
 size_t pvmread_cache_read(struct pvmread_cache *cache, unsigned long addr, size_t len,
-			  struct iov_iter *to, bool *missed)
+			  struct iov_iter *to, bool whole, bool *missed)
 {
 	/* For a plain buffer, raw_copy_to_user() is cheaper than _copy_to_iter(). */
 	bool plain = iter_is_ubuf(to) && access_ok(to->ubuf + to->iov_offset, len);
@@ -409,7 +424,7 @@ size_t pvmread_cache_read(struct pvmread_cache *cache, unsigned long addr, size_
 	void *mem = NULL;
 	bool miss;
 
-	if (pvmread_cache_lock(cache))
+	if (pvmread_cache_lock(cache) && (!whole || pvmread_cache_has(cache, addr, len)))
 		mem = pvmread_cache_find(cache, addr);
 	atomic64_inc(mem ? &cache->hits : &cache->misses);
 	miss = !mem;
@@ -467,17 +482,20 @@ ssize_t pvmread_cache_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	struct pvmread_cache *cache = target->cache;
 	size_t len = iov_iter_count(to), done;
 	u64 addr = iocb->ki_pos;
-	bool missed;
+	bool missed, whole;
 
 	/* A length of 0 wraps here. */
 	if (len - 1 >= PVMREAD_ENGINE_CHUNK ||
 	    pvmread_target_reach(target, addr, len) < len)
 		return pvmread_target_read(iocb, to, cache, 0, false);
 
-	if (len <= PAGE_SIZE - offset_in_page(addr) && iter_is_ubuf(to))
+	if (len <= PAGE_SIZE - offset_in_page(addr) && iter_is_ubuf(to)) {
 		done = pvmread_cache_read_page(cache, addr, len, to, &missed);
-	else
-		done = pvmread_cache_read(cache, addr, len, to, &missed);
+	} else {
+		/* An asynchronous request that must not wait copies all or nothing. */
+		whole = iocb->ki_flags & IOCB_NOWAIT && !is_sync_kiocb(iocb);
+		done = pvmread_cache_read(cache, addr, len, to, whole, &missed);
+	}
 	if (likely(done == len && !trace_transfer_enabled())) {
 		iocb->ki_pos += len;
 		pvmread_target_account(target, false, len);

@@ -451,7 +451,7 @@ static size_t pvmread_engine_copy_cached(struct pvmread_engine *eng, unsigned lo
 	size_t copied;
 	bool missed;
 
-	copied = pvmread_cache_read(eng->cache, addr, *part, local, &missed);
+	copied = pvmread_cache_read(eng->cache, addr, *part, local, false, &missed);
 	if (missed) {
 		eng->cache_missed = addr + copied;
 		*part = copied;

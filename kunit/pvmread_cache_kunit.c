@@ -68,7 +68,7 @@ static size_t read_cache(struct kunit *test, struct pvmread_cache *cache, size_t
 	size_t got;
 
 	iov_iter_ubuf(&to, ITER_DEST, (void __user *)p->here + at, len);
-	got = pvmread_cache_read(cache, p->there + at, len, &to, missed);
+	got = pvmread_cache_read(cache, p->there + at, len, &to, false, missed);
 	KUNIT_EXPECT_EQ(test, len - got, iov_iter_count(&to));
 	return got;
 }
@@ -118,7 +118,7 @@ static void a_read_ends_where_the_callers_memory_does(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, vm_munmap(p->here + PG(1), PAGE_SIZE));
 	iov_iter_ubuf(&to, ITER_DEST, (void __user *)p->here + 100, PG(2));
 	KUNIT_EXPECT_EQ(test, PAGE_SIZE - 100,
-			pvmread_cache_read(cache, p->there, PG(2), &to, &missed));
+			pvmread_cache_read(cache, p->there, PG(2), &to, false, &missed));
 	KUNIT_EXPECT_FALSE(test, missed);
 	KUNIT_EXPECT_EQ(test, PG(1) + 100, iov_iter_count(&to));
 }

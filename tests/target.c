@@ -2130,6 +2130,35 @@ static const struct uring_request nowait_requests[] = {
 	{ .how = FIXED, .write = true, .rw_flags = RWF_NOWAIT, .data = 8 },
 };
 
+/* The first page comes from the cache, which cannot have the next one. */
+TEST_F(late, io_uring_moves_all_or_nothing_of_a_cached_file)
+{
+	int fd = attach_all(self->pid, PVMREAD_CACHE);
+	long end = now_ms() + PATIENCE_MS;
+	char path[64];
+	size_t i;
+
+	if (fd < 0 && errno == EOPNOTSUPP)
+		SKIP(return, "not in this kernel: MMU notifiers");
+	ASSERT_LE(0, fd);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	while (proc_number(path, "hits:") < 1) {
+		ASSERT_EQ(10, pread(fd, LOCAL, 10, LATE - PAGE));
+		ASSERT_GT(end, now_ms());
+	}
+	for (i = 0; i < ARRAY_SIZE(nowait_requests); i++) {
+		const struct uring_request *req = &nowait_requests[i];
+
+		if (req->write)
+			continue;
+		memset(LOCAL, GARBAGE, 3 * PAGE);
+		EXPECT_EQ(EAGAIN, errno_of(by_uring(req, fd, LOCAL, 2, LATE - 1)));
+		EXPECT_EQ(EAGAIN, errno_of(by_uring(req, fd, LOCAL, 3 * PAGE, LATE - PAGE)));
+		EXPECT_TRUE(is_all(LOCAL, 3 * PAGE, GARBAGE));
+	}
+	close(fd);
+}
+
 TEST_F(late, io_uring_moves_all_or_nothing_where_it_was_told_not_to_wait)
 {
 	int nowait = attach_all(self->pid, PVMREAD_NOWAIT);
