@@ -1840,6 +1840,40 @@ TEST_F(batch, array_that_cannot_be_answered_moves_nothing_for_that_element)
 	ASSERT_EQ(0, mprotect(tail, PAGE, PROT_READ | PROT_WRITE));
 }
 
+/* An array whose head can be read, but not written. All of it is read at once. */
+TEST_F(batch, array_whose_first_result_cannot_be_written_moves_nothing)
+{
+	char *tail = (char *)VEND - PAGE, *head = tail - PAGE;
+	struct pvmread_segment seg;
+	uint64_t completed;
+	size_t bad, j;
+
+	ASSERT_TRUE(open_world(&world, "ww", "ww", 18));
+	for (plan.flags = 0; plan.flags <= PVMREAD_WRITE; plan.flags += PVMREAD_WRITE) {
+		for (bad = 1; bad < 14; bad++) {
+			struct pvmread_segment *array = (void *)(tail - bad * sizeof(*array));
+
+			make_small(&plan, 14, 2);
+			ASSERT_EQ(0, mprotect(head, PAGE, PROT_READ | PROT_WRITE));
+			for (j = 0; j < 14; j++) {
+				seg = plan.seg[j];
+				seg.done = NO_DONE;
+				seg.error = NO_ERROR;
+				memcpy(&array[j], &seg, sizeof(seg));
+			}
+			ASSERT_EQ(0, mprotect(head, PAGE, PROT_READ));
+			plan.count = 0;
+			run_model(&world, &plan);
+			EXPECT_EQ(EFAULT, send_batch(world.file[PLAIN], plan.flags, array, 14,
+						     &completed));
+			EXPECT_EQ(0, completed);
+			plan.count = 14;
+			ASSERT_TRUE(same_arena(&world) && same_target(&world, true));
+		}
+	}
+	ASSERT_EQ(0, mprotect(head, PAGE, PROT_READ | PROT_WRITE));
+}
+
 TEST_F(batch, array_at_an_odd_address_is_efault)
 {
 	static const uintptr_t addr[] = {
