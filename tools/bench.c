@@ -1692,28 +1692,13 @@ static double syscall_1m(const struct arena *arena)
 	return least;
 }
 
-static void step_dontneed(void)
-{
-	if (madvise(own_page, PAGE, MADV_DONTNEED))
-		err(1, "madvise");
-}
-
-static void step_fork(void)
-{
-	pid_t pid = fork();
-
-	if (!pid)
-		_exit(0);
-	if (pid < 0 || waitpid(pid, NULL, 0) != pid)
-		err(1, "fork");
-}
-
 /*
  * What @step costs the target, this process, while the first @count files have windows that
  * map @own_page. What it takes to map it there is not counted.
  */
-static double cost_beside_windows(void (*step)(void), unsigned int count)
+static double cost_beside_windows(size_t (*step)(const struct work *work), unsigned int count)
 {
+	struct work work = { .bytes = 1 };
 	char *windows[ARRAY_SIZE(files)];
 	double least = 1e30;
 	uint64_t begin;
@@ -1733,7 +1718,8 @@ static double cost_beside_windows(void (*step)(void), unsigned int count)
 			if (*(volatile char *)windows[k] != 1)
 				errx(1, "a window shows something else");
 		begin = now();
-		step();
+		if (step(&work) != work.bytes)
+			errx(1, "a step of the target failed");
 		if (now() - begin < least)
 			least = now() - begin;
 	}
@@ -1747,10 +1733,10 @@ static void print_window_costs(void)
 {
 	static const struct {
 		const char *name;
-		void (*step)(void);
+		size_t (*step)(const struct work *work);
 	} steps[] = {
-		{ "MADV_DONTNEED of a page", step_dontneed },
-		{ "fork, exit, wait", step_fork },
+		{ "write a page, MADV_DONTNEED", cost_dontneed },
+		{ "fork, exit, wait", cost_fork },
 	};
 	static const unsigned int counts[] = { 0, 1, 8 };
 	static const char * const ways[] = { "windows_0", "windows_1", "windows_8" };
