@@ -138,6 +138,7 @@ FIXTURE_TEARDOWN(pressure)
 		kill_and_reap(&self->readers[i]);
 	close(self->fd);
 	close(dev);
+	write_file("/proc/sys/vm/nr_hugepages", "0");
 }
 
 /* Start a target, wait until it is ready, and attach to it. */
@@ -580,8 +581,7 @@ static void be_fresh(int fd, bool execs)
 
 TEST_F(pressure, readers_come_and_go_during_changes_under_mm_locks)
 {
-	long old_pages = number_in("/proc/sys/vm/nr_hugepages"), begin;
-	long seconds = number_from("RACE_SECONDS", SECONDS);
+	long seconds = number_from("RACE_SECONDS", SECONDS), begin;
 	unsigned int i, fresh;
 
 	shared_file = memfd_create("shared", MFD_CLOEXEC);
@@ -635,7 +635,6 @@ TEST_F(pressure, readers_come_and_go_during_changes_under_mm_locks)
 	EXPECT_LE(1000, board->loads);
 	close(shared_file);
 	close(huge_file);
-	set_number("/proc/sys/vm/nr_hugepages", old_pages < 0 ? 0 : old_pages);
 }
 
 /* --- core dumps -------------------------------------------------------------------- */
