@@ -75,7 +75,7 @@ struct pvmread_cache_entry {
  *	invalidation of all from @low to @high
  * @mm: the target's memory. The notifier keeps the struct alive (mm_count)
  * @hits: number of look-ups for a read or a segment that found the first page here
- * @misses: number of those that did not
+ * @misses: number of those that did not, or not all pages if nothing less was wanted
  * @invalidations: how often the notifier was called
  * @displaced: number of entries displaced by others since the last attempt to get a larger
  *	table
