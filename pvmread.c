@@ -666,8 +666,6 @@ static int __init pvmread_init(void)
 	ret = PVMREAD_HAVE_CACHE ? pvmread_notifier_start() : 0;
 	if (ret)
 		return ret;
-	if (PVMREAD_HAVE_WINDOW && windows)
-		pvmread_window_init();
 	ret = misc_register(&pvmread_miscdev);
 	if (ret && PVMREAD_HAVE_CACHE)
 		pvmread_notifier_stop();

@@ -354,7 +354,6 @@ void pvmread_cache_fill(struct pvmread_cache *cache, unsigned long seq,
 void pvmread_cache_show_fdinfo(struct pvmread_cache *cache, struct seq_file *m);
 
 /* Without PVMREAD_HAVE_WINDOW these calls are compiled out: no target file allows windows. */
-void pvmread_window_init(void);
 void pvmread_window_exit(void);
 struct pvmread_windows *pvmread_windows_create(struct mm_struct *mm, unsigned long start,
 					       unsigned long last);

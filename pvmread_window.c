@@ -60,7 +60,6 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
-#include <linux/uaccess.h>
 #include <linux/wait_bit.h>
 
 #include <asm/tlbflush.h>
@@ -230,38 +229,58 @@ static bool pvmread_window_is_zapping(const struct pvmread_window *window,
 	return found;
 }
 
-/*
- * Whether apply_to_existing_page_range() goes on behind an empty entry. In Linux 6.14.0 it
- * does not; in 6.12.95 it does.
- */
-static bool pvmread_window_walks_all __ro_after_init;
-
-/* The most pages that are looked at one by one if it does not. */
-#define PVMREAD_WINDOW_LOOK	64UL
-
-/* Called for an entry that exists. */
-static int pvmread_window_find(pte_t *pte, unsigned long addr, void *data)
+/* Are there entries in the page table at @pmd from *@start to @end? Set *@start to the first. */
+static bool pvmread_window_table_has_entries(struct mm_struct *mm, pmd_t *pmd,
+					     unsigned long *start, unsigned long end)
 {
-	*(unsigned long *)data = addr;
-	return 1;
+	pte_t *pte = pte_offset_kernel(pmd, *start);
+	spinlock_t *ptl = pte_lockptr(mm, pmd);
+	unsigned long addr;
+
+	spin_lock(ptl);
+	for (addr = *start; addr < end && pte_none(ptep_get(pte)); addr += PAGE_SIZE)
+		pte++;
+	spin_unlock(ptl);
+	*start = addr;
+	return addr < end;
 }
 
-/* Are there entries from *@start to @end? If so, set *@start to the first one. */
+/*
+ * Are there entries from *@start to @end? If so, set *@start to the first one. The page tables
+ * stay: see window->walkers. None of them is huge, as only pvmread_window_set() sets entries.
+ * The kernel's functions that walk existing page tables are not exported in Linux 6.14.
+ */
 static bool pvmread_window_has_entries(const struct pvmread_window *window,
 				       unsigned long *start, unsigned long end)
 {
 	struct mm_struct *mm = window->vma->vm_mm;
-	unsigned long addr;
+	unsigned long addr, next;
+	pgd_t *pgd;
+	p4d_t *p4d;
+	pud_t *pud;
+	pmd_t *pmd;
 
-	if (pvmread_window_walks_all)
-		return apply_to_existing_page_range(mm, *start, end - *start,
-						    pvmread_window_find, start);
-	if (end - *start > PVMREAD_WINDOW_LOOK * PAGE_SIZE)
-		return true;
-	for (addr = *start; addr < end; addr += PAGE_SIZE)
-		if (apply_to_existing_page_range(mm, addr, PAGE_SIZE, pvmread_window_find,
-						 start))
+	for (addr = *start; addr < end; addr = next) {
+		pgd = pgd_offset(mm, addr);
+		next = pgd_addr_end(addr, end);
+		if (pgd_none(pgdp_get(pgd)))
+			continue;
+		p4d = p4d_offset(pgd, addr);
+		next = p4d_addr_end(addr, end);
+		if (p4d_none(p4dp_get(p4d)))
+			continue;
+		pud = pud_offset(p4d, addr);
+		next = pud_addr_end(addr, end);
+		if (pud_none(pudp_get(pud)))
+			continue;
+		pmd = pmd_offset(pud, addr);
+		next = pmd_addr_end(addr, end);
+		if (pmd_none(pmdp_get(pmd)))
+			continue;
+		*start = addr;
+		if (pvmread_window_table_has_entries(mm, pmd, start, next))
 			return true;
+	}
 	return false;
 }
 
@@ -546,7 +565,7 @@ static bool pvmread_window_look_up(struct mmu_interval_notifier *sub,
 	unsigned long before = (addr - *start) >> PAGE_SHIFT, pfn;
 	long got;
 
-	if (IS_ENABLED(CONFIG_HMM_MIRROR) && !is_vm_hugetlb_page(source)) {
+	if (IS_ENABLED(CONFIG_HMM_MIRROR) && !(source->vm_flags & VM_HUGETLB)) {
 		if (pvmread_window_gup(sub->mm, addr, 1, &pfn) != 1)
 			return false;
 		if (hmm_range_fault(&range)) {
@@ -810,35 +829,6 @@ int pvmread_window_mmap(struct file *file, struct vm_area_struct *vma)
 }
 
 /* --- module and target file ------------------------------------------------------ */
-
-/**
- * pvmread_window_init() - find out what the kernel's page table walk can do
- *
- * Called when the module is loaded. Maps two pages in the loading process, touches the second
- * one, and looks whether the walk finds it. Leaves nothing behind.
- */
-void __init pvmread_window_init(void)
-{
-	unsigned long addr, found = 0;
-
-	if (!current->mm)
-		return;
-	addr = vm_mmap(NULL, 0, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, 0);
-	if (IS_ERR_VALUE(addr))
-		return;
-	/* Both pages must be in one page table. */
-	if ((addr & PMD_MASK) == ((addr + PAGE_SIZE) & PMD_MASK) &&
-	    !put_user(1, (char __user *)addr + PAGE_SIZE)) {
-		mmap_read_lock(current->mm);
-		apply_to_existing_page_range(current->mm, addr, 2 * PAGE_SIZE,
-					     pvmread_window_find, &found);
-		mmap_read_unlock(current->mm);
-		/* If the first page is also there, this has shown nothing. */
-		pvmread_window_walks_all = found == addr + PAGE_SIZE;
-	}
-	vm_munmap(addr, 2 * PAGE_SIZE);
-}
 
 /**
  * pvmread_window_exit() - called when no target file is open any more
