@@ -270,9 +270,11 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 
 /*
  * Keep equal to Kbuild. On x86-64 and arm64 a special PTE keeps fast GUP out of a window. User
- * mode Linux has neither special PTEs nor fast GUP.
+ * mode Linux has neither special PTEs nor fast GUP. On arm64 CONFIG_DEBUG_VM makes set_pte_at()
+ * call a function that is not exported.
  */
-#if PVMREAD_HAVE_CACHE && (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
+#if PVMREAD_HAVE_CACHE && (IS_ENABLED(CONFIG_X86_64) || \
+			   (IS_ENABLED(CONFIG_ARM64) && !IS_ENABLED(CONFIG_DEBUG_VM)))
 #define PVMREAD_HAVE_WINDOW	1
 #else
 #define PVMREAD_HAVE_WINDOW	0
