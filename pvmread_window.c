@@ -42,10 +42,9 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/hmm.h>
-#include <linux/hugetlb.h>
+#include <linux/interval_tree.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
-#include <linux/mman.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
@@ -78,8 +77,8 @@
 /**
  * struct pvmread_windows - the windows on a target file
  * @notifier: watches the attached range
- * @lock: protects @list, and writes to the @changes of each window
- * @list: the windows
+ * @lock: protects @tree, and writes to the @changes of each window
+ * @tree: the windows, by their addresses in the target
  * @mapped: number of pages in the ranges that faults have mapped
  * @zapped: number of times that an invalidation removed entries from a window, or flushed its
  *	TLBs
@@ -87,7 +86,7 @@
 struct pvmread_windows {
 	struct pvmread_notifier notifier;
 	spinlock_t lock;	/* see above */
-	struct list_head list;
+	struct rb_root_cached tree;
 	atomic64_t mapped;
 	atomic64_t zapped;
 };
@@ -95,26 +94,22 @@ struct pvmread_windows {
 /**
  * struct pvmread_window - a VMA that maps memory of a target
  * @windows: the windows of the file; valid until ->close()
- * @node: in windows->list
+ * @node: in windows->tree; its range is the memory of the target
  * @view: watches the VMA
  * @vma: the VMA
- * @start: the first address in the target
- * @last: the last one
  * @users: one for the VMA, and one for each fault that sleeps
  * @walkers: number of invalidations that use the caller's page tables; with
  *	PVMREAD_WINDOW_CLOSED added, no more may begin
- * @changes: number of invalidations of the target's memory from @start to @last
+ * @changes: number of invalidations of this memory of the target
  * @settled: all invalidations counted up to this value of @changes have ended
  * @low: the first address that the last fault mapped; racy, a hint
  * @high: the address behind the last one; racy, a hint
  */
 struct pvmread_window {
 	struct pvmread_windows *windows;
-	struct list_head node;
+	struct interval_tree_node node;
 	struct pvmread_notifier view;
 	struct vm_area_struct *vma;
-	unsigned long start;
-	unsigned long last;
 	refcount_t users;
 	atomic_t walkers;
 	unsigned long changes;
@@ -295,8 +290,8 @@ static bool pvmread_window_clear(struct pvmread_window *window, unsigned long fi
 	unsigned long start, end;
 	bool clears;
 
-	start = vma->vm_start + (max(first, window->start) - window->start);
-	end = vma->vm_start + (min(last, window->last) - window->start) + 1;
+	start = vma->vm_start + (max(first, window->node.start) - window->node.start);
+	end = vma->vm_start + (min(last, window->node.last) - window->node.start) + 1;
 	/*
 	 * If another invalidation has cleared an entry, but not flushed the TLBs yet, flush them
 	 * here also: the caller of this invalidation may free the page. zap_vma_ptes() flushes
@@ -321,13 +316,14 @@ static bool pvmread_windows_invalidate(struct mmu_interval_notifier *sub,
 	unsigned long first = range->start & PAGE_MASK, last = (range->end - 1) | ~PAGE_MASK;
 	bool may_sleep = mmu_notifier_range_blockable(range), done = true;
 	bool nested = pvmread_window_is_nested();
+	struct interval_tree_node *node;
 	struct pvmread_window *window;
 
 	mmu_interval_set_seq(sub, seq);
 	spin_lock(&windows->lock);
-	list_for_each_entry(window, &windows->list, node) {
-		if (first > window->last || last < window->start)
-			continue;
+	for (node = interval_tree_iter_first(&windows->tree, first, last); node;
+	     node = interval_tree_iter_next(node, first, last)) {
+		window = container_of(node, struct pvmread_window, node);
 		/* A fault that sees the new @changes must also see the new sequence number. */
 		smp_store_release(&window->changes, window->changes + 1);
 		/* Pairs with smp_mb() in pvmread_window_set(), atomic_cmpxchg() in _open(). */
@@ -338,7 +334,7 @@ static bool pvmread_windows_invalidate(struct mmu_interval_notifier *sub,
 		if (!pvmread_window_clear(window, first, last, may_sleep))
 			done = false;
 		spin_lock(&windows->lock);
-		/* The window stays in the list until windows->lock is dropped. */
+		/* The window stays in the tree until windows->lock is dropped. */
 		if (atomic_dec_return(&window->walkers) == PVMREAD_WINDOW_CLOSED)
 			wake_up_var(&window->walkers);
 	}
@@ -498,7 +494,7 @@ static void pvmread_window_choose(const struct pvmread_window *window,
 				  unsigned long *start, unsigned long *end)
 {
 	const struct vm_area_struct *vma = window->vma;
-	unsigned long offset = vma->vm_start - window->start;
+	unsigned long offset = vma->vm_start - window->node.start;
 	unsigned long around = PVMREAD_WINDOW_AROUND * PAGE_SIZE;
 
 	*start = ALIGN_DOWN(addr, around);
@@ -602,7 +598,7 @@ static vm_fault_t pvmread_window_fill(struct pvmread_window *window, struct mm_s
 	struct pvmread_fill fill = { .window = window };
 	struct mmu_interval_notifier *sub = &window->windows->notifier.sub;
 	struct vm_area_struct *vma = window->vma, *source;
-	unsigned long start, end, offset = vma->vm_start - window->start;
+	unsigned long start, end, offset = vma->vm_start - window->node.start;
 	unsigned long pfns[PVMREAD_WINDOW_AHEAD] = {};
 	vm_fault_t ret = VM_FAULT_RETRY;
 	bool found = false;
@@ -663,7 +659,7 @@ static vm_fault_t pvmread_window_wait(struct pvmread_window *window, struct mm_s
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
 
-	from = window->start + (addr - vmf->vma->vm_start);
+	from = window->node.start + (addr - vmf->vma->vm_start);
 	/* The VMA may be unmapped meanwhile. The file keeps the module loaded. */
 	refcount_inc(&window->users);
 	file = get_file(vmf->vma->vm_file);
@@ -744,7 +740,7 @@ static void pvmread_window_close(struct vm_area_struct *vma)
 		return;
 	WARN_ON_ONCE(atomic_read(&window->walkers) != PVMREAD_WINDOW_CLOSED);
 	spin_lock(&window->windows->lock);
-	list_del(&window->node);
+	interval_tree_remove(&window->node, &window->windows->tree);
 	spin_unlock(&window->windows->lock);
 	/* From now on the callback of @view only looks at @walkers. */
 	pvmread_notifier_close(&window->view);
@@ -806,8 +802,8 @@ int pvmread_window_mmap(struct file *file, struct vm_area_struct *vma)
 		return -ENOMEM;
 	window->windows = windows;
 	window->vma = vma;
-	window->start = start;
-	window->last = start + size - 1;
+	window->node.start = start;
+	window->node.last = start + size - 1;
 	refcount_set(&window->users, 1);
 	atomic_set(&window->walkers, PVMREAD_WINDOW_CLOSED);
 	window->settled = ULONG_MAX;	/* nothing is known */
@@ -819,7 +815,7 @@ int pvmread_window_mmap(struct file *file, struct vm_area_struct *vma)
 		return ret;
 	}
 	spin_lock(&windows->lock);
-	list_add(&window->node, &windows->list);
+	interval_tree_insert(&window->node, &windows->tree);
 	spin_unlock(&windows->lock);
 	vm_flags_mod(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY,
 		     VM_MAYWRITE | VM_MAYEXEC);
@@ -864,7 +860,7 @@ struct pvmread_windows *pvmread_windows_create(struct mm_struct *mm, unsigned lo
 	if (!windows)
 		return ERR_PTR(-ENOMEM);
 	spin_lock_init(&windows->lock);
-	INIT_LIST_HEAD(&windows->list);
+	windows->tree = RB_ROOT_CACHED;
 	pvmread_notifier_init(&windows->notifier, mm, start, last, &pvmread_windows_ops,
 			      pvmread_windows_free);
 	ret = pvmread_notifier_insert(&windows->notifier);
