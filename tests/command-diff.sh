@@ -34,9 +34,9 @@ head -c 8192 "$work/random" >"$work/small"
 start 110000000:rw:"$work/random" 110200000:r:"$work/small" 120000000:none:"$work/small" \
 	1000000000:rw:+64
 pvmread dump -o "$old" "$target" >"$out" 2>"$err"
-t "a process that has not changed" differs '' -r $ours "$old" "$target"
-t "a core is equal to itself" differs '' "$old" "$old"
-t "64 GiB that nobody has touched take no time" timeout -s KILL 60 pvmread diff "$old" "$old"
+t "an unchanged process has no difference" differs '' -r $ours "$old" "$target"
+t "a core has no difference from itself" differs '' "$old" "$old"
+t "64 GiB of untouched memory take no time" timeout -s KILL 60 pvmread diff "$old" "$old"
 
 change 0x110001008 '41'
 change 0x110001017 '58 59'
@@ -47,18 +47,22 @@ changes='0x110001008-0x110001019 [anonymous]+0x1008 3 bytes changed
 0x1100ffff8-0x110100001 [anonymous]+0xffff8 9 bytes changed
 0x1101fffff-0x110200000 [anonymous]+0x1fffff 1 bytes changed
 0x1400000010-0x1400000011 [anonymous]+0x400000010 1 bytes changed'
-t "a process that has changed" differs "$changes" -r $ours "$old" "$target"
-t "the other way round" differs "$changes" -r $ours "$target" "$old"
-t "only a range" differs "$(echo "$changes" | sed -n 2p)" -r 0x110002000-0x110180000 "$old" \
+t "each change of a process" differs "$changes" -r $ours "$old" "$target"
+t "the same changes from process to core" differs "$changes" -r $ours "$target" "$old"
+t "a range shows only its changes" \
+	differs "$(echo "$changes" | sed -n 2p)" -r 0x110002000-0x110180000 "$old" \
 	"$target"
-t "a range cuts" differs '0x1100ffff8-0x1100ffffa [anonymous]+0xffff8 2 bytes changed' \
+t "a range cuts a change" differs '0x1100ffff8-0x1100ffffa [anonymous]+0xffff8 2 bytes changed' \
 	-r 0x110002000-0x1100ffffa "$old" "$target"
-t "a small gap" differs '0x110001008-0x110001009 [anonymous]+0x1008 1 bytes changed
+t "a gap over --gap splits changes" \
+	differs '0x110001008-0x110001009 [anonymous]+0x1008 1 bytes changed
 0x110001017-0x110001019 [anonymous]+0x1017 2 bytes changed' -g 14 \
 	-r 0x110001000-0x110002000 "$old" "$target"
-t "a large one" differs '0x110001008-0x110200000 [anonymous]+0x1008 13 bytes changed' \
+t "a large --gap joins changes" \
+	differs '0x110001008-0x110200000 [anonymous]+0x1008 13 bytes changed' \
 	-g 2M -r 0x110000000-0x110202000 "$old" "$target"
-t "the bytes" differs '0x110001008-0x110001019 [anonymous]+0x1008 3 bytes changed
+t "--bytes shows old and new bytes" \
+	differs '0x110001008-0x110001019 [anonymous]+0x1008 3 bytes changed
 -110001000: 0000 0000 0000 0000 6162 6364 6566 6768  ........abcdefgh
 +110001000: 0000 0000 0000 0000 4162 6364 6566 6768  ........Abcdefgh
 -110001010: 3031 3233 3435 3637'"$(xxd -s 4120 -l 8 "$work/random" | cut -c 10-29)"'  01234567'"\
@@ -66,25 +70,29 @@ $(xxd -s 4120 -l 8 "$work/random" | cut -c 52-)"'
 +110001010: 3031 3233 3435 3658'"$(xxd -s 4120 -l 8 "$work/random" | cut -c 10-29 |
 	sed 's/^ ../ 59/')"'  0123456XY'"\
 $(xxd -s 4121 -l 7 "$work/random" | cut -c 52-)" -b -r 0x110001000-0x110002000 "$old" "$target"
-t "the bytes across a chunk" status 1 pvmread diff -b -r 0x110002000-0x110180000 "$old" "$target"
-t "  what was there in the first one" says "$out" '^-1100ffff0: .*  .{8}01234567$'
-t "  and in the next one" says "$out" '^-110100000: 38'
-t "  what is there" says "$out" '^[+]1100ffff0: .* 2d2d 2d2d 2d2d 2d2d  .*--------$'
-t "  and then" says "$out" '^[+]110100000: 2d'
+t "--bytes across a chunk boundary" \
+	status 1 pvmread diff -b -r 0x110002000-0x110180000 "$old" "$target"
+t "  the old bytes before it" says "$out" '^-1100ffff0: .*  .{8}01234567$'
+t "  the old bytes after it" says "$out" '^-110100000: 38'
+t "  the new bytes before it" says "$out" '^[+]1100ffff0: .* 2d2d 2d2d 2d2d 2d2d  .*--------$'
+t "  the new bytes after it" says "$out" '^[+]110100000: 2d'
 t "JSON" differs '{"what":"changed","start":4564451320,"end":4564451329,"bytes":9,"name":"","offset":1048568}' \
 	-j -r 0x110002000-0x110180000 "$old" "$target"
 t "JSON with bytes" differs '{"what":"changed","start":4565499903,"end":4565499904,"bytes":1,"name":"","offset":2097151,"shown":4565499888,"old":"'"$(tail -c 16 "$work/random" | xxd -p)"'","new":"'"$(tail -c 16 "$work/random" | xxd -p | cut -c 1-30)"'01"}' \
 	-jb -r 0x110180000-0x110202000 "$old" "$target"
-t "only what is writable" fails 'nothing that can be compared' -w -r 0x110200000-0x110202000 \
+t "--writable ignores read-only memory" \
+	fails 'no memory that can be compared' -w -r 0x110200000-0x110202000 \
 	"$old" "$target"
-t "resident memory only" differs "$changes" -R -r $ours "$old" "$target"
-t "without waiting" differs "$changes" -N -r $ours "$old" "$target"
+t "--resident finds the same" differs "$changes" -R -r $ours "$old" "$target"
+t "--nowait finds the same" differs "$changes" -N -r $ours "$old" "$target"
 
 pvmread dump -o "$new" "$target" >"$out" 2>"$err"
 t "two cores" differs "$changes" -r $ours "$old" "$new"
-t "all of a process" status 1 pvmread diff -v "$old" "$target"
-t "  what is not in one is told" says "$err" '^pvmread diff: not compared 0x[0-9a-f]+-0x[0-9a-f]+, '
-t "  and its size" says "$err" '^pvmread diff: [0-9]+ bytes were not compared: .*/old does not'
+t "-v of a whole process" status 1 pvmread diff -v "$old" "$target"
+t "  stderr names ranges not compared" \
+	says "$err" '^pvmread diff: not compared 0x[0-9a-f]+-0x[0-9a-f]+, '
+t "  stderr gives their size" \
+	says "$err" '^pvmread diff: [0-9]+ bytes were not compared: .*/old does not'
 
 # --- what one has and the other has not ---
 
@@ -100,11 +108,11 @@ only="0x110001008-0x110001019 [anonymous]+0x1008 3 bytes changed
 only() {
 	echo "$only" | sed -e "s,FIRST,$1," -e "s,SECOND,$2,"
 }
-t "two processes" differs "$(only "process $first (layout-target)" \
+t "memory of only one of two processes" differs "$(only "process $first (layout-target)" \
 	"process $target (layout-target)")" -r $ours "$first" "$target"
-t "a process and the core of another one" differs "$(only "process $first (layout-target)" \
+t "a process and another one's core" differs "$(only "process $first (layout-target)" \
 	"$new")" -r 0x110000000-0x3000000000 "$first" "$new"
-t "in JSON" differs '{"what":"only","in":"'"$new"'","start":4566548480,"end":4566556672,"bytes":8192,"name":"","offset":0}' \
+t "memory of only one input in JSON" differs '{"what":"only","in":"'"$new"'","start":4566548480,"end":4566556672,"bytes":8192,"name":"","offset":0}' \
 	-j -r 0x110300000-0x110400000 "$first" "$new"
 
 # --- cores of others ---
@@ -112,15 +120,16 @@ t "in JSON" differs '{"what":"only","in":"'"$new"'","start":4566548480,"end":456
 if command -v gdb >/dev/null; then
 	gdb -nx -batch -iex 'set debuginfod enabled off' -iex 'set auto-load off' \
 		-p "$target" -ex "generate-core-file $work/gdb" >"$work/log" 2>&1
-	t "a core of gdb" differs '' -r 0x110000000-0x120000000 "$work/gdb" "$target"
-	t "  and one of our own" differs '' -r 0x110000000-0x120000000 "$work/gdb" "$new"
+	t "a core by gdb has no difference" \
+		differs '' -r 0x110000000-0x120000000 "$work/gdb" "$target"
+	t "  nor from our own core" differs '' -r 0x110000000-0x120000000 "$work/gdb" "$new"
 	# The process has run since, so its stack has changed.
-	t "  program text is not in it" sh -c \
+	t "  it lacks program text" sh -c \
 		"pvmread diff $work/gdb $target >$out 2>$err; [ \$? -le 1 ]"
-	t "  and is told of" says "$err" 'bytes were not compared: .*/gdb does not have them'
-	t "  but is no difference" sh -c "! grep only $out"
+	t "  stderr says so" says "$err" 'bytes were not compared: .*/gdb does not have them'
+	t "  that is no difference" sh -c "! grep only $out"
 else
-	skip "a core of gdb" "there is no gdb"
+	skip "a core by gdb has no difference" "there is no gdb"
 fi
 if [ -e /proc/sys/kernel/core_pattern ] && [ -e "/proc/$target/coredump_filter" ]; then
 	echo "$work/kernel" >/proc/sys/kernel/core_pattern
@@ -131,9 +140,10 @@ if [ -e /proc/sys/kernel/core_pattern ] && [ -e "/proc/$target/coredump_filter" 
 	kill -SEGV "$target"
 	wait "$target" 2>/dev/null
 	target=$second
-	t "a core of the kernel" differs '' -r 0x110000000-0x130000000 "$work/kernel" "$new"
+	t "a core by the kernel has no difference" \
+		differs '' -r 0x110000000-0x130000000 "$work/kernel" "$new"
 else
-	skip "a core of the kernel" "this kernel writes none"
+	skip "a core by the kernel has no difference" "this kernel writes none"
 fi
 
 # --- damaged ones ---
@@ -169,30 +179,31 @@ overwrite_headers() {
 			2>/dev/null
 	done
 }
-t "a core that was cut" cut_anywhere
-t "  one line says so" says "$err" '^pvmread diff: .*/cut: truncated: '
-t "one with other bytes in its headers" overwrite_headers '\377'
-t "  with zeros" overwrite_headers '\0'
+t "a truncated core is status 2" cut_anywhere
+t "  stderr is one line" says "$err" '^pvmread diff: .*/cut: truncated: '
+t "0xff in any header byte gives no crash" overwrite_headers '\377'
+t "  nor does 0" overwrite_headers '\0'
 head -c 64 "$new" >"$work/cut"
 head -c 4096 /dev/urandom >>"$work/cut"
-t "with headers that are none" survives "$work/cut"
+t "random program headers give no crash" survives "$work/cut"
 
 # --- trouble ---
 
-t "no file" fails 'two arguments are needed' "$target"
-t "three" fails 'one argument too many' 1 2 3
-t "a file that is not there" fails '/nowhere: No such file' /nowhere "$target"
+t "one argument is missing" fails 'two arguments are needed' "$target"
+t "one argument is too many" fails 'one argument too many' 1 2 3
+t "a missing file" fails '/nowhere: No such file' /nowhere "$target"
 t "a directory" fails ': not a regular file' "$work" "$target"
-t "a file that is no core" fails 'random: not an ELF file' "$work/random" "$target"
-t "a program" fails 'an ELF file, but not a core file' "${0%/*}/layout-target" "$target"
+t "a file that is not ELF" fails 'random: not an ELF file' "$work/random" "$target"
+t "an ELF file that is not a core" \
+	fails 'an ELF file, but not a core file' "${0%/*}/layout-target" "$target"
 t "no such process" fails 'process 999999: no such process' 999999 "$new"
-t "a file that is called so" fails '/999999: No such file' ./999999 "$new"
-t "nothing to compare" fails 'nothing that can be compared' -r 0x1000-0x2000 "$new" "$target"
-t "no range" fails 'not START-END' -r 1 "$new" "$target"
-t "no gap" fails '--gap 0: it is at least 1' -g 0 "$new" "$target"
-t "--resident without a process" fails 'for processes, not for core files' -R "$old" "$new"
+t "./NUMBER is a file" fails '/999999: No such file' ./999999 "$new"
+t "a range without memory" fails 'no memory that can be compared' -r 0x1000-0x2000 "$new" "$target"
+t "an invalid range" fails 'not START-END' -r 1 "$new" "$target"
+t "a gap of 0" fails '--gap 0: must be at least 1' -g 0 "$new" "$target"
+t "--resident with two cores" fails 'for processes, not for core files' -R "$old" "$new"
 t "a full disk" sh -c "pvmread diff $old $new >/dev/full 2>$err; [ \$? = 2 ]"
-t "  said" says "$err" 'standard output: No space left on device'
+t "  stderr says so" says "$err" 'standard output: No space left on device'
 kill -KILL "$first"
 wait "$first" 2>/dev/null
 t "a process that was killed" fails 'no such process' "$first" "$new"

@@ -89,35 +89,35 @@ large() {
 		return
 	fi
 	both "$1"
-	[ -z "$4" ] || t "  what is there is found" finds "$4" 1
+	[ -z "$4" ] || t "  scan finds the present page" finds "$4" 1
 	stop
 }
 
-large "64 GiB of which two pages are there" private 68719476736 'at the end'
-large "16 TiB that are reserved" reserved 17592186044416
-large "16 TiB of which two pages are there" private 17592186044416 'at the end'
-large "700 MiB of shared memory of which one page is there" shared 734003200 'shared by all'
-large "1 TiB of a file of one page" tail 1099511627776 'a short file'
-large "16 GiB of a file of one page" tail 17179869184 'a short file'
-large "64 MiB that were only read" zeros 67108864
+large "64 GiB with two pages present" private 68719476736 'at the end'
+large "16 TiB of reserved addresses" reserved 17592186044416
+large "16 TiB with two pages present" private 17592186044416 'at the end'
+large "700 MiB of shared memory with one page" shared 734003200 'shared by all'
+large "1 TiB mapping of a one-page file" tail 1099511627776 'a short file'
+large "16 GiB mapping of a one-page file" tail 17179869184 'a short file'
+large "64 MiB of zero pages" zeros 67108864
 echo 20 >/proc/sys/vm/nr_hugepages 2>/dev/null
-large "ten huge pages of which one is there" hugetlb 20971520 'a huge page'
+large "ten huge pages, one present" hugetlb 20971520 'a huge page'
 start written 1048576
-both "a file in memory that no page table has"
-t "  what is in it is found" finds 'written and unmapped' 1
-t "  -R: only what is resident" status 1 pvmread scan -R "$target" 'written and unmapped'
-t "  it is dumped" status 0 pvmread dump "$target" -o "$core"
-t "  all of it" grep -q 'written and unmapped' "$core"
+both "a tmpfs file that is not mapped in"
+t "  scan finds its bytes" finds 'written and unmapped' 1
+t "  scan -R does not" status 1 pvmread scan -R "$target" 'written and unmapped'
+t "  dump succeeds" status 0 pvmread dump "$target" -o "$core"
+t "  the core has its bytes" grep -q 'written and unmapped' "$core"
 stop
 
 # --- memory that is not for everybody ---
 
 if start guard; then
-	t "a guard page is no failure: dump" status 0 pvmread dump "$target" -o "$core"
-	t "  nothing is said of it" [ ! -s "$err" ] || grep -q registers "$err"
-	t "  -v says what it is" status 0 pvmread dump -v "$target" -o "$core"
-	t "  names the guard page" says "$err" 'a guard page'
-	t "a guard page is no failure: scan" status 0 pvmread scan -c 0 "$target" gggg
+	t "a guard page: dump succeeds" status 0 pvmread dump "$target" -o "$core"
+	t "  stderr does not name it" [ ! -s "$err" ] || grep -q registers "$err"
+	t "  dump -v succeeds" status 0 pvmread dump -v "$target" -o "$core"
+	t "  stderr names the guard page" says "$err" 'a guard page'
+	t "a guard page: scan succeeds" status 0 pvmread scan -c 0 "$target" gggg
 	stop
 else
 	skip "guard pages" "not in this kernel: MADV_GUARD_INSTALL"
@@ -126,27 +126,27 @@ fi
 start secret
 if [ -e "/proc/$target/smaps" ]; then
 	t "MADV_DONTDUMP: dump" status 0 pvmread dump -v "$target" -o "$core"
-	t "  it is not in the core" sh -c "! grep -q 'kept out of cores' $core"
-	t "  -v says so" says "$err" 'bytes with MADV_DONTDUMP'
+	t "  the core does not have it" sh -c "! grep -q 'kept out of cores' $core"
+	t "  stderr of -v says so" says "$err" 'bytes with MADV_DONTDUMP'
 	t "--all: dump" status 0 pvmread dump --all "$target" -o "$core"
 	t "  it is in the core" grep -q 'kept out of cores' "$core"
-	t "  and that is said" says "$err" 'asked to keep out of cores'
+	t "  stderr says so" says "$err" 'asked to keep out of cores'
 else
 	skip "MADV_DONTDUMP" "this kernel has no smaps"
 fi
 stop
 start shared
-t "the process's filter: shared memory" status 0 pvmread dump "$target" -o "$core"
-t "  is in the core" grep -q 'shared by all' "$core"
+t "default coredump_filter" status 0 pvmread dump "$target" -o "$core"
+t "  the core has shared memory" grep -q 'shared by all' "$core"
 if [ -e "/proc/$target/coredump_filter" ]; then
 	echo 0x31 >"/proc/$target/coredump_filter"
 	t "coredump_filter without shared memory" status 0 pvmread dump "$target" -o "$core"
-	t "  it is not in the core" sh -c "! grep -q 'shared by all' $core"
+	t "  the core does not have it" sh -c "! grep -q 'shared by all' $core"
 else
 	skip "coredump_filter without shared memory" "this kernel has no core dumps"
 fi
-t "--filter without it" status 0 pvmread dump --filter 0x31 "$target" -o "$core"
-t "  it is not in the core" sh -c "! grep -q 'shared by all' $core"
+t "--filter without shared memory" status 0 pvmread dump --filter 0x31 "$target" -o "$core"
+t "  the core does not have it" sh -c "! grep -q 'shared by all' $core"
 t "--filter overrides coredump_filter" status 0 pvmread dump --filter 0x33 "$target" -o "$core"
 t "  it is in the core" grep -q 'shared by all' "$core"
 for wrong in x 0x 0x1000 ' '; do
@@ -158,52 +158,52 @@ stop
 # --- threads ---
 
 start leaderless
-t "the main thread has ended: maps" status 0 pvmread maps "$target"
-t "  all of them" says "$out" 'memory-target$'
-t "the main thread has ended: read" status 0 pvmread read -x "$target" "$at" 16
-t "  the bytes" says "$out" 'at the beginning'
-t "the main thread has ended: scan" finds 'at the end' 1
-t "the main thread has ended: dump" status 0 pvmread dump "$target" -o "$core"
-t "  one thread" elf 'PRSTATUS'
+t "exited main thread: maps" status 0 pvmread maps "$target"
+t "  maps shows the mappings" says "$out" 'memory-target$'
+t "exited main thread: read" status 0 pvmread read -x "$target" "$at" 16
+t "  the bytes are right" says "$out" 'at the beginning'
+t "exited main thread: scan" finds 'at the end' 1
+t "exited main thread: dump" status 0 pvmread dump "$target" -o "$core"
+t "  the core has a thread" elf 'PRSTATUS'
 tid=
 for task in "/proc/$target/task/"*; do
 	[ "${task##*/}" = "$target" ] || tid=${task##*/}
 done
-t "  the one that lives" says "$work/elf" "pid: $tid"
-t "by the number of a thread: read" status 0 pvmread read -x "$tid" "$at" 16
-t "  the bytes" says "$out" 'at the beginning'
-t "by the number of a thread: maps" status 0 pvmread maps "$tid"
-t "by the number of a thread: dump" status 0 pvmread dump "$tid" -o "$core"
+t "  it is the live thread" says "$work/elf" "pid: $tid"
+t "by thread ID: read" status 0 pvmread read -x "$tid" "$at" 16
+t "  the bytes are right" says "$out" 'at the beginning'
+t "by thread ID: maps" status 0 pvmread maps "$tid"
+t "by thread ID: dump" status 0 pvmread dump "$tid" -o "$core"
 stop
 start private
 for task in "/proc/$target/task/"*; do
 	[ "${task##*/}" = "$target" ] || tid=${task##*/}
 done
-t "a thread of a process whose main one lives" status 0 pvmread read -x "$tid" "$at" 16
-t "  the bytes" says "$out" 'at the beginning'
+t "by thread ID, live main thread: read" status 0 pvmread read -x "$tid" "$at" 16
+t "  the bytes are right" says "$out" 'at the beginning'
 stop
-t "a thread that has ended" status 2 pvmread read "$tid" "$at" 16
-t "  said" says "$err" 'no such process'
+t "an exited thread" status 2 pvmread read "$tid" "$at" 16
+t "  stderr says so" says "$err" 'no such process'
 
 # --- a 32-bit program ---
 
 program=$tests/memory-target32
 if start private 2>/dev/null; then
 	t "a 32-bit program: dump" status 0 pvmread dump "$target" -o "$core"
-	t "  its class" elf 'Class: +ELF32'
-	t "  its machine" says "$work/elf" 'Machine: +Intel 80386'
-	t "  two threads" [ "$(grep -c PRSTATUS "$work/elf")" = 2 ]
-	t "  the process" says "$work/elf" 'fname: memory-target32'
-	t "  the entry" says "$work/elf" 'ENTRY: +0x'
-	t "  the program" says "$work/elf" '/tests/memory-target32$'
-	t "  its memory" grep -q 'at the beginning' "$core"
+	t "  the core is 32-bit" elf 'Class: +ELF32'
+	t "  the core is for 80386" says "$work/elf" 'Machine: +Intel 80386'
+	t "  the core has two threads" [ "$(grep -c PRSTATUS "$work/elf")" = 2 ]
+	t "  the core has its name" says "$work/elf" 'fname: memory-target32'
+	t "  the core has its entry point" says "$work/elf" 'ENTRY: +0x'
+	t "  the core names its file" says "$work/elf" '/tests/memory-target32$'
+	t "  the core has its memory" grep -q 'at the beginning' "$core"
 	[ ! -e "/proc/$target/syscall" ] ||
-		t "  where it waits" says "$work/elf" 'eip: +(0x0*)?[1-9a-f]'
+		t "  the core has its registers" says "$work/elf" 'eip: +(0x0*)?[1-9a-f]'
 	if command -v gdb >/dev/null; then
 		t "  gdb opens it" gdb -nx -batch "$program" "$core" -ex "x/s $at" -ex 'info threads'
 		gdb -nx -batch "$program" "$core" -ex "x/s $at" -ex 'info threads' >"$out" 2>"$err"
-		t "  and reads its memory" says "$out" '"at the beginning"'
-		t "  and shows both threads" says "$out" '^  2 '
+		t "  gdb shows its memory" says "$out" '"at the beginning"'
+		t "  gdb shows both threads" says "$out" '^  2 '
 	fi
 	stop
 else
@@ -219,12 +219,12 @@ foreign() {
 }
 if foreign true 2>/dev/null; then
 	t "/proc of another namespace: maps" status 2 foreign pvmread maps 1
-	t "  says so" says "$err" '/proc is of another PID namespace'
+	t "  stderr says so" says "$err" '/proc belongs to another PID namespace'
 	t "/proc of another namespace: scan" status 2 foreign pvmread scan 1 x
 	t "/proc of another namespace: dump" status 2 foreign pvmread dump 1 -o "$core"
-	t "  no core" [ ! -e "$core" ]
-	t "/proc of another namespace: a name" status 2 foreign pvmread read 1 '[heap]' 4
-	t "/proc of another namespace: an address is enough" status 1 foreign pvmread read 1 4096 4
+	t "  no core is left" [ ! -e "$core" ]
+	t "/proc of another namespace: read by name" status 2 foreign pvmread read 1 '[heap]' 4
+	t "/proc of another namespace: read by address" status 1 foreign pvmread read 1 4096 4
 	t "  the message names no program" says "$err" 'of process 1, '
 else
 	skip "/proc of another namespace" "no unshare(1) here"
@@ -232,9 +232,9 @@ fi
 if unshare -m true 2>/dev/null; then
 	hidden="umount -l /proc && exec pvmread"
 	t "no /proc: read" status 0 unshare -m sh -c "$hidden read -x $target $at 16"
-	t "  the bytes" says "$out" 'at the beginning'
+	t "  the bytes are right" says "$out" 'at the beginning'
 	t "no /proc: maps" status 2 unshare -m sh -c "$hidden maps $target"
-	t "  says so" says "$err" '/proc is not mounted'
+	t "  stderr says so" says "$err" '/proc is not mounted'
 else
 	skip "no /proc" "no unshare(1) here"
 fi

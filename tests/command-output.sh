@@ -153,8 +153,9 @@ protect 1
 for kind in 'user file' 'user fifo' 'user device' 'user link' 'user dangling'; do
 	make "$kind" "$sticky/f"
 	t "$kind in a sticky directory is refused" status 2 save "$sticky/f"
-	t "$kind: why" says "$err" 'belongs to another user, in a sticky.*: Permission denied$'
-	t "$kind: nothing is left" holds "$sticky" f
+	t "$kind: stderr says why" \
+		says "$err" 'belongs to another user, in a sticky.*: Permission denied$'
+	t "$kind: no file is left" holds "$sticky" f
 	unmake
 done
 
@@ -164,10 +165,10 @@ echo old >"$plain/f"
 chmod 644 "$plain/f"
 ln "$plain/f" "$plain/other"
 t "a file with two names" save "$plain/f"
-t "  has the bytes" has "$plain/f"
-t "  is new" [ "$(mode_of "$plain/f")" = '0 600' ]
-t "  keeps the old bytes under its other name" says "$plain/other" '^old$'
-t "  nothing else is left" holds "$plain" f other
+t "  it has the bytes" has "$plain/f"
+t "  it is a new file" [ "$(mode_of "$plain/f")" = '0 600' ]
+t "  the other name has the old bytes" says "$plain/other" '^old$'
+t "  no other file is left" holds "$plain" f other
 
 # written_by_user FILE WRITTEN - the user writes it once, or is refused
 written_by_user() {
@@ -181,8 +182,8 @@ chmod 755 "$plain"
 echo old >"$plain/f"
 chmod 666 "$plain/f"
 t "a user's file in a directory that the user cannot write to" written_by_user "$plain/f" 0
-t "  it is as it was" says "$plain/f" '^old$'
-t "  nothing else is left" holds "$plain" f
+t "  the file is unchanged" says "$plain/f" '^old$'
+t "  no other file is left" holds "$plain" f
 chmod 777 "$plain"
 clear_all
 
@@ -193,27 +194,27 @@ t "a link to a link to a file" save "$plain/link2"
 t "  the file has the bytes" has "$work/elsewhere/old"
 t "  the first link is left" [ -h "$plain/link2" ]
 t "  the second link is left" [ -h "$plain/link" ]
-t "  nothing else is left" holds "$plain" link link2
-t "  nothing else is left with the file" holds "$work/elsewhere" old
+t "  no other file is left" holds "$plain" link link2
+t "  no other file is left beside it" holds "$work/elsewhere" old
 
 ln -s ../elsewhere/new "$plain/dangling"
-t "a link to no file yet" save "$plain/dangling"
+t "a link to a new file" save "$plain/dangling"
 t "  the file has the bytes" has "$work/elsewhere/new"
-t "  it is the user's own" [ "$(mode_of "$work/elsewhere/new")" = '0 600' ]
+t "  it belongs to the user" [ "$(mode_of "$work/elsewhere/new")" = '0 600' ]
 t "  the link is left" [ -h "$plain/dangling" ]
-t "  nothing else is left" holds "$work/elsewhere" new old
+t "  no other file is left" holds "$work/elsewhere" new old
 ln -s ../nowhere/new "$plain/nowhere"
-t "a link to no directory" status 2 save "$plain/nowhere"
-t "  said" says "$err" 'plain/nowhere: No such file'
+t "a link into a missing directory" status 2 save "$plain/nowhere"
+t "  stderr says so" says "$err" 'plain/nowhere: No such file'
 ln -s round "$plain/round"
 t "a link to itself" status 2 save "$plain/round"
-t "  said" says "$err" 'plain/round: Too many'
+t "  stderr says so" says "$err" 'plain/round: Too many'
 
 mount -t tmpfs -o size=1M none "$work/mount"
 ln -s "$work/mount/new" "$plain/small"
-t "a full disk behind a link to no file yet" \
+t "a full disk, by a link to a new file" \
 	status 2 pvmread read -o "$plain/small" "$pid" "$big" 4M
-t "  nothing is left" holds "$work/mount"
+t "  no file is left" holds "$work/mount"
 interrupt() {
 	pvmread read -xo "$1" "$pid" "$big" 128M &
 	interrupt_pid=$!
@@ -223,12 +224,12 @@ interrupt() {
 }
 ln -s "$work/elsewhere/dir/new" "$plain/slow"
 mkdir "$work/elsewhere/dir"
-t "interrupted behind a link to no file yet" \
+t "interrupted, by a link to a new file" \
 	status 143 interrupt "$plain/slow" "$work/elsewhere/dir"
-t "  nothing is left" holds "$work/elsewhere/dir"
+t "  no file is left" holds "$work/elsewhere/dir"
 mount -o remount,ro "$work/mount"
 t "a read-only filesystem" status 2 save "$work/mount/f"
-t "  said" says "$err" 'beside .*mount/f: Read-only file system'
+t "  stderr says so" says "$err" 'beside .*mount/f: Read-only file system'
 umount "$work/mount"
 clear_all
 
@@ -236,18 +237,18 @@ echo old >"$plain/mounted"
 echo old >"$work/elsewhere/old"
 mount --bind "$work/elsewhere/old" "$plain/mounted"
 t "a mount point" status 2 save "$plain/mounted"
-t "  said" says "$err" 'plain/mounted is a mount point and cannot be replaced'
-t "  is as it was" says "$work/elsewhere/old" '^old$'
-t "  nothing else is left" holds "$plain" mounted
+t "  stderr says so" says "$err" 'plain/mounted is a mount point and cannot be replaced'
+t "  the file is unchanged" says "$work/elsewhere/old" '^old$'
+t "  no other file is left" holds "$plain" mounted
 umount "$plain/mounted"
 clear_all
 for attribute in a i; do
 	echo old >"$plain/f"
 	if chattr +$attribute "$plain/f" 2>"$work/chattr"; then
 		t "a file with chattr +$attribute" status 2 save "$plain/f"
-		t "  said" says "$err" 'plain/f is immutable or append-only: Operation'
-		t "  is as it was" says "$plain/f" '^old$'
-		t "  nothing else is left" holds "$plain" f
+		t "  stderr says so" says "$err" 'plain/f is immutable or append-only: Operation'
+		t "  the file is unchanged" says "$plain/f" '^old$'
+		t "  no other file is left" holds "$plain" f
 		chattr -$attribute "$plain/f"
 	else
 		skip "a file with chattr +$attribute" "$(head -n 1 "$work/chattr")"
@@ -256,8 +257,9 @@ for attribute in a i; do
 done
 if chattr +a "$plain" 2>"$work/chattr"; then
 	t "a directory with chattr +a" status 2 save "$plain/f"
-	t "  said" says "$err" 'directory of .*plain/f is append-only: Operation not permitted'
-	t "  nothing is left" holds "$plain"
+	t "  stderr says so" \
+		says "$err" 'directory of .*plain/f is append-only: Operation not permitted'
+	t "  no file is left" holds "$plain"
 	chattr -a "$plain"
 else
 	skip "a directory with chattr +a" "$(head -n 1 "$work/chattr")"
@@ -268,37 +270,38 @@ clear_all
 
 name=$(head -c 255 /dev/zero | tr '\0' n)
 t "a name of 255 bytes" save "$plain/$name"
-t "  has the bytes" has "$plain/$name"
-t "  nothing else is left" holds "$plain" "$name"
+t "  it has the bytes" has "$plain/$name"
+t "  no other file is left" holds "$plain" "$name"
 name=a$(for _ in $(seq 127); do printf '\303\251'; done)
 t "a name of 255 bytes in UTF-8" save "$plain/$name"
-t "  has the bytes" has "$plain/$name"
+t "  it has the bytes" has "$plain/$name"
 t "a name of 256 bytes" status 2 save "$plain/n$name"
-t "  said" says "$err" 'File name too long'
+t "  stderr says so" says "$err" 'File name too long'
 clear_all
 echo old >"$plain/f"
 for name in f/ f/. nothing/ nothing/. . .. ../plain/ ''; do
 	t "FILE \"$name\"" status 2 save "$plain/$name"
-	t "  said" says "$err" 'Not a directory|No such file|Is a directory'
+	t "  stderr says so" says "$err" 'Not a directory|No such file|Is a directory'
 done
-t "  all is as it was" says "$plain/f" '^old$'
-t "  nothing is left" holds "$plain" f
+t "  the file is unchanged" says "$plain/f" '^old$'
+t "  no file is left" holds "$plain" f
 t "FILE dir/../f" save "$plain/../plain/f"
-t "  has the bytes" has "$plain/f"
+t "  it has the bytes" has "$plain/f"
 in_directory() {
 	(cd "$plain" && save "$1")
 }
 t "FILE without a directory" in_directory g
-t "  has the bytes" has "$plain/g"
+t "  it has the bytes" has "$plain/g"
 t "FILE ./-" in_directory ./-
-t "  has the bytes" has "$plain/-"
+t "  it has the bytes" has "$plain/-"
 t "FILE -" status 0 in_directory -
 t "  is standard output" has "$out"
 echo old >"$plain/f (deleted)"
 ln -s 'f (deleted)' "$plain/l"
 t "a link to a name that ends in (deleted)" status 2 save "$plain/l"
-t "  said" says "$err" 'plain/l: the file that the link leads to has no name: ".*/f \(deleted\)"'
-t "  it is as it was" says "$plain/f (deleted)" '^old$'
+t "  stderr says so" \
+	says "$err" 'plain/l: the file that the link leads to has no name: ".*/f \(deleted\)"'
+t "  the file is unchanged" says "$plain/f (deleted)" '^old$'
 clear_all
 
 # --- files that are open ---
@@ -308,31 +311,31 @@ for name in /dev/stdout /dev/fd/1 /proc/self/fd/1; do
 		save "$name" | cat >"$plain/f"
 	}
 	t "$name, a pipe" piped
-	t "  has the bytes" has "$plain/f"
+	t "  it has the bytes" has "$plain/f"
 	rm -f "$plain/f"
 	redirected() {
 		save "$name" >"$plain/f"
 	}
 	t "$name, a file" redirected
-	t "  has the bytes" has "$plain/f"
-	t "  nothing else is left" holds "$plain" f
+	t "  it has the bytes" has "$plain/f"
+	t "  no other file is left" holds "$plain" f
 	to_null() {
 		save "$name" >/dev/null
 	}
 	t "$name, a device" to_null
-	t "  is left" [ -c /dev/null ]
+	t "  the device is left" [ -c /dev/null ]
 	to_deleted() {
 		(exec >"$plain/d" && rm "$plain/d" && save "$name")
 	}
 	t "$name, a deleted file" status 2 to_deleted
-	t "  said" says "$err" 'has no name: ".*/d \(deleted\)"'
+	t "  stderr says so" says "$err" 'has no name: ".*/d \(deleted\)"'
 	clear_all
 done
 third() {
 	save /dev/fd/3 3>"$plain/f"
 }
 t "/dev/fd/3" third
-t "  has the bytes" has "$plain/f"
+t "  it has the bytes" has "$plain/f"
 t "/dev/fd/9, not open" status 2 save /dev/fd/9
 # Its number is free for a file of the command.
 for name in 3 4 5 6 7; do
@@ -345,7 +348,7 @@ to_deleted_fifo() {
 	wait $!
 }
 t "/dev/stdout, a deleted FIFO" to_deleted_fifo
-t "  has the bytes" has "$plain/f"
+t "  it has the bytes" has "$plain/f"
 clear_all
 
 # --- FIFOs ---
@@ -356,8 +359,8 @@ to_fifo() {
 	save "$plain/fifo" && wait $!
 }
 t "a FIFO" to_fifo
-t "  has the bytes" has "$plain/f"
-t "  nothing else is left" holds "$plain" f fifo
+t "  it has the bytes" has "$plain/f"
+t "  no other file is left" holds "$plain" f fifo
 t "a FIFO without a reader waits" status 143 timeout -k 5 1 pvmread read -o "$plain/fifo" \
 	"$pid" "$text" 16
 clear_all
@@ -387,33 +390,33 @@ some='written [1-9][0-9]+ refused [1-9][0-9]+ swaps [1-9][0-9]{2,}'
 t "a file and a link are exchanged" race 20000 "$sticky" "$victim"
 t "  all runs are refused" says "$out" '^written 0 refused 20000 swaps [1-9][0-9]{3,}'
 t "  the victim is unchanged" is_unchanged
-t "  nothing is left" holds "$sticky" a b
+t "  no file is left" holds "$sticky" a b
 echo 0 >/proc/sys/fs/protected_regular
 t "a file that may be replaced and a link are exchanged" race 20000 "$sticky" "$victim"
 t "  some runs are refused" says "$out" "^$some"
 t "  the victim is unchanged" is_unchanged
-t "  nothing is left" holds "$sticky" a b
-t "  nothing is left with the victim" holds "$work/elsewhere" victim
+t "  no file is left" holds "$sticky" a b
+t "  no file is left beside it" holds "$work/elsewhere" victim
 t "pvmread read, while a user exchanges a file and a link" race 300 "$sticky" "$victim" \
 	pvmread read -o "$sticky/a" "$pid" "$text" 16
 t "  some runs are refused" says "$out" "^$some"
 t "  the victim is unchanged" is_unchanged
-t "  nothing is left" holds "$sticky" a b
+t "  no file is left" holds "$sticky" a b
 t "a file and a dangling link are exchanged" race 5000 "$sticky" "$work/elsewhere/new"
 t "  some runs are refused" says "$out" "^$some"
 t "  nothing is created" holds "$work/elsewhere" victim
-t "  nothing is left" holds "$sticky" a b
+t "  no file is left" holds "$sticky" a b
 t "a file and a FIFO are exchanged" race 20000 "$sticky" ''
 t "  some runs are refused" says "$out" "^$some"
-t "  the FIFO's owner gets nothing" says "$out" 'leaked 0$'
-t "  nothing is left" holds "$sticky" a b
+t "  the FIFO's owner gets no byte" says "$out" 'leaked 0$'
+t "  no file is left" holds "$sticky" a b
 t "pvmread read, while a user exchanges a file and a FIFO" race 100 "$sticky" '' \
 	pvmread read -o "$sticky/a" "$pid" "$text" 16
 t "  some runs are refused" says "$out" "^$some leaked 0\$"
 echo 0 >/proc/sys/fs/protected_fifos
 t "a file and a FIFO that may be written are exchanged" race 1000 "$sticky" ''
-t "  the FIFO's owner gets something" says "$out" 'leaked [1-9]'
-t "  nothing is left" holds "$sticky" a b
+t "  the FIFO's owner gets bytes" says "$out" 'leaked [1-9]'
+t "  no file is left" holds "$sticky" a b
 clear_all
 
 # Links may be followed here; but the file is created, renamed and removed in one directory.
@@ -427,11 +430,11 @@ echo "# $(cat "$out")"
 t "  no run is refused" says "$out" '^written 5000 refused 0 swaps [1-9][0-9]{3,}'
 t "  one directory has the file" holds "$work/elsewhere" f
 if [ -h "$plain/b" ]; then name=a; else name=b; fi
-t "  the other has it, too" holds "$plain/$name" f
+t "  the other directory has it too" holds "$plain/$name" f
 rm -rf "${plain:?}"/* "$work/elsewhere/f"
 t "a file and a dangling link that may be followed are exchanged" \
 	race 5000 "$plain" "$work/elsewhere/new"
 t "  the link is followed" holds "$work/elsewhere" new
-t "  nothing is left" holds "$plain" a b
+t "  no file is left" holds "$plain" a b
 protect 1
 end

@@ -77,42 +77,44 @@ like_strings() {
 }
 for n in 1 4 8; do
 	t "$n characters: as strings(1) in random bytes" like_strings $n 0x110000000 2097152
-	t "$n characters: as strings(1) in other ones" like_strings $n 0x130000000 2097152
+	t "$n characters: as strings(1) in text" like_strings $n 0x130000000 2097152
 done
-t "short ones are none, tabs are text" finds 'four
+t "short strings are ignored, tabs are text" finds 'four
 tab	in
 crossing
 neighbour
 last' -r 0x130000000-0x130202000
-t "only what is writable: a string ends where that does" finds 'nei' -n 3 -w \
+t "--writable ends a string at read-only memory" finds 'nei' -n 3 -w \
 	-r 0x1301fff00-0x130202000
-t "a range cuts" finds 'rossin' -r 0x1300ffffd-0x130100003
-t "what is not readable ends one" finds 'last' -r 0x130201000-0x130203000
+t "a range cuts a string" finds 'rossin' -r 0x1300ffffd-0x130100003
+t "unreadable memory ends a string" finds 'last' -r 0x130201000-0x130203000
 t "hexadecimal addresses" finds '1300ffffc crossing' -t x -r 0x1300ff000-0x130101000
-t "decimal ones" finds '5101322236 crossing' -t d -r 0x1300ff000-0x130101000
-t "octal ones" finds '46003777774 crossing' -t o -r 0x1300ff000-0x130101000
-t "ten characters" finds '' -n 10 -r 0x130000000-0x130202000
-t "  none is status 1" status 1 pvmread strings -n 10 -r 0x130000000-0x130202000 "$target"
+t "decimal addresses" finds '5101322236 crossing' -t d -r 0x1300ff000-0x130101000
+t "octal addresses" finds '46003777774 crossing' -t o -r 0x1300ff000-0x130101000
+t "no string of ten characters" finds '' -n 10 -r 0x130000000-0x130202000
+t "  no string is status 1" status 1 pvmread strings -n 10 -r 0x130000000-0x130202000 "$target"
 t "JSON" finds '{"address":5101322236,"name":"","offset":1048572,"encoding":"s","text":"crossing","length":8}' \
 	-j -r 0x1300ff000-0x130101000
-t "what has to be escaped in it" finds '{"address":5100273690,"name":"","offset":26,"encoding":"s","text":"ab\tin","length":5}' \
+t "JSON escapes a tab" finds '{"address":5100273690,"name":"","offset":26,"encoding":"s","text":"ab\tin","length":5}' \
 	-j -r 0x13000001a-0x130000021
-t "resident memory only" has 'crossing' -R
-t "without waiting" has 'crossing' -N
+t "--resident finds a string" has 'crossing' -R
+t "--nowait finds a string" has 'crossing' -N
 
 # 40 MiB, with less memory than that
-t "a long one" sh -c "ulimit -v 36000; pvmread strings -r 0x150000000-0x152801000 $target >$work/o"
-t "  is whole" [ "$(wc -c <"$work/o")" = 41943041 ]
-t "  and one" [ "$(wc -l <"$work/o")" = 1 ]
-t "a long one in JSON" sh -c "pvmread strings -j -r 0x150000000-0x152801000 $target >$work/o"
-t "  is whole" sh -c "tail -c 21 $work/o | grep -q '\"length\":41943040}'"
+t "a string of 40 MiB in little memory" \
+	sh -c "ulimit -v 36000; pvmread strings -r 0x150000000-0x152801000 $target >$work/o"
+t "  it is complete" [ "$(wc -c <"$work/o")" = 41943041 ]
+t "  it is one line" [ "$(wc -l <"$work/o")" = 1 ]
+t "a string of 40 MiB in JSON" \
+	sh -c "pvmread strings -j -r 0x150000000-0x152801000 $target >$work/o"
+t "  it is complete" sh -c "tail -c 21 $work/o | grep -q '\"length\":41943040}'"
 rm "$work/o"
-t "64 GiB that nobody has touched" status 1 timeout -s KILL 60 \
+t "64 GiB of untouched memory" status 1 timeout -s KILL 60 \
 	pvmread strings -r 0x1000000000-0x2000000000 "$target"
 
 utf8='-e u -r 0x140000000-0x140000200'
 # shellcheck disable=SC2086 # words on purpose
-t "UTF-8, without what is none, controls, and what is private" finds 'Grüße 日本 🔑
+t "invalid, control and private UTF-8 end strings" finds 'Grüße 日本 🔑
 over
 long
 rogate
@@ -123,41 +125,42 @@ turn
 priv
 ate.
 cut ' $utf8
-t "  across a chunk" finds 'b€yond' -e u -r 0x1400ffff0-0x140100100
-t "  a range begins in a character" finds 'yond' -e u -r 0x140100000-0x140100100
+t "  across a chunk boundary" finds 'b€yond' -e u -r 0x1400ffff0-0x140100100
+t "  from the middle of a character" finds 'yond' -e u -r 0x140100000-0x140100100
 t "UTF-16, in two alphabets" has 'PП а@' -e l
-t "  is not read at odd addresses, also" finds 'Пароль' -e l -r 0x1400002a0-0x140000300
+t "  not also read one byte later" finds 'Пароль' -e l -r 0x1400002a0-0x140000300
 t "  at an odd address" has 'oddö' -e l
 t "  Chinese, and a surrogate pair" has '日本語 🔑k' -n 6 -e l
-t "  a pair across a chunk" has 'par🔑' -e l -r 0x140000202-0x140100300
+t "  a pair across a chunk boundary" has 'par🔑' -e l -r 0x140000202-0x140100300
 t "  at the end of a mapping" finds 'end' -n 3 -e l -r 0x1401fff00-0x140200000
 t "  big-endian" has 'bigЖ' -e b
-t "  is not ASCII" finds '' -e l -r 0x140000400-0x140000480
-t "  not in the other byte order" finds '' -e b -r 0x140000400-0x140000480
+t "  ASCII is not UTF-16" finds '' -e l -r 0x140000400-0x140000480
+t "  ASCII is not big-endian UTF-16" finds '' -e b -r 0x140000400-0x140000480
 t "UTF-32" finds 'wüi🔑' -e L -r 0x140000000-0x140000400
 t "  big-endian" finds 'BIG🔑' -e B -r 0x140000000-0x140000400
 
 if [ -e /dev/ptmx ]; then
-	t "a terminal that has ASCII only" "${0%/*}/command-terminal" never '' \
+	t "an ASCII terminal" "${0%/*}/command-terminal" never '' \
 		pvmread strings -e u -r 0x140000100-0x140000120 "$target"
 	"${0%/*}/command-terminal" never '' \
 		pvmread strings -e u -r 0x140000100-0x140000120 "$target" >"$out" 2>"$err"
-	t "  is not sent UTF-8" says "$out" '^Gr[?]+e [?]+ [?]+.?$'
+	t "  non-ASCII text is replaced by ?" says "$out" '^Gr[?]+e [?]+ [?]+.?$'
 fi
 
-t "no process" fails 'no PID given'
+t "no PID" fails 'no PID given'
 t "no such process" fails 'process 999999: no such process' 999999
-t "two of them" fails '"1" is one argument too many' "$target" 1
-t "an encoding that is none" fails '--encoding "x": it is s, u, l, b, L or B' -e x "$target"
-t "two letters" fails '--encoding "su": it is' -e su "$target"
-t "no characters" fails '--bytes 0: it is from 1 to 1048576' -n 0 "$target"
-t "too many" fails '--bytes 2M: it is from 1' -n 2M "$target"
-t "a radix that is none" fails '--radix "y": it is o, d or x' -t y "$target"
-t "--json and --radix" fails 'exclude each other' -j -t x "$target"
-t "no range" fails 'not START-END' -r 1 "$target"
+t "two PIDs" fails '"1" is one argument too many' "$target" 1
+t "an unknown encoding" fails '--encoding "x": must be s, u, l, b, L or B' -e x "$target"
+t "two encodings" fails '--encoding "su": must be' -e su "$target"
+t "0 characters" fails '--bytes 0: must be from 1 to 1048576' -n 0 "$target"
+t "2 Mi characters" fails '--bytes 2M: must be from 1' -n 2M "$target"
+t "an unknown radix" fails '--radix "y": must be o, d or x' -t y "$target"
+t "--json and --radix" fails 'cannot be combined' -j -t x "$target"
+t "an invalid range" fails 'not START-END' -r 1 "$target"
 t "a full disk" sh -c "! pvmread strings $target >/dev/full 2>$err"
-t "  said" says "$err" 'standard output: No space left on device'
-t "a closed pipe" sh -c "pvmread strings $target 2>$err | head -n 1 | grep -q ."
+t "  stderr says so" says "$err" 'standard output: No space left on device'
+t "a closed pipe has the first string" \
+	sh -c "pvmread strings $target 2>$err | head -n 1 | grep -q ."
 kill -KILL "$target"
 wait "$target" 2>/dev/null
 t "a process that was killed" fails 'no such process' "$target"

@@ -114,12 +114,12 @@ for name in $commands rescan; do
 		write)	set -- --hex 00 0x1000 ;;
 		*)	set -- 0x1000 16 ;;
 		esac
-		t "$name: \"$wrong\" is no process" status 2 pvmread "$name" -- "$wrong" "$@"
+		t "$name: PID \"$wrong\" is refused" status 2 pvmread "$name" -- "$wrong" "$@"
 	done
 done
 t "help" want 0 "$out" '^  maps ' pvmread help
-t "help of what is no command" want 2 "$err" '"nope" is no command' pvmread help nope
-t "an unknown command" want 2 "$err" '"nope" is no command; .*pvmread help' pvmread nope
+t "help with an unknown command" want 2 "$err" '"nope" is not a command' pvmread help nope
+t "an unknown command" want 2 "$err" '"nope" is not a command; .*pvmread help' pvmread nope
 t "--version" want 0 "$out" '^pvmread [0-9]' pvmread --version
 t "a subcommand's --version" want 0 "$out" '^pvmread [0-9]' pvmread read --version
 t "help on a full disk" sh -c 'pvmread help >/dev/full; [ $? = 2 ]'
@@ -129,19 +129,19 @@ t "help on a full disk" sh -c 'pvmread help >/dev/full; [ $? = 2 ]'
 t "maps" status 0 pvmread maps "$pid"
 t "maps: a header" says "$out" '^ +start +end +size +rss +% perm name$'
 t "maps: the heap" says "$out" '4\.0K|K .* rw-p \[heap\]$'
-t "maps: 128 MiB that nobody touched" says "$out" ' 128M +0 +0% rw-p'
+t "maps: 128 MiB of untouched memory" says "$out" ' 128M +0 +0% rw-p'
 t "maps: a file" says "$out" " r--p $work/a/libonce.so.2\$"
-t "maps: a name does not reach the terminal" says "$out" '/evil\?\[31m\?{5}$'
-t "maps: not readable" says "$out" ' 4\.0K +0 +0% ---p$'
+t "maps: control bytes in a name become ?" says "$out" '/evil\?\[31m\?{5}$'
+t "maps: an unreadable mapping" says "$out" ' 4\.0K +0 +0% ---p$'
 t "maps: as many lines as the kernel has" \
 	[ "$(wc -l <"$out")" = $(($(wc -l <"/proc/$pid/maps") + 2)) ]
 t "maps: the total" says "$out" "^ +mappings: +$(wc -l <"/proc/$pid/maps") +1[23][0-9]M "
 t "maps --json" want 0 "$out" '"name": ?"\[heap\]"' pvmread maps --json "$pid"
 t "maps --json: the pid" says "$out" "\"pid\": ?$pid,"
 t "maps --json: addresses are numbers" says "$out" "\"start\": ?$(($(at bytes))),"
-t "maps --json: a name is UTF-8, or says where not" \
+t "maps --json: invalid UTF-8 in a name" \
 	[ "$(grep evil "$out" | xxd -p | tr -d '\n' | grep -c '6defbfbdefbfbdefbfbdc3a9')" = 1 ]
-t "maps: two pids" want 2 "$err" 'one argument too many' pvmread maps "$pid" "$pid"
+t "maps: two PIDs are refused" want 2 "$err" 'one argument too many' pvmread maps "$pid" "$pid"
 t "maps of a kernel thread" want 2 "$err" 'no memory' pvmread maps 2
 t "maps on a full disk" sh -c "pvmread maps $pid >/dev/full; [ \$? = 2 ]"
 
@@ -150,7 +150,7 @@ t "maps on a full disk" sh -c "pvmread maps $pid >/dev/full; [ \$? = 2 ]"
 place=$(at bytes)
 t "read to a pipe is raw" status 0 pvmread read "$pid" "$place" 8192
 cp "$out" "$work/raw"
-t "read: all of it" [ "$(wc -c <"$work/raw")" = 8192 ]
+t "read: 8192 bytes" [ "$(wc -c <"$work/raw")" = 8192 ]
 t "read: the first bytes" [ "$(head -c 6 "$work/raw" | xxd -p)" = 00070e151c23 ]
 t "read: the last bytes" [ "$(tail -c 4 "$work/raw" | xxd -p)" = 030a1118 ]
 for length in 1 15 16 17 300; do
@@ -160,13 +160,13 @@ for length in 1 15 16 17 300; do
 done
 t "read --hex begins at the address" want 0 "$out" "^${place#0x}: 0007 0e15 " \
 	pvmread read --hex "$pid" "$place" 32
-t "read --hex: the next line has the next one" says "$out" \
+t "read --hex: the next line's address" says "$out" \
 	"^$(printf %x $((place + 16))): 7077 "
 t "read -o" status 0 pvmread read -o "$work/o" "$pid" "$place" 8K
 t "read -o: nothing on standard output" [ ! -s "$out" ]
 t "read -o: the bytes" same "$work/o" "$work/raw"
 t "read -o -x is a hexdump" pvmread read -xo "$work/o" "$pid" "$place" 16
-t "read -o replaces" says "$work/o" "^${place#0x}: "
+t "read -o replaces a file" says "$work/o" "^${place#0x}: "
 ln -s o "$work/link"
 t "read -o through a link" pvmread read -o "$work/link" "$pid" "$place" 0x2000
 t "read -o through a link replaces the file" same "$work/o" "$work/raw"
@@ -175,8 +175,8 @@ t "read -o /dev/null" pvmread read -o /dev/null "$pid" "$place" 4K
 t "read -o /dev/null leaves the device" [ -c /dev/null ]
 t "read -o - is standard output" want 0 "$out" 'pvmread was here' \
 	pvmread read -o - "$pid" "$(at text)" 16
-t "read of nothing" status 0 pvmread read "$pid" "$place" 0
-t "read of nothing prints nothing" [ ! -s "$out" ]
+t "read of 0 bytes" status 0 pvmread read "$pid" "$place" 0
+t "read of 0 bytes prints nothing" [ ! -s "$out" ]
 
 t "read [heap]" want 0 "$out" '^[0-9a-f]+: ' pvmread read -x "$pid" '[heap]' 16
 t "read [heap]+OFFSET" want 0 "$out" '^hhhh$' \
@@ -188,14 +188,14 @@ t "read by a name without its version" want 0 "$out" '^once' pvmread read "$pid"
 t "read by a name with a +" want 0 "$out" '^\+\+' pvmread read "$pid" lib++.so+5 2
 t "read by a path" want 0 "$out" '^b/lib' pvmread read "$pid" "$work/b/libtwice.so.1" 5
 t "read by the end of a path" want 0 "$out" '^b/lib' pvmread read "$pid" b/libtwice.so 5
-t "the whole name goes before its beginning" want 0 "$out" '^a/both.so$' \
+t "a full file name wins over a prefix" want 0 "$out" '^a/both.so$' \
 	pvmread read "$pid" both.so 10
-t "read by the name of a file that has been removed" want 0 "$out" '^a/gone' \
+t "read by the name of a deleted file" want 0 "$out" '^a/gone' \
 	pvmread read "$pid" gone.so 6
-t "  as the kernel calls it" want 0 "$out" '^a/gone' pvmread read "$pid" 'gone.so (deleted)' 6
-t "a file that is there goes before one that was replaced" want 0 "$out" '^b/replaced' \
+t "  with (deleted) after it" want 0 "$out" '^a/gone' pvmread read "$pid" 'gone.so (deleted)' 6
+t "an existing file wins over a deleted one" want 0 "$out" '^b/replaced' \
 	pvmread read "$pid" replaced.so 10
-t "  which can be named, too" want 0 "$out" '^a/replaced' \
+t "  with (deleted) it is the deleted one" want 0 "$out" '^a/replaced' \
 	pvmread read "$pid" "$work/a/replaced.so (deleted)" 10
 t "read by a name with blanks and a colon" want 0 "$out" '^a/two words' \
 	pvmread read "$pid" 'two words: one' 11
@@ -203,16 +203,16 @@ t "read by a name with a newline" want 0 "$out" '^a/two' pvmread read "$pid" 'tw
 lines' 5
 t "an address as maps prints it" status 0 pvmread read "$pid" \
 	"$(pvmread maps "$pid" | awk '/foo-bar$/ { print $1 }')" 4
-t "a range of a name with a dash" want 0 "$out" '^1$' \
+t "-r with a name that has dashes" want 0 "$out" '^1$' \
 	pvmread scan --count -r foo-bar-foo-bar+0x10 "$pid" a/foo-bar
-t "number+number" want 0 "$out" '^was here' pvmread read "$pid" "$(at text)+0x8" 8
-t "a name of two files" want 2 "$err" '"libtwice.so" is more than one.*whole path' \
+t "address as NUMBER+NUMBER" want 0 "$out" '^was here' pvmread read "$pid" "$(at text)+0x8" 8
+t "an ambiguous name" want 2 "$err" '"libtwice.so" is ambiguous.*whole path' \
 	pvmread read "$pid" libtwice.so 4
-t "a name of two files: which" says "$err" "[ab]/libtwice.so.1 at 0x.* and .*[ab]/libtwice.so.1 at 0x"
+t "an ambiguous name: stderr lists the files" says "$err" "[ab]/libtwice.so.1 at 0x.* and .*[ab]/libtwice.so.1 at 0x"
 for wrong in libnope.so '' once.so 1000g 7fff0000 -1 +5 libonce.so+ libonce.so+x 0x \
 	99999999999999999999 0xffffffffffffffff+2; do
 	t "address \"$wrong\"" status 2 pvmread read -- "$pid" "$wrong" 4
-	t "address \"$wrong\": nothing comes" [ ! -s "$out" ]
+	t "address \"$wrong\": stdout is empty" [ ! -s "$out" ]
 done
 for wrong in -1 x 1X 1KK 0x 16E '' 17179869184G 99999999999999999999; do
 	t "LEN \"$wrong\"" want 2 "$err" 'LEN ".*": not a number' \
@@ -220,56 +220,58 @@ for wrong in -1 x 1X 1KK 0x 16E '' 17179869184G 99999999999999999999; do
 done
 t "read: an argument too few" want 2 "$err" 'takes PID, ADDR and LEN' pvmread read "$pid" 16
 t "read: an argument too many" want 2 "$err" '"5" is one' pvmread read "$pid" "$place" 4 5
-t "read: --hex and --raw" want 2 "$err" 'exclude' pvmread read -xr "$pid" "$place" 4
+t "read: --hex and --raw" want 2 "$err" 'cannot be combined' pvmread read -xr "$pid" "$place" 4
 
-t "a hole ends it, status 1" want 1 "$err" \
-	"^pvmread read: $(at unreadable) of process $pid \(command-target\), after 8192 of 12288" \
+t "a read into a hole is status 1" want 1 "$err" \
+	"^pvmread read: stopped at $(at unreadable) of process $pid \(command-target\), after 8192 of 12288" \
 	pvmread read "$pid" "$place" 12K
-t "a hole: what came before" same "$out" "$work/raw"
-t "a hole: why" says "$err" "mapped, but not to be read; see \"pvmread maps $pid\""
-t "not mapped" want 1 "$err" "$(at hole) .* after 0 of 4 bytes: not mapped; see" \
+t "a read into a hole: the bytes before it" same "$out" "$work/raw"
+t "a read into a hole: stderr says why" \
+	says "$err" "mapped, but not readable; see \"pvmread maps $pid\""
+t "an unmapped address" want 1 "$err" "$(at hole) .* after 0 of 4 bytes: not mapped; see" \
 	pvmread read "$pid" "$(at hole)" 4
-t "behind the end of a file" want 1 "$err" 'after 4096 of 8192 .*past the end of its file' \
+t "past the end of a file" want 1 "$err" 'after 4096 of 8192 .*past the end of its file' \
 	pvmread read "$pid" "$(at short)" 8K
-t "a hole in -o: the part" status 1 pvmread read -o "$work/part" "$pid" "$place" 12K
-t "a hole in -o: the part is there" same "$work/part" "$work/raw"
+t "-o, into a hole: status 1" status 1 pvmread read -o "$work/part" "$pid" "$place" 12K
+t "-o, into a hole: the bytes before it" same "$work/part" "$work/raw"
 echo old >"$work/old"
-t "nothing to be had, with -o" status 1 pvmread read -o "$work/old" "$pid" "$(at hole)" 4
-t "nothing to be had leaves the file" says "$work/old" '^old$'
+t "-o, unmapped address: status 1" status 1 pvmread read -o "$work/old" "$pid" "$(at hole)" 4
+t "-o, unmapped address: the old file stays" says "$work/old" '^old$'
 t "2^63 bytes" want 1 "$err" 'after [0-9]+ of 9223372036854775808 bytes: .*mapped' \
 	pvmread read "$pid" "$(at last)" 9223372036854775808
-t "2^64 - 1 bytes" want 2 "$err" 'over 2\^64' \
+t "2^64 - 1 bytes" want 2 "$err" 'above 2\^64' \
 	pvmread read "$pid" "$(at last)" 18446744073709551615
-t "2^63 bytes at 2^63 + 1" want 2 "$err" 'over 2\^64' \
+t "2^63 bytes at 2^63 + 1" want 2 "$err" 'above 2\^64' \
 	pvmread read "$pid" 0x8000000000000001 0x8000000000000000
-t "2^63 bytes at 2^63 are no address" want 1 "$err" 'not an address|not mapped' \
+t "2^63 bytes at 2^63 are status 1" want 1 "$err" 'not an address|not mapped' \
 	pvmread read "$pid" 0x8000000000000000 0x8000000000000000
-t "--resident of what is" pvmread read --resident "$pid" "$place" 4K
-t "--resident of what is not" want 1 "$err" 'not resident; try without --resident' \
+t "--resident, resident memory" pvmread read --resident "$pid" "$place" 4K
+t "--resident, memory not resident" want 1 "$err" 'not resident; try without --resident' \
 	pvmread read --resident "$pid" "$(at untouched)" 4
 t "--nowait" want 0 "$out" 'was here' pvmread read --nowait "$pid" "$(at text)" 16
-t "without, it comes in" status 0 pvmread read "$pid" "$(at untouched)" 4
+t "without --resident it is faulted in" status 0 pvmread read "$pid" "$(at untouched)" 4
 
 mount -t tmpfs -o size=1M none "$work/small"
 t "full disk, -o" want 2 "$err" 'small/f: No space left' \
 	pvmread read -o "$work/small/f" "$pid" "$(at big)" 4M
-t "full disk: nothing is left" is_empty "$work/small"
+t "full disk, -o: no file is left" is_empty "$work/small"
 t "full disk, -o -x" want 2 "$err" 'small/f: No space left' \
 	pvmread read -xo "$work/small/f" "$pid" "$(at big)" 1M
-t "full disk, -x: nothing is left" is_empty "$work/small"
+t "full disk, -o -x: no file is left" is_empty "$work/small"
 full() {
 	pvmread read "$pid" "$(at big)" 4M >"$work/small/g"
 }
 t "full disk, standard output" want 2 "$err" 'standard output: No space left' full
 t "/dev/full by -o" want 2 "$err" '/dev/full: No space' pvmread read -o /dev/full "$pid" "$place" 4
-t "-o in no directory" want 2 "$err" '/nowhere/f' pvmread read -o /nowhere/f "$pid" "$place" 4
+t "-o in a missing directory" \
+	want 2 "$err" '/nowhere/f' pvmread read -o /nowhere/f "$pid" "$place" 4
 t "-o is a directory" want 2 "$err" "$work/a: " pvmread read -o "$work/a" "$pid" "$place" 4
 closed() {
 	{ pvmread read "$pid" "$(at big)" 128M; echo $? >"$work/status"; } | head -c 1 >/dev/null
 	read -r closed_status <"$work/status"
 	return "$closed_status"
 }
-t "closed pipe: quiet death of SIGPIPE" status 141 closed
+t "closed pipe: SIGPIPE ends it" status 141 closed
 t "closed pipe: no message" [ ! -s "$err" ]
 closed_ignored() {
 	(trap '' PIPE; closed)
@@ -295,39 +297,40 @@ t "watch: interrupted while it waits for a page" status 143 \
 	timeout -k 5 1 pvmread watch "$pid" "$(at stuck)" 8K
 for signal in TERM:143 HUP:129; do
 	t "interrupted by SIG${signal%:*}" status "${signal#*:}" interrupt "${signal%:*}"
-	t "interrupted: nothing is left" is_empty "$work/int"
+	t "interrupted: no file is left" is_empty "$work/int"
 done
 echo old >"$work/int/f"
-t "interrupted, of a file that is there" status 143 interrupt TERM
-t "interrupted: the file is as it was" says "$work/int/f" '^old$'
-t "interrupted: and alone" [ "$(ls -A "$work/int")" = f ]
+t "interrupted, -o of an existing file" status 143 interrupt TERM
+t "interrupted: the old file is unchanged" says "$work/int/f" '^old$'
+t "interrupted: no other file is left" [ "$(ls -A "$work/int")" = f ]
 
 limited() {
 	# shellcheck disable=SC3045 # busybox has it
 	(ulimit -f 8 && pvmread read -o "$work/int/f" "$pid" "$(at big)" 1M)
 }
-t "a file that may not grow" want 2 "$err" 'int/f: File too large' limited
-t "a file that may not grow: it is alone" [ "$(ls -A "$work/int")" = f ]
+t "a file over the size limit" want 2 "$err" 'int/f: File too large' limited
+t "a file over the limit: no other is left" [ "$(ls -A "$work/int")" = f ]
 unheard() {
 	{ pvmread dump -No "$work/int/core" "$pid" 2>&1; echo $? >"$work/status"; } |
 		head -n 1 >/dev/null
 	read -r unheard_status <"$work/status"
 	return "$unheard_status"
 }
-t "dump: nobody reads the messages" status 1 unheard
-t "dump: nobody reads the messages: it is complete" \
+t "dump: closed stderr pipe: status 1" status 1 unheard
+t "dump: closed stderr pipe: core is complete" \
 	[ "$(cd "$work/int" && echo ./* ./.[!.]*)" = './core ./f ./.[!.]*' ]
 rm -f "$work/int/core"
 
 # --- closed files ---
 
 t "closed standard output" want 2 "$err" 'standard output: Bad file' sh -c "pvmread maps $pid >&-"
-t "closed standard output, not used" status 0 \
+t "closed standard output, with -o" status 0 \
 	sh -c "pvmread read -o '$work/o' $pid $place 8K >&-"
-t "closed standard output, not used: the bytes" same "$work/o" "$work/raw"
+t "closed standard output, with -o: the bytes" same "$work/o" "$work/raw"
 t "closed standard input" want 2 "$err" 'standard input: Bad file' \
 	sh -c "pvmread write $pid $place <&-"
-t "-o of no name" want 2 "$err" 'output file "": No such' pvmread read -o '' "$pid" "$place" 4
+t "-o with an empty name" \
+	want 2 "$err" 'output file "": No such' pvmread read -o '' "$pid" "$place" 4
 
 # --- write ---
 
@@ -342,25 +345,25 @@ t "write from standard input: the bytes" has_bytes 66726f6d00737464696e6c "$plac
 for wrong in '' ' ' 4 4g '4 8' 0x48 48,49 "48 8"; do
 	t "write --hex \"$wrong\"" status 2 pvmread write --hex "$wrong" "$pid" "$place"
 done
-t "write of nothing" want 2 "$err" 'standard input is empty' pvmread write "$pid" "$place"
+t "write of 0 bytes" want 2 "$err" 'standard input is empty' pvmread write "$pid" "$place"
 too_much() {
 	head -c 67108865 /dev/zero | pvmread write "$pid" "$(at big)"
 }
-t "write of too much" want 2 "$err" 'standard input: over 64M' too_much
-t "write to what is read-only" want 2 "$err" 'not to be written; .*nothing was written' \
+t "write of over 64 MiB" want 2 "$err" 'standard input: over 64M' too_much
+t "write to read-only memory" want 2 "$err" 'not writable; .*nothing was written' \
 	pvmread write "$pid" "$(at readonly)" --hex 00
-t "write to what is not mapped" want 2 "$err" "$(at hole) .*not mapped; .*nothing" \
+t "write to unmapped memory" want 2 "$err" "$(at hole) .*not mapped; .*nothing" \
 	pvmread write "$pid" "$(at hole)" --hex 00
-t "write over the edge" want 2 "$err" "$(at hole) .*nothing was written" \
+t "write into a hole" want 2 "$err" "$(at hole) .*nothing was written" \
 	pvmread write "$pid" "$(at untouched)+8190" --hex 414243
-t "write over the edge changes nothing" has_bytes 0000 "$(at untouched)+8190"
+t "write into a hole changes nothing" has_bytes 0000 "$(at untouched)+8190"
 partial() {
 	head -c 8192 /dev/zero | tr '\0' z | pvmread write "$pid" "$(at short)"
 }
 t "write that ends early, status 1" want 1 "$err" \
 	'past the end of its file.*; 4096 of 8192 bytes were written' partial
 t "write that ends early: the bytes before" has_bytes 7a7a "$(at short)+4094"
-t "write at the end of all" want 2 "$err" 'over 2\^64' \
+t "write past 2^64" want 2 "$err" 'above 2\^64' \
 	pvmread write "$pid" 0xffffffffffffffff --hex 0000
 t "write: an argument too many" want 2 "$err" '"4" is one' pvmread write "$pid" "$place" 4
 
@@ -378,8 +381,8 @@ watch_still() {
 	kill -TERM "$watcher"
 	wait "$watcher"
 }
-t "watch: ends by the signal" status 143 watch_still
-t "watch: what does not change is shown once" [ "$(grep -c 'pvmread was here' "$out")" = 1 ]
+t "watch: SIGTERM ends it" status 143 watch_still
+t "watch: an unchanged value is shown once" [ "$(grep -c 'pvmread was here' "$out")" = 1 ]
 t "watch of a hole" want 1 "$err" "$(at hole) .*not mapped" pvmread watch "$pid" "$(at hole)" 4
 t "watch of part of a hole" want 1 "$err" "$(at hole) .*not mapped" \
 	pvmread watch "$pid" "$(at untouched)+8190" 4
@@ -387,7 +390,7 @@ for wrong in 0 1025K 2G 9223372036854775808; do
 	t "watch: LEN $wrong" want 2 "$err" 'from 1 to 1M' pvmread watch "$pid" "$place" "$wrong"
 done
 for wrong in 0 -1 x nan 1x '' 1e9; do
-	t "watch: -n \"$wrong\"" want 2 "$err" 'SECONDS is from' \
+	t "watch: -n \"$wrong\"" want 2 "$err" 'SECONDS must be from' \
 		pvmread watch -n "$wrong" "$pid" "$place" 4
 done
 t "watch: -c 0" status 2 pvmread watch -c 0 "$pid" "$place" 4
@@ -407,7 +410,7 @@ end_of_target() {
 first=$pid
 t "watch ends when the target does" want 0 "$err" \
 	'^pvmread watch: process [0-9]+ \(command-target\) has exited$' end_of_target -n 0.2
-t "watch does not sleep on; a count not reached is status 1" want 1 "$err" 'has exited' \
+t "watch -n 1000 ends at exit, with status 1" want 1 "$err" 'has exited' \
 	end_of_target -n 1000 -c 5
 pid=$first
 
@@ -419,31 +422,31 @@ on_terminal() {
 }
 place=$(at last)
 if [ -e /dev/ptmx ]; then
-	t "interrupted by who asks twice" status 130 \
+	t "a second Ctrl-C ends read" status 130 \
 		on_terminal 'left' "$(printf '\003\003')" \
 		pvmread read -xo "$work/int/f" "$pid" "$(at big)" 128M
-	t "asked twice: the file is alone" [ "$(ls -A "$work/int")" = f ]
+	t "a second Ctrl-C: no other file is left" [ "$(ls -A "$work/int")" = f ]
 	for answer in n "$(printf '\004')" maybe; do
 		t "write asks: \"$answer\"" want 1 "$out" 'nothing was written' \
 			on_terminal '[y/N]' "$answer
 " pvmread write --hex 4e4f "$pid" "$place"
 	done
-	t "write asks: what is there" says "$out" "^${place#0x}: 5056 "
-	t "write asks: of whom" says "$out" "^Write 2 bytes at $place of process $pid .command-target.[?]"
-	t "write asks: Ctrl-C" status 130 \
+	t "write asks: shows the old bytes" says "$out" "^${place#0x}: 5056 "
+	t "write asks: names the process" says "$out" "^Write 2 bytes at $place of process $pid .command-target.[?]"
+	t "write asks: Ctrl-C ends it" status 130 \
 		on_terminal '[y/N]' "$(printf '\003')" pvmread write --hex 4e4f "$pid" "$place"
-	t "write asks: and writes nothing" has_bytes 5056 "$place"
+	t "write asks: Ctrl-C writes nothing" has_bytes 5056 "$place"
 	t "write asks: y" status 0 on_terminal '[y/N]' "y
 " pvmread write --hex 5945 "$pid" "$place"
-	t "write asks: and writes" has_bytes 5945 "$place"
+	t "write asks: y writes" has_bytes 5945 "$place"
 	t "write --yes does not ask" status 0 on_terminal x x pvmread write -y --hex 5341 "$pid" "$place"
 	t "write --yes writes" has_bytes 5341 "$place"
 
 	t "watch on a terminal: Ctrl-C ends it" status 130 \
 		on_terminal "$(printf '\033[1;31m')" "$(printf '\003')" \
 		pvmread watch -n 0.2 "$pid" "$(at counter)" 4
-	t "watch on a terminal: in place" says "$out" "$(printf '\033\\[\\?1049h')"
-	t "watch on a terminal: it is as before" [ "$(grep -c "$(printf '\033\\[?1049l')" "$out")" = 1 ]
+	t "watch on a terminal: other screen" says "$out" "$(printf '\033\\[\\?1049h')"
+	t "watch on a terminal: screen is restored" [ "$(grep -c "$(printf '\033\\[?1049l')" "$out")" = 1 ]
 	t "watch on a terminal: Ctrl-C while it waits for a page" status 130 \
 		on_terminal '^@' "$(printf '\003')" sh -c \
 		"printf '^@'; exec pvmread watch $pid $(at stuck)+4090 10"
@@ -499,25 +502,25 @@ done
 echo "$old_max" >/proc/sys/kernel/pid_max
 pids="$pids $pid"
 until grep -q ready "$work/again"; do sleep 0.05; done
-t "the number $victim is given to another process" [ "$pid" = "$victim" ]
+t "PID $victim is reused" [ "$pid" = "$victim" ]
 printf wrong >&9
 exec 9>&-
 wait "$writer"
-t "a number given to another: status 2" [ $? = 2 ]
-t "a number given to another: it has exited" says "$work/write" "process $victim.* exited"
-t "a number given to another: nothing is written" has_bytes 6c6c6c6c "$(at last again)"
+t "write to a reused PID: status 2" [ $? = 2 ]
+t "write to a reused PID: says it exited" says "$work/write" "process $victim.* exited"
+t "write to a reused PID: writes nothing" has_bytes 6c6c6c6c "$(at last again)"
 pid=$first
 
 pvmread=$(command -v pvmread)
-t "the node is root's: status 2" want 2 "$err" '^pvmread read: /dev/pvmread: .*(group|root)' \
+t "device of root: status 2" want 2 "$err" '^pvmread read: /dev/pvmread: .*(group|root)' \
 	as_user "$pvmread" read "$pid" "$(at text)" 4
 chmod 666 /dev/pvmread
 t "another user's process: status 2" want 2 "$err" \
 	"process $pid \(command-target\): permission denied: not yours" \
 	as_user "$pvmread" read "$pid" "$(at text)" 4
-t "another user's process: no byte" [ ! -s "$out" ]
+t "another user's process: no output" [ ! -s "$out" ]
 cp "$here/command-target" "$work/user-target"
-t "a user's own target" start user \
+t "a user's own target starts" start user \
 	start-stop-daemon -S -q -c user -x "$work/user-target" -- 1000
 scope=/proc/sys/kernel/yama/ptrace_scope
 [ ! -e $scope ] || echo 0 >$scope
@@ -529,15 +532,15 @@ if [ -e $scope ]; then
 	echo 1 >$scope
 	t "Yama: status 2" want 2 "$err" 'denied by Yama: kernel.yama.ptrace_scope is 1; try as root' \
 		as_user "$pvmread" read "$pid" "$(at text user)" 16
-	t "Yama lets root" want 0 "$out" 'was here' pvmread read "$pid" "$(at text user)" 16
+	t "Yama allows root" want 0 "$out" 'was here' pvmread read "$pid" "$(at text user)" 16
 else
 	skip "Yama" "this kernel does not have it"
 fi
 pid=$first
 
 cp "$here/command-target" "$work/$(printf 'e\033[31m')"
-t "a program's name" start evil "$work/$(printf 'e\033[31m')" 1000
-t "a program's name does not reach the terminal" want 1 "$err" "process $pid \\(e\\?\\[31m\\)" \
+t "a program with an escape in its name" start evil "$work/$(printf 'e\033[31m')" 1000
+t "control bytes in its name become ?" want 1 "$err" "process $pid \\(e\\?\\[31m\\)" \
 	pvmread read "$pid" 0x1000 4
 
 # --- completion: not in every guest ---
@@ -559,7 +562,7 @@ if [ -e "$completion" ] && command -v bash >/dev/null; then
 		complete read "$pid" ''
 	t "completion: a type" want 0 "$out" '^u32$' complete scan -t u
 	t "completion: a test" want 0 "$out" '^increased$' complete rescan file i
-	t "completion: it is not run" [ ! -e pwned ]
+	t "completion: that command is not run" [ ! -e pwned ]
 else
 	skip "completion" "no bash here"
 fi

@@ -458,7 +458,7 @@ static double contiguous(const struct arena *arena)
 	for (i = 0; i + 1 < pages; i++) {
 		/* Bits 0 to 54 are the page's number, 63: present. */
 		if (!(entries[i] >> 63) || !(entries[i] << 9))
-			errx(1, "%s: page %zu is not there", path, i);
+			errx(1, "%s: page %zu is not present", path, i);
 		next += entries[i] + 1 == entries[i + 1];
 	}
 	close(fd);
@@ -1716,7 +1716,7 @@ static double cost_beside_windows(size_t (*step)(const struct work *work), unsig
 		*own_page = 1;
 		for (k = 0; k < count; k++)
 			if (*(volatile char *)windows[k] != 1)
-				errx(1, "a window shows something else");
+				errx(1, "a window shows the wrong byte");
 		begin = now();
 		if (step(&work) != work.bytes)
 			errx(1, "a step of the target failed");
@@ -1880,7 +1880,7 @@ int main(int argc, char **argv)
 	fix_addresses(argv);
 	while ((c = getopt(argc, argv, "t")) != -1) {
 		if (c != 't')
-			errx(2, "usage: bench [-t] small|linear|huge|bulk|cost|shim...");
+			errx(2, "usage: bench [-t] small|linear|huge|bulk|cost|window|shim...");
 		wall = true;
 	}
 	device = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);

@@ -151,7 +151,7 @@ static void start_target(pid_t *pid, struct places *places)
 	}
 	close(fds[1]);
 	if (read(fds[0], places, sizeof(*places)) != sizeof(*places))
-		errx(1, "the target said nothing");
+		errx(1, "the target did not send its addresses");
 	close(fds[0]);
 }
 
@@ -237,7 +237,7 @@ static void look(int fd, pid_t pid, const void *addr, void *buf, size_t len)
 	memset(buf, 0, len);
 	readv_device(fd, pid, addr, buf, len, 0, &rw);
 	if (rw.transferred != len)
-		errx(1, "only %llu of %zu bytes came, up to %#llx: %s",
+		errx(1, "read only %llu of %zu bytes, up to %#llx: %s",
 		     (unsigned long long)rw.transferred, len,
 		     (unsigned long long)rw.stop_addr, strerror(rw.error));
 
@@ -245,7 +245,7 @@ static void look(int fd, pid_t pid, const void *addr, void *buf, size_t len)
 	if (count < 0)
 		err(1, "process_vm_readv");
 	if ((size_t)count != len || memcmp(buf, copy, len))
-		errx(1, "process_vm_readv saw other bytes");
+		errx(1, "process_vm_readv read different bytes");
 	total += len;
 	free(copy);
 }

@@ -30,8 +30,8 @@ static error_t parse_access(int key, char *arg, struct argp_state *state)
 
 static const struct argp access_argp = {
 	.options = (const struct argp_option[]){
-		{ "resident", 'R', NULL, 0, "Only what is in the process's memory already", 0 },
-		{ "nowait", 'N', NULL, 0, "Only what is available without waiting", 0 },
+		{ "resident", 'R', NULL, 0, "Read only resident memory", 0 },
+		{ "nowait", 'N', NULL, 0, "Read only what is available without waiting", 0 },
 		{}
 	},
 	.parser = parse_access,
@@ -65,9 +65,10 @@ static error_t parse_search(int key, char *arg, struct argp_state *state)
 
 static const struct argp search_argp = {
 	.options = (const struct argp_option[]){
-		{ "range", 'r', "START-END", 0, "Only there; for ADDR see \"pvmread read\"", 0 },
+		{ "range", 'r', "START-END", 0,
+		  "Only this range; each end is an ADDR, see \"pvmread read\"", 0 },
 		{ "writable", 'w', NULL, 0, "Only writable mappings", 0 },
-		{ "json", 'j', NULL, 0, "Print each result as a JSON object in one line", 0 },
+		{ "json", 'j', NULL, 0, "Print each result as a JSON object on one line", 0 },
 		{ "verbose", 'v', NULL, 0, "Say what was skipped", 0 },
 		{}
 	},
@@ -110,7 +111,7 @@ uint64_t parse_size(const char *text, const char *what)
 		goto bad;
 	return value << shift;
 bad:
-	fail(0, "%s \"%s\": not a number of bytes below 2^64, as 4096, 0x1000, 4K or 1G",
+	fail(0, "%s \"%s\": not a number of bytes below 2^64, such as 4096, 0x1000, 4K or 1G",
 	     what, text);
 }
 
@@ -269,7 +270,7 @@ static void resolve(const char *text, const struct maps *maps, struct address *a
 		set_problem(address,
 			    "\"%s\": neither a mapping nor an address (0x for hexadecimal)", text);
 	else if (other)
-		set_problem(address, "\"%.*s\" is more than one thing: %s at 0x%" PRIx64
+		set_problem(address, "\"%.*s\" is ambiguous: %s at 0x%" PRIx64
 			    " and %s at 0x%" PRIx64 "; give the whole path or the address",
 			    (int)length, text, mapping_text(map), map->start,
 			    mapping_text(other), other->start);
@@ -319,11 +320,11 @@ void parse_range(const char *text, const struct maps *maps, uint64_t *start, uin
 	}
 	free(copy);
 	if (found > 1)
-		fail(0, "--range \"%s\": START-END in more than one way; give addresses", text);
+		fail(0, "--range \"%s\": more than one \"-\" can end START; give addresses", text);
 	if (!found)
 		fail(0, "--range \"%s\": %s", text, problem ?: "not START-END");
 	if (*start >= *end)
-		fail(0, "--range \"%s\": it ends before it begins", text);
+		fail(0, "--range \"%s\": END must be above START", text);
 	free(problem);
 }
 
@@ -340,7 +341,7 @@ unsigned char *parse_hex(const char *text, size_t *length)
 		if (!*at)
 			break;
 		if (!isxdigit((unsigned char)at[0]) || !isxdigit((unsigned char)at[1]))
-			fail(0, "\"%s\": not bytes in hexadecimal, as \"48 89 e5\" or 4889e5",
+			fail(0, "\"%s\": not hexadecimal bytes, such as \"48 89 e5\" or 4889e5",
 			     text);
 		memcpy(pair, at, 2);
 		bytes[(*length)++] = strtoul(pair, NULL, 16);
@@ -353,6 +354,6 @@ unsigned char *parse_hex(const char *text, size_t *length)
 void check_wrap(const struct target *target, uint64_t addr, uint64_t length)
 {
 	if (length && length - 1 > UINT64_MAX - addr)
-		fail(0, "%" PRIu64 " bytes at 0x%" PRIx64 " of %s: the end is over 2^64",
+		fail(0, "%" PRIu64 " bytes at 0x%" PRIx64 " of %s: the range ends above 2^64",
 		     length, addr, target->name);
 }

@@ -48,7 +48,8 @@ static uint64_t start_time(const struct target *target)
 	at = strrchr(stat, ')');
 	if (!at || sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d"
 			  " %*d %*d %*d %" SCNu64, &ticks) != 1)
-		fail(0, "start time of %s: not in /proc/%d/%s", target->name, target->tid, name);
+		fail(0, "start time of %s: not found in /proc/%d/%s", target->name, target->tid,
+		     name);
 	free(stat);
 	return ticks;
 }
@@ -113,13 +114,14 @@ void identity_check(const struct identity *saved, const struct identity *now,
 		    const struct target *target, const char *path)
 {
 	if (memcmp(saved->boot, now->boot, sizeof(saved->boot)))
-		fail(0, "%s: is from before the last boot; scan anew", path);
+		fail(0, "%s: saved before the last boot; scan again", path);
 	if (saved->start_time != now->start_time)
-		fail(0, "%s: its process %d has exited, and %s has the number now; scan anew",
+		fail(0, "%s: process %d has exited, and %s has reused its PID; scan again",
 		     path, (int)saved->pid, target->name);
 	if (saved->program != now->program ||
 	    (saved->random && now->random && saved->random != now->random))
-		fail(0, "%s: %s has called execve since; scan anew", path, target->name);
+		fail(0, "%s: %s has called execve since the scan; scan again", path,
+		     target->name);
 }
 
 /* --- writing --- */
@@ -155,7 +157,7 @@ struct candidates_writer *candidates_create(const char *path, const struct type 
 	if (!writer)
 		fail(ENOMEM, "%s", path);
 	if (!strcmp(path, "-"))
-		fail(0, "candidates do not go to standard output; give a file");
+		fail(0, "--save cannot write to standard output; give a file");
 	/* Check before opening it: open() of a FIFO would wait for a reader. */
 	if (!stat(path, &st) && !S_ISREG(st.st_mode))
 		fail(0, "%s: not a regular file", path);
@@ -218,7 +220,7 @@ void candidates_commit(struct candidates_writer *writer)
 static void __attribute__((noreturn)) damaged(const struct candidates_reader *reader,
 					      const char *what)
 {
-	fail(0, "%s: %s: damaged, or not of \"pvmread scan --save\"", reader->path, what);
+	fail(0, "%s: %s: damaged, or not written by \"pvmread scan --save\"", reader->path, what);
 }
 
 /* read_all() - false if the file ends too early */
@@ -243,7 +245,7 @@ static void check_header(struct candidates_reader *reader, uint64_t file_size)
 	const struct type *type;
 
 	if (memcmp(header->magic, CANDIDATES_MAGIC, sizeof(header->magic)))
-		fail(0, "%s: not a file of \"pvmread scan --save\"", reader->path);
+		fail(0, "%s: not written by \"pvmread scan --save\"", reader->path);
 	if (header->version != CANDIDATES_VERSION)
 		fail(0, "%s: written by another version of pvmread, or on another kind of machine",
 		     reader->path);
@@ -258,10 +260,10 @@ static void check_header(struct candidates_reader *reader, uint64_t file_size)
 	    header->identity.__reserved)
 		damaged(reader, "bad process number");
 	if (file_size - sizeof(*header) != header->length)
-		damaged(reader, "the file has been cut or extended");
+		damaged(reader, "the file has been truncated or extended");
 	/* A candidate takes at least a byte and a value. */
 	if (header->count > header->length / (1 + header->size))
-		damaged(reader, "too few bytes for its candidates");
+		damaged(reader, "the file is too short for its candidates");
 }
 
 struct candidates_reader *candidates_open(const char *path)
@@ -279,7 +281,7 @@ struct candidates_reader *candidates_open(const char *path)
 	if (!S_ISREG(st.st_mode))
 		fail(0, "%s: not a regular file", path);
 	if (!read_all(reader, &reader->header, sizeof(reader->header)))
-		fail(0, "%s: too short for a file of \"pvmread scan --save\"", path);
+		fail(0, "%s: too short; not written by \"pvmread scan --save\"", path);
 	check_header(reader, st.st_size);
 	reader->checksum = HASH_START;
 	return reader;
@@ -297,7 +299,7 @@ static size_t fill(struct candidates_reader *reader, size_t length)
 	memmove(reader->buffer, reader->buffer + reader->begin, kept);
 	more = MIN(left, sizeof(reader->buffer) - kept);
 	if (!read_all(reader, reader->buffer + kept, more))
-		damaged(reader, "it ends too early");
+		damaged(reader, "the file ends too early");
 	reader->checksum = hash(reader->checksum, reader->buffer + kept, more);
 	reader->done += more;
 	reader->begin = 0;
@@ -342,7 +344,7 @@ bool candidates_next(struct candidates_reader *reader, uint64_t *addr,
 	fill(reader, 10 + header->size);
 	distance = next_distance(reader);
 	if (!distance && reader->count)
-		damaged(reader, "an address comes twice");
+		damaged(reader, "an address occurs twice");
 	if (__builtin_add_overflow(reader->addr, distance, &reader->addr) ||
 	    reader->addr > UINT64_MAX - header->size || reader->addr % header->align)
 		damaged(reader, "a bad address");

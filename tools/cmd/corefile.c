@@ -62,19 +62,19 @@ static size_t check_header(struct core *core, Elf *elf, uint64_t file_size)
 	core->machine = ehdr.e_machine;
 	size = gelf_fsize(elf, ELF_T_PHDR, 1, EV_CURRENT);
 	if (elf_getphdrnum(elf, &count))
-		fail(0, "%s: damaged: its program headers: %s", core->path, elf_errmsg(-1));
+		fail(0, "%s: damaged: program headers: %s", core->path, elf_errmsg(-1));
 	if (ehdr.e_phnum && ehdr.e_phentsize != size)
-		fail(0, "%s: damaged: its program headers are of %d bytes each, not of %zu",
+		fail(0, "%s: damaged: its program headers have %d bytes each instead of %zu",
 		     core->path, ehdr.e_phentsize, size);
 	/* libelf counts only headers that lie within the file. */
 	if (ehdr.e_phnum == PN_XNUM)
 		gelf_getshdr(elf_getscn(elf, 0), &shdr);
 	if (count != (ehdr.e_phnum == PN_XNUM && shdr.sh_info ? shdr.sh_info : ehdr.e_phnum) ||
 	    ehdr.e_phoff > file_size || count > (file_size - ehdr.e_phoff) / size)
-		fail(0, "%s: truncated: it ends in its program headers", core->path);
+		fail(0, "%s: truncated: it ends within its program headers", core->path);
 	/* libelf would read them all into memory. */
 	if (count > HEADERS_MAX)
-		fail(0, "%s: damaged: it has %zu program headers", core->path, count);
+		fail(0, "%s: damaged: it has too many program headers (%zu)", core->path, count);
 	return count;
 }
 
@@ -82,7 +82,8 @@ static size_t check_header(struct core *core, Elf *elf, uint64_t file_size)
 static void check_segment(const struct core *core, const GElf_Phdr *phdr, uint64_t file_size)
 {
 	if (phdr->p_memsz > INT64_MAX - phdr->p_vaddr)
-		fail(0, "%s: damaged: its segment at 0x%" PRIx64 " has 0x%" PRIx64 " bytes",
+		fail(0, "%s: damaged: its segment at 0x%" PRIx64 " is too large (0x%" PRIx64
+		     " bytes)",
 		     core->path, phdr->p_vaddr, phdr->p_memsz);
 	if (phdr->p_filesz > phdr->p_memsz)
 		fail(0, "%s: damaged: its segment 0x%" PRIx64 "-0x%" PRIx64
@@ -90,10 +91,10 @@ static void check_segment(const struct core *core, const GElf_Phdr *phdr, uint64
 		     phdr->p_vaddr + phdr->p_memsz);
 	if (phdr->p_filesz &&
 	    (phdr->p_offset > file_size || phdr->p_filesz > file_size - phdr->p_offset))
-		fail(0, "%s: truncated: the file has %" PRIu64 " bytes, its segment 0x%" PRIx64
-		     "-0x%" PRIx64 " begins at byte %" PRIu64 " and has %" PRIu64, core->path,
-		     file_size, phdr->p_vaddr, phdr->p_vaddr + phdr->p_memsz, phdr->p_offset,
-		     phdr->p_filesz);
+		fail(0, "%s: truncated: the file has %" PRIu64 " bytes, but its segment 0x%" PRIx64
+		     "-0x%" PRIx64 " begins at byte %" PRIu64 " and has %" PRIu64 " bytes",
+		     core->path, file_size, phdr->p_vaddr, phdr->p_vaddr + phdr->p_memsz,
+		     phdr->p_offset, phdr->p_filesz);
 }
 
 /* add_segment() - append one */
@@ -122,7 +123,7 @@ static void load_segments(struct core *core, Elf *elf, uint64_t file_size, GElf_
 
 	for (i = 0; i < headers; i++) {
 		if (!gelf_getphdr(elf, i, &phdr))
-			fail(0, "%s: damaged: its program headers: %s", core->path, elf_errmsg(-1));
+			fail(0, "%s: damaged: program headers: %s", core->path, elf_errmsg(-1));
 		if (phdr.p_type == PT_NOTE && !notes->p_filesz)
 			*notes = phdr;
 		/* [vsyscall] is a kernel address. */
@@ -138,11 +139,11 @@ static void load_segments(struct core *core, Elf *elf, uint64_t file_size, GElf_
 		});
 	}
 	if (!core->count)
-		fail(0, "%s: a core file without memory", core->path);
+		fail(0, "%s: the core file contains no memory", core->path);
 	sort_segments(core);
 	for (i = 1; i < core->count; i++)
 		if (core->segments[i].start < core->segments[i - 1].end)
-			fail(0, "%s: damaged: two of its segments have the address 0x%" PRIx64,
+			fail(0, "%s: damaged: two of its segments overlap at 0x%" PRIx64,
 			     core->path, core->segments[i].start);
 }
 
@@ -390,6 +391,6 @@ void core_read(const struct core *core, size_t segment, uint64_t addr, uint64_t 
 		if (got < 0)
 			fail(errno, "read %s", core->path);
 		if (!got)
-			fail(0, "%s: has become shorter while it was read", core->path);
+			fail(0, "%s: was truncated while it was read", core->path);
 	}
 }

@@ -133,7 +133,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'g':
 		args->gap = parse_size(arg, "--gap");
 		if (!args->gap)
-			argp_error(state, "--gap 0: it is at least 1");
+			argp_error(state, "--gap 0: must be at least 1");
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num >= 2)
@@ -569,7 +569,7 @@ static void check_sides(const struct diff *diff)
 		fail(0, "--resident and --nowait are for processes, not for core files");
 	if (!old->is_process && !new->is_process &&
 	    (old->core.elf_class != new->core.elf_class || old->core.machine != new->core.machine))
-		fail(0, "%s and %s are of two different kinds of machine", old->name, new->name);
+		fail(0, "%s and %s are from different architectures", old->name, new->name);
 }
 
 static void run(struct diff *diff)
@@ -606,7 +606,7 @@ int cmd_diff(int argc, char **argv)
 	static const struct argp_option options[] = {
 		{ "bytes", 'b', NULL, 0, "Show the bytes, at most 4096 of each range", 0 },
 		{ "gap", 'g', "BYTES", 0,
-		  "Differences less than BYTES apart are one range (16)", 0 },
+		  "Merge differences less than BYTES apart (default 16)", 0 },
 		{}
 	};
 	static const struct argp argp = {
@@ -614,12 +614,12 @@ int cmd_diff(int argc, char **argv)
 		.parser = parse,
 		.children = search_children,
 		.args_doc = "PID|FILE PID|FILE",
-		.doc = "Tell where the memory of a process and a core file, or two core files, or "
-		       "two processes differ.\v"
-		       "A number is a process; a core file with such a name can be given as "
-		       "./NUMBER. With --bytes, lines of the first one begin with \"-\", lines of "
-		       "the second one with \"+\". What one of the two does not have is not compared, "
-		       "and its size is told.\n\n"
+		.doc = "Show where the memory of two processes, two core files, or a process and a "
+		       "core file differs.\v"
+		       "A number is a PID; write ./NUMBER for a core file with such a name. With "
+		       "--bytes, lines of the first side begin with \"-\", lines of the second "
+		       "with \"+\". Memory that a core file leaves out, or that cannot be read, is "
+		       "not compared; its size is printed at the end.\n\n"
 		       "Exit status: 0 if nothing differs, 1 if something does, 2 for trouble.",
 	};
 	struct arguments args = { .gap = GAP_DEFAULT };
@@ -633,12 +633,12 @@ int cmd_diff(int argc, char **argv)
 	catch_signals();
 	run(&diff);
 	if (!diff.compared && !diff.differs)
-		fail(0, "%s and %s have nothing that can be compared", diff.sides[OLD].name,
+		fail(0, "%s and %s have no memory that can be compared", diff.sides[OLD].name,
 		     diff.sides[NEW].name);
 	for (side = diff.sides; side <= diff.sides + NEW; side++) {
 		if (side->missing)
 			warn_about(0, "%" PRIu64 " bytes were not compared: %s %s", side->missing,
-				   side->name, side->is_process ? "did not give them" :
+				   side->name, side->is_process ? "did not provide them" :
 								  "does not have them");
 		side_close(side);
 	}

@@ -122,7 +122,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		errno = 0;
 		args->filter = strtoul(arg, &end, 0);
 		if (end == arg || *end || errno || strtoul(arg, NULL, 0) > 0x1ff)
-			argp_error(state, "--filter %s: the bits of coredump_filter, as 0x33", arg);
+			argp_error(state, "--filter %s: not bits of coredump_filter, such as 0x33",
+				   arg);
 		args->has_filter = true;
 		return 0;
 	case ARGP_KEY_ARG:
@@ -134,9 +135,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (!args->pid)
 			argp_error(state, "no PID given");
 		if (!args->output)
-			argp_error(state, "no file given: -o FILE");
+			argp_error(state, "no output file given; use -o FILE");
 		if (args->all && args->has_filter)
-			argp_error(state, "--all and --filter exclude each other");
+			argp_error(state, "--all and --filter cannot be combined");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -238,7 +239,7 @@ static void skip(struct dump *dump, const struct mapping *map, const struct piec
 	const char *why = piece->why;
 
 	if (is_kernels(map)) {
-		why = "the kernel's";
+		why = "kernel memory";
 	} else if (piece->error == EIO && dump->args->flags & PVMREAD_RESIDENT) {
 		dump->not_resident += piece->length;
 		if (!dump->args->verbose)
@@ -568,14 +569,14 @@ static void check_output(struct dump *dump)
 		fail(errno, "%s", dump->args->output);
 	dump->stream = !S_ISREG(st.st_mode) || !strcmp(dump->args->output, "-");
 	if (dump->stream && isatty(dump->file))
-		fail(0, "a core is not for a terminal; give a file, or pipe it on");
+		fail(0, "cannot write a core to a terminal; use a file or a pipe");
 	/*
 	 * Do this first, because it needs no space: a core that is too large for the
 	 * file system fails now instead of after hours. The file may also end with a
 	 * hole.
 	 */
 	if (!dump->stream && ftruncate(dump->file, dump->file_end))
-		fail(0, "write %s: %s bytes with holes: %s%s", dump->args->output,
+		fail(0, "write %s: %s bytes, including holes: %s%s", dump->args->output,
 		     human_size(dump->file_end), strerror(errno), try);
 }
 
@@ -620,14 +621,15 @@ int cmd_dump(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "output", 'o', "FILE", 0,
-		  "Write to FILE, which gets its name when it is complete; to standard output if -",
+		  "Write to FILE (- is standard output), renamed into place when complete",
 		  0 },
 		{ "filter", OPT_FILTER, "BITS", 0,
-		  "Dump what these bits select, not the process's coredump_filter", 0 },
-		{ "all", 'a', NULL, 0, "Dump all mappings, those with MADV_DONTDUMP, too", 0 },
+		  "Use these bits instead of the process's coredump_filter", 0 },
+		{ "all", 'a', NULL, 0,
+		  "Dump all readable mappings, also those with MADV_DONTDUMP", 0 },
 		{ "guess-frame-pointer", OPT_GUESS, NULL, 0,
 		  "Look for each thread's frame pointer on its stack", 0 },
-		{ "verbose", 'v', NULL, 0, "List the threads, and all that is not in the core", 0 },
+		{ "verbose", 'v', NULL, 0, "List the threads, and everything not in the core", 0 },
 		{}
 	};
 	static const struct argp argp = {
@@ -636,15 +638,17 @@ int cmd_dump(int argc, char **argv)
 		.children = access_children,
 		.args_doc = "PID -o FILE",
 		.doc = "Write the memory of process PID to an ELF core file.\v"
-		       "The process is not stopped: its memory is read while it runs. The core has "
-		       "the base of each thread's thread-local variables (64-bit programs). For a "
-		       "thread that waits in a system call it also has the program counter, the "
-		       "stack pointer and the call's arguments. Other registers are 0. What the "
-		       "kernel would dump is dumped: /proc/PID/coredump_filter and MADV_DONTDUMP "
-		       "decide. Unreadable memory is skipped; --verbose lists all of it. FILE has "
-		       "holes for pages of zeros, and only its owner can read it: it holds what "
-		       "secrets the process has. x86 only.\n\n"
-		       "Exit status: 0, or 1 if memory that should be readable was not, 2 for trouble.",
+		       "The process runs while its memory is read. The core has the mappings that "
+		       "the kernel would dump: /proc/PID/coredump_filter and MADV_DONTDUMP select "
+		       "them. Unreadable memory is skipped; --verbose lists all of it. Pages of "
+		       "zeros become holes in FILE. Only its owner can read FILE, because it may "
+		       "contain secrets.\n\n"
+		       "For a thread that waits in a system call, the core has the program "
+		       "counter, the stack pointer, and the call's number and arguments. For each "
+		       "thread of a 64-bit program, it has the base of the thread-local variables. "
+		       "The other registers are 0. This command works only on x86.\n\n"
+		       "Exit status: 0 for success, 1 if memory that should be readable was not, "
+		       "2 for trouble.",
 	};
 	struct arguments args = {};
 	struct target target;
@@ -661,7 +665,7 @@ int cmd_dump(int argc, char **argv)
 		warn_about(0, "%s: %" PRIu64 " bytes with MADV_DONTDUMP are not in the core",
 			   target.name, dump.not_dumped);
 	if (args.all)
-		warn_about(0, "%s: the core has what the process asked to keep out of cores, too",
-			   target.name);
+		warn_about(0, "%s: the core includes memory that the process asked to keep out of "
+			   "cores", target.name);
 	return dump.missing ? EXIT_PART : EXIT_DONE;
 }

@@ -137,8 +137,7 @@ bool is_elf32(const struct target *target)
 		fail(0, "%s: not an ELF program", target->name);
 	}
 	if (!strcmp(platform, "x86_64"))
-		fail(0, "%s: an x32 program; its core format is unknown to this version",
-		     target->name);
+		fail(0, "%s: x32 programs are not supported", target->name);
 	free(auxv);
 	return elf32;
 }
@@ -253,8 +252,8 @@ void threads_load(struct threads *threads, const struct target *target, bool ver
 		warn_about(0, "%s: no registers in the core: this kernel has no %s", target->name,
 			   path);
 	else if (unknown)
-		warn_about(0, "%s: %zu of %zu threads are running: without registers in the core",
-			   target->name, unknown, threads->count);
+		warn_about(0, "%s: %zu of %zu threads are running, so the core has no registers of "
+			   "them", target->name, unknown, threads->count);
 }
 
 void threads_check(const struct threads *threads, const struct target *target)
@@ -268,8 +267,8 @@ void threads_check(const struct threads *threads, const struct target *target)
 		now.tid = threads->threads[i].tid;
 		read_syscall(target, &now);
 		if (strcmp(now.syscall, threads->threads[i].syscall))
-			warn_about(0, "%s: thread %d has run: its stack may not fit its registers",
-				   target->name, now.tid);
+			warn_about(0, "%s: thread %d has run: its stack may not match its "
+				   "registers", target->name, now.tid);
 	}
 }
 
@@ -330,7 +329,7 @@ static void read_process(const struct target *target, struct elf_prpsinfo *info)
 	if (!end || sscanf(end, ") %c %d %d %d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d %*d %ld",
 			   &info->pr_sname, &info->pr_ppid, &info->pr_pgrp, &info->pr_sid,
 			   &info->pr_flag, &nice) != 6)
-		fail(0, "/proc/%d/stat: not as proc(5) has it", target->tid);
+		fail(0, "/proc/%d/stat: not in the format of proc(5)", target->tid);
 	info->pr_pid = target->pid;
 	info->pr_nice = nice;
 	info->pr_zomb = info->pr_sname == 'Z';

@@ -21,9 +21,9 @@ static const struct command {
 	{ "read", cmd_read, "read memory, as a hexdump or raw" },
 	{ "write", cmd_write, "write memory" },
 	{ "scan", cmd_scan, "search memory for bytes, a string or an expression" },
-	{ "rescan", cmd_rescan, "look again at the values that scan found" },
+	{ "rescan", cmd_rescan, "reread and filter the values that scan saved" },
 	{ "strings", cmd_strings, "print the text in memory" },
-	{ "dump", cmd_dump, "write a core file that a debugger opens" },
+	{ "dump", cmd_dump, "write a core file for a debugger" },
 	{ "diff", cmd_diff, "compare processes and core files" },
 	{ "watch", cmd_watch, "show memory as it changes" },
 	{}
@@ -110,7 +110,7 @@ int main(int argc, char **argv)
 		.parser = parse,
 		.args_doc = "COMMAND [ARGUMENT...]",
 		.doc = "Read and write the memory of other processes through /dev/pvmread.\v"
-		       "\"pvmread COMMAND --help\" tells more, and pvmread(1) all.",
+		       "\"pvmread COMMAND --help\" describes a command; see also pvmread(1).",
 		.help_filter = list_commands,
 	};
 	char help[] = "--help";
@@ -140,6 +140,6 @@ int main(int argc, char **argv)
 	}
 	command = find_command(argv[0]);
 	if (!command)
-		fail(0, "\"%s\" is no command; \"pvmread help\" lists them", argv[0]);
+		fail(0, "\"%s\" is not a command; \"pvmread help\" lists them", argv[0]);
 	return run(command, argc, argv);
 }

@@ -213,7 +213,7 @@ void maps_load(struct maps *maps, const struct target *target, enum maps_detail 
 	need_proc(target, "mappings");
 	error = try_load(maps, target, detail);
 	if (error == ETIMEDOUT)
-		fail(0, "mappings of %s: its address space is locked, and --nowait does not wait",
+		fail(0, "mappings of %s: its address space stays locked; try without --nowait",
 		     target->name);
 	if (error == ESRCH || (error == ENOENT && !target_is_alive(target)))
 		fail(0, "mappings of %s: it has exited", target->name);
@@ -285,7 +285,7 @@ static const char *why_not(const struct mapping *map, unsigned int flags)
 	if (!map)
 		return "not mapped";
 	if (map->perms[write] != (write ? 'w' : 'r'))
-		return write ? "mapped, but not to be written" : "mapped, but not to be read";
+		return write ? "mapped, but not writable" : "mapped, but not readable";
 	if (flags & PVMREAD_RESIDENT)
 		return "not resident; try without --resident";
 	return "mapped, but not accessible: past the end of its file, a device or secretmem";
@@ -303,7 +303,7 @@ const char *target_reason(const struct target *target, uint64_t addr, int error,
 		return target_ends_within(target, 200) ? "has exited" :
 			"has exited, or runs another program now";
 	case EAGAIN:
-		return "would have to be waited for; try without --nowait";
+		return "not available without waiting; try without --nowait";
 	case EINVAL:
 	case EOVERFLOW:
 		if (addr > INT64_MAX)

@@ -117,20 +117,22 @@ static void print_json(const struct target *target, const struct maps *maps)
 int cmd_maps(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "json", 'j', NULL, 0, "Print JSON; sizes and addresses are numbers of bytes", 0 },
-		{ "rss", OPT_RSS, NULL, 0, "Tell what is resident, however long that takes", 0 },
-		{ "no-rss", OPT_NO_RSS, NULL, 0, "Do not tell what is resident", 0 },
-		{ "nowait", 'N', NULL, 0, "Fail rather than wait for the process's memory", 0 },
+		{ "json", 'j', NULL, 0,
+		  "Print JSON; sizes are in bytes, addresses are decimal", 0 },
+		{ "rss", OPT_RSS, NULL, 0, "Print the resident sizes, however long that takes", 0 },
+		{ "no-rss", OPT_NO_RSS, NULL, 0, "Leave the resident sizes out", 0 },
+		{ "nowait", 'N', NULL, 0,
+		  "Fail if the process's address space stays locked for a second", 0 },
 		{}
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.args_doc = "PID",
-		.doc = "List the mappings of process PID: size, what of it is resident, "
+		.doc = "List the mappings of process PID: addresses, size, resident size, "
 		       "permissions, name.\v"
-		       "With very many mappings the kernel takes long to count what is resident. "
-		       "Unless --rss is given, that column is left out if it takes over a second.",
+		       "Unless --rss is given, the resident sizes are left out if the kernel needs "
+		       "more than a second to count them, for example for very many mappings.",
 	};
 	struct arguments args = { .detail = MAPS_QUICK };
 	struct target target;
@@ -140,7 +142,7 @@ int cmd_maps(int argc, char **argv)
 	target_open(&target, args.pid, args.flags);
 	maps_load(&maps, &target, args.detail);
 	if (maps.slow)
-		warn_about(0, "%s: it takes long to count what is resident; --rss waits for it",
+		warn_about(0, "%s: resident sizes left out: they take too long to count; try --rss",
 			   target.name);
 	if (args.json)
 		print_json(&target, &maps);

@@ -152,7 +152,7 @@ static bool trace(struct place *place)
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", place->object);
 	length = readlink(link, path, sizeof(path));
 	if (length < 0)
-		fail(errno, "%s is a link: %s", place->path, link);
+		fail(errno, "cannot follow the link %s: %s", place->path, link);
 	if (length == sizeof(path))
 		refuse(place, ENAMETOOLONG);
 	path[length] = '\0';
@@ -198,7 +198,7 @@ static bool create_target(struct place *place)
 
 	/* trace() needs it. */
 	if (access("/proc/self/fd", X_OK))
-		fail(errno, "%s is a link: /proc/self/fd", place->path);
+		fail(errno, "cannot follow the link %s: /proc/self/fd", place->path);
 	clock_gettime(CLOCK_REALTIME_COARSE, &since);
 	place->object = openat(place->dir, place->name, O_WRONLY | O_CREAT | O_NONBLOCK |
 			       O_NOCTTY | O_CLOEXEC, 0600);
@@ -411,7 +411,7 @@ int output_open(const char *path)
 	while (!open_place(&place, &output.fd)) {
 		forget(&place);
 		if (!--tries)
-			fail(0, "%s changes while it is opened, or leads out of the root directory",
+			fail(0, "%s keeps changing, or leads out of the root directory",
 			     path);
 	}
 	if (output.fd < 0) {

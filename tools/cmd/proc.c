@@ -57,7 +57,7 @@ bool proc_in_time(const struct target *target, void (*run)(void *argument), void
 	*errand = (struct errand){ .run = run, .argument = argument };
 	error = pthread_create(&thread, NULL, run_errand, errand);
 	if (error)
-		fail(error, "a thread that reads /proc/%d", target->tid);
+		fail(error, "cannot start a thread to read /proc/%d", target->tid);
 	do {
 		before = __atomic_load_n(progress, __ATOMIC_RELAXED);
 		clock_gettime(CLOCK_REALTIME, &end);

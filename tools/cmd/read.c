@@ -48,7 +48,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (state->arg_num < 3)
 			argp_error(state, "it takes PID, ADDR and LEN");
 		if (args->hex && args->raw)
-			argp_error(state, "--hex and --raw exclude each other");
+			argp_error(state, "--hex and --raw cannot be combined");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -107,9 +107,9 @@ int cmd_read(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "output", 'o', "FILE", 0,
-		  "Write to FILE, raw unless --hex; it gets its name when it is complete", 0 },
-		{ "hex", 'x', NULL, 0, "A hexdump, as on a terminal", 0 },
-		{ "raw", 'r', NULL, 0, "The bytes, as to a pipe", 0 },
+		  "Write to FILE, raw unless --hex; renamed into place when complete", 0 },
+		{ "hex", 'x', NULL, 0, "Print a hexdump, as on a terminal", 0 },
+		{ "raw", 'r', NULL, 0, "Print raw bytes, as to a pipe", 0 },
 		{}
 	};
 	static const struct argp argp = {
@@ -118,9 +118,9 @@ int cmd_read(int argc, char **argv)
 		.children = access_children,
 		.args_doc = "PID ADDR LEN",
 		.doc = "Read LEN bytes at ADDR of process PID.\v"
-		       "ADDR is a number, [heap], [stack], or a file's name as libc.so, each "
-		       "with +OFFSET if wanted. LEN may end in K, M, G or T. The read ends at "
-		       "the first byte that cannot be had, with exit status 1.",
+		       "ADDR is a number, [heap], [stack], or the name of a mapped file, such as "
+		       "libc.so; +OFFSET may follow. LEN may end in K, M, G or T. The command ends "
+		       "at the first byte that it cannot read, with exit status 1.",
 	};
 	struct arguments args = {};
 	uint64_t addr, length, done;
@@ -138,7 +138,7 @@ int cmd_read(int argc, char **argv)
 	finish_output();
 	if (done == length)
 		return EXIT_DONE;
-	warn_about(0, "0x%" PRIx64 " of %s, after %" PRIu64 " of %" PRIu64 " bytes: %s",
+	warn_about(0, "stopped at 0x%" PRIx64 " of %s, after %" PRIu64 " of %" PRIu64 " bytes: %s",
 		   addr + done, target.name, done, length,
 		   target_reason(&target, addr + done, error, args.flags));
 	return EXIT_PART;

@@ -268,24 +268,25 @@ static void rescan_all(struct rescan *rescan)
 int cmd_rescan(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "count", OPT_COUNT, NULL, 0, "Print the number of those that remain only", 0 },
-		{ "max", 'm', "N", 0, "Print N at most; FILE has them all", 0 },
-		{ "json", 'j', NULL, 0, "Print a JSON object a line for each that remains", 0 },
-		{ "save", 's', "OTHER", 0, "Save what remains there, not in FILE", 0 },
-		{ "tolerance", OPT_TOLERANCE, "X", 0, "Floats that are so near are equal", 0 },
+		{ "count", OPT_COUNT, NULL, 0, "Print only the number of remaining values", 0 },
+		{ "max", 'm', "N", 0, "Print at most N values; FILE keeps all", 0 },
+		{ "json", 'j', NULL, 0, "Print each value as a JSON object on one line", 0 },
+		{ "save", 's', "OTHER", 0, "Save the remaining values in OTHER, not in FILE", 0 },
+		{ "tolerance", OPT_TOLERANCE, "X", 0,
+		  "Floats that differ by at most X are equal", 0 },
 		{}
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse,
 		.args_doc = "FILE [PREDICATE [BY]]",
-		.doc = "Read again what \"pvmread scan --type --save=FILE\" found, and keep in "
-		       "FILE what PREDICATE is true of.\v"
-		       "PREDICATE is N or =N, A..B, >N, <N, >=N, <=N, changed, unchanged, increased "
-		       "or decreased; BY is how much it increased or decreased. Without it all "
-		       "remain that can be read. A utf16 takes =TEXT, changed and unchanged. A "
-		       "negative number comes behind \"--\", or as =-5.\n\n"
-		       "Exit status: 0 if something remains, 1 if not, 2 for trouble.",
+		.doc = "Read the values again that \"pvmread scan --type --save=FILE\" found, and "
+		       "keep those in FILE for which PREDICATE is true.\v"
+		       "PREDICATE is N, =N, A..B, >N, <N, >=N, <=N, changed, unchanged, increased "
+		       "or decreased; BY is the amount of the increase or decrease. For utf16, "
+		       "PREDICATE is =TEXT, changed or unchanged. Without PREDICATE, all readable "
+		       "values remain. Write a negative number as =-5, or after \"--\".\n\n"
+		       "Exit status: 0 if a value remains, 1 if not, 2 for trouble.",
 	};
 	struct arguments args = { .max = UINT64_MAX, .tolerance = -1 };
 	struct rescan rescan = { .args = &args };
@@ -318,7 +319,7 @@ int cmd_rescan(int argc, char **argv)
 		printf("%" PRIu64 "\n", rescan.remained);
 	finish_output();
 	if (rescan.lost)
-		warn_about(0, "%" PRIu64 " of %" PRIu64 " candidates cannot be read any more",
+		warn_about(0, "%" PRIu64 " of %" PRIu64 " candidates can no longer be read",
 			   rescan.lost, header->count);
 	if (rescan.printed < rescan.remained && !args.count)
 		warn_about(0, "%" PRIu64 " more are in %s", rescan.remained - rescan.printed,

@@ -102,19 +102,19 @@ static void check_usage(const struct arguments *args, struct argp_state *state)
 	else if (!*args->pattern)
 		argp_error(state, "the pattern is empty");
 	if (args->heap + args->anonymous + !!args->file > 1)
-		argp_error(state, "--heap, --anonymous and --file exclude each other");
+		argp_error(state, "--heap, --anonymous and --file cannot be combined");
 	if (!args->type) {
 		if (args->align || args->save || args->tolerance >= 0)
-			argp_error(state, "--align, --save and --tolerance go with --type");
+			argp_error(state, "--align, --save and --tolerance need --type");
 		if (args->hex && args->regex)
-			argp_error(state, "--hex and --regex exclude each other");
+			argp_error(state, "--hex and --regex cannot be combined");
 		if (args->hex && (args->ignore_case || args->utf))
-			argp_error(state, "--hex goes with neither --ignore-case nor --utf");
+			argp_error(state, "--hex cannot be combined with --ignore-case or --utf");
 		return;
 	}
 	if (args->hex || args->regex || args->ignore_case || args->utf || args->has_context)
-		argp_error(state, "--type goes with none of --hex, --regex, --ignore-case, --utf "
-			   "and --context");
+		argp_error(state, "--type cannot be combined with --hex, --regex, --ignore-case, "
+			   "--utf or --context");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -207,7 +207,8 @@ static char *hex_expression(const char *text)
 		else if (isxdigit((unsigned char)at[0]) && isxdigit((unsigned char)at[1]))
 			to += sprintf(to, "\\x%.2s", at);
 		else
-			fail(0, "\"%s\": not hexadecimal bytes, as \"48 ?? e5\" or 48??e5", text);
+			fail(0, "\"%s\": not hexadecimal bytes, such as \"48 ?? e5\" or 48??e5",
+			     text);
 		at += 2;
 	}
 	if (to == expression)
@@ -241,7 +242,7 @@ static void compile(struct scan *scan)
 	free(expression);
 	if (!scan->code) {
 		pcre2_get_error_message(error, text, sizeof(text));
-		fail(0, "\"%s\": %s at its byte %zu", args->pattern, text, offset);
+		fail(0, "\"%s\": %s at byte %zu", args->pattern, text, offset);
 	}
 	/* If JIT is not available (no writable code), go without it. */
 	rc = pcre2_jit_compile(scan->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
@@ -383,8 +384,8 @@ static int find(const struct scan *scan, size_t length, uint32_t options)
 	if (rc >= 0 || rc == PCRE2_ERROR_NOMATCH || rc == PCRE2_ERROR_PARTIAL)
 		return rc;
 	pcre2_get_error_message(rc, text, sizeof(text));
-	fail(0, "the expression, in the memory from 0x%" PRIx64 " on: %s", scan->addr + scan->next,
-	     text);
+	fail(0, "the expression failed in the memory from 0x%" PRIx64 " on: %s",
+	     scan->addr + scan->next, text);
 }
 
 /**
@@ -578,22 +579,25 @@ static void scan_all(struct scan *scan, const struct target *target)
 int cmd_scan(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "hex", 'x', NULL, 0, "PATTERN is bytes, as \"48 89 e5\"; ?? is any byte", 0 },
-		{ "regex", 'e', NULL, 0, "PATTERN is a Perl-compatible expression on bytes", 0 },
-		{ "ignore-case", 'i', NULL, 0, "Upper and lower case are the same", 0 },
+		{ "hex", 'x', NULL, 0,
+		  "PATTERN is bytes, such as \"48 89 e5\"; ?? is any byte", 0 },
+		{ "regex", 'e', NULL, 0,
+		  "PATTERN is a Perl-compatible regular expression on bytes", 0 },
+		{ "ignore-case", 'i', NULL, 0, "Ignore case", 0 },
 		{ "utf", OPT_UTF, NULL, 0, "PATTERN and memory are UTF-8", 0 },
-		{ "type", 't', "TYPE", 0, "PATTERN is of a number or text of this type, as i32: "
-		  "N, A..B, >N, <N, >=N, <=N", 0 },
+		{ "type", 't', "TYPE", 0, "Search for values of TYPE; PATTERN is N, A..B, >N, <N, "
+		  ">=N or <=N, or a string for utf16", 0 },
 		{ "align", OPT_ALIGN, "BYTES", 0,
-		  "A value's address is a multiple of this (the type's size)", 0 },
-		{ "tolerance", OPT_TOLERANCE, "X", 0, "A float matches N if it is so near", 0 },
-		{ "save", 's', "FILE", 0, "Save what is found for \"pvmread rescan\"", 0 },
-		{ "context", 'c', "BYTES", 0, "Show so many bytes around a match (16)", 0 },
+		  "Addresses are a multiple of BYTES (default: the type's size)", 0 },
+		{ "tolerance", OPT_TOLERANCE, "X", 0,
+		  "A float matches N if they differ by at most X", 0 },
+		{ "save", 's', "FILE", 0, "Save the values for \"pvmread rescan\"", 0 },
+		{ "context", 'c', "BYTES", 0, "Show BYTES around a match (default 16)", 0 },
 		{ "max", 'm', "N", 0, "Stop after N matches", 0 },
-		{ "count", OPT_COUNT, NULL, 0, "Print the number of matches only", 0 },
-		{ "file", 'f', "NAME", 0, "Only mappings of the file NAME, as in an ADDR", 0 },
-		{ "heap", OPT_HEAP, NULL, 0, "Only [heap]", 0 },
-		{ "anonymous", OPT_ANONYMOUS, NULL, 0, "Only private memory of no file", 0 },
+		{ "count", OPT_COUNT, NULL, 0, "Print only the number of matches", 0 },
+		{ "file", 'f', "NAME", 0, "Search only mappings of the file NAME, as in ADDR", 0 },
+		{ "heap", OPT_HEAP, NULL, 0, "Search only [heap]", 0 },
+		{ "anonymous", OPT_ANONYMOUS, NULL, 0, "Search only anonymous private memory", 0 },
 		{}
 	};
 	static const struct argp argp = {
@@ -603,11 +607,11 @@ int cmd_scan(int argc, char **argv)
 		.args_doc = "PID PATTERN",
 		.doc = "Search the readable memory of process PID for a string, for bytes, for a "
 		       "regular expression, or for values of a type.\v"
-		       "Matches do not overlap, and one of no bytes does not count. Mappings that "
-		       "lie side by side are searched as one. A match of an expression that is "
-		       "longer than 64 KiB may be cut. What cannot be read is skipped.\n\n"
-		       "TYPE is i8, i16, i32, i64, u8, u16, u32, u64, f32, f64 or utf16. A "
-		       "negative number comes behind \"--\", or as =-5.\n\n"
+		       "Matches do not overlap, and empty matches do not count. Adjacent mappings "
+		       "are searched as one. A match of an expression may be truncated if it is "
+		       "longer than 64 KiB. Unreadable memory is skipped.\n\n"
+		       "TYPE is i8, i16, i32, i64, u8, u16, u32, u64, f32, f64 or utf16. Write a "
+		       "negative number as =-5, or after \"--\".\n\n"
 		       "Exit status: 0 if something was found, 1 if not, 2 for trouble.",
 	};
 	struct arguments args = {

@@ -74,6 +74,6 @@ void catch_signals(void)
 	error = pthread_create(&thread, NULL, await_signal, &signals);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error)
-		fail(error, "a thread that waits for signals");
+		fail(error, "cannot start a thread to wait for signals");
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 }

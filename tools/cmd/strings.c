@@ -98,16 +98,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'n':
 		args->bytes = parse_size(arg, "--bytes");
 		if (!args->bytes || args->bytes > BYTES_MAX)
-			argp_error(state, "--bytes %s: it is from 1 to %d", arg, BYTES_MAX);
+			argp_error(state, "--bytes %s: must be from 1 to %d", arg, BYTES_MAX);
 		return 0;
 	case 'e':
 		if (!*arg || arg[1] || !strchr("sulbLB", *arg))
-			argp_error(state, "--encoding \"%s\": it is s, u, l, b, L or B", arg);
+			argp_error(state, "--encoding \"%s\": must be s, u, l, b, L or B", arg);
 		args->encoding = *arg;
 		return 0;
 	case 't':
 		if (!*arg || arg[1] || !strchr("odx", *arg))
-			argp_error(state, "--radix \"%s\": it is o, d or x", arg);
+			argp_error(state, "--radix \"%s\": must be o, d or x", arg);
 		args->radix = *arg;
 		return 0;
 	case ARGP_KEY_ARG:
@@ -119,7 +119,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (!args->pid)
 			argp_error(state, "no PID given");
 		if (args->search.json && args->radix)
-			argp_error(state, "--json and --radix exclude each other");
+			argp_error(state, "--json and --radix cannot be combined");
 		return 0;
 	}
 	return ARGP_ERR_UNKNOWN;
@@ -659,9 +659,9 @@ static void prepare(struct strings *strings, unsigned char *buf)
 int cmd_strings(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "bytes", 'n', "N", 0, "Print strings of at least N characters (4)", 0 },
-		{ "encoding", 'e', "E", 0, "s: ASCII (the default), u: UTF-8, l or b: UTF-16, "
-		  "little- or big-endian, L or B: UTF-32", 0 },
+		{ "bytes", 'n', "N", 0, "Print strings of at least N characters (default 4)", 0 },
+		{ "encoding", 'e', "E", 0, "s: ASCII (default); u: UTF-8; l, b: UTF-16, little- "
+		  "and big-endian; L, B: UTF-32, little- and big-endian", 0 },
 		{ "radix", 't', "R", 0, "Print each string's address: o: octal, d: decimal, "
 		  "x: hexadecimal", 0 },
 		{}
@@ -673,8 +673,8 @@ int cmd_strings(int argc, char **argv)
 		.args_doc = "PID",
 		.doc = "Print the strings in the readable memory of process PID, as strings(1) "
 		       "does for a file.\v"
-		       "Mappings that lie side by side are searched as one. The output is UTF-8. "
-		       "What cannot be read is skipped.\n\n"
+		       "Adjacent mappings are searched as one. The output is UTF-8. Unreadable "
+		       "memory is skipped.\n\n"
 		       "Exit status: 0 if a string was found, 1 if not, 2 for trouble.",
 	};
 	struct arguments args = { .bytes = BYTES_DEFAULT, .encoding = 's' };

@@ -94,8 +94,8 @@ void need_proc(const struct target *target, const char *what)
 	if (target->proc == PROC_MISSING)
 		fail(0, "%s of %s: /proc is not mounted", what, target->name);
 	if (target->proc == PROC_FOREIGN)
-		fail(0, "%s of %s: /proc is of another PID namespace; mount one of this namespace",
-		     what, target->name);
+		fail(0, "%s of %s: /proc belongs to another PID namespace; mount one for this "
+		     "namespace", what, target->name);
 }
 
 static void name_target(struct target *target)
@@ -118,7 +118,7 @@ static pid_t parse_pid(const char *text)
 	errno = 0;
 	pid = strtoull(text, &end, 10);
 	if (!isdigit((unsigned char)*text) || *end || errno || !pid || pid > INT_MAX)
-		fail(0, "\"%s\" is no process number: give one as ps prints it", text);
+		fail(0, "\"%s\" is not a process number as ps prints it", text);
 	return pid;
 }
 
@@ -161,7 +161,7 @@ static void __attribute__((noreturn)) refused(const struct target *target)
 	    strtol(scope, NULL, 10) > 0)
 		fail(0, "%s: permission denied by Yama: kernel.yama.ptrace_scope is %s; %s",
 		     target->name, scope,
-		     scope[0] == '3' ? "it stays so until the next boot" : "try as root");
+		     scope[0] == '3' ? "it cannot be lowered until the next boot" : "try as root");
 unknown:
 	fail(0, "%s: %s", target->name, pvmread_strerror(EPERM));
 }

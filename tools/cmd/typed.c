@@ -256,7 +256,7 @@ static bool less(const struct type *type, uint64_t a, uint64_t b)
 static void __attribute__((noreturn)) out_of_range(const struct type *type, const char *text)
 {
 	if (type->kind == TYPE_FLOAT)
-		fail(0, "\"%s\": more than an f32 can hold", text);
+		fail(0, "\"%s\": out of the range of f32", text);
 	if (type->kind == TYPE_SIGNED)
 		fail(0, "\"%s\": out of the range of %s, from %" PRId64 " to %" PRId64, text,
 		     type->name, (int64_t)type_lowest(type), (int64_t)type_highest(type));
@@ -283,7 +283,7 @@ static uint64_t parse_integer(const struct type *type, const char *text)
 		out_of_range(type, text);
 	return negative ? -value : value;
 bad:
-	fail(0, "\"%s\": not an integer, as 10, -10 or 0x1f", text);
+	fail(0, "\"%s\": not an integer, such as 10, -10 or 0x1f", text);
 }
 
 static double parse_double(const char *text)
@@ -294,11 +294,11 @@ static double parse_double(const char *text)
 	errno = 0;
 	value = strtod(text, &end);
 	if (end == text || *end || isspace((unsigned char)*text))
-		fail(0, "\"%s\": not a number, as 10, -2.5 or 1e-3", text);
+		fail(0, "\"%s\": not a number, such as 10, -2.5 or 1e-3", text);
 	if (__builtin_isnan(value))
 		fail(0, "\"%s\": NaN matches nothing", text);
 	if (errno == ERANGE && __builtin_isinf(value))
-		fail(0, "\"%s\": more than a double can hold", text);
+		fail(0, "\"%s\": out of the range of a double", text);
 	return value;
 }
 
@@ -317,7 +317,7 @@ double tolerance_parse(const char *text)
 	double value = parse_double(text);
 
 	if (!(value >= 0) || __builtin_isinf(value))
-		fail(0, "--tolerance \"%s\": at least 0, and finite", text);
+		fail(0, "--tolerance \"%s\": must be finite and at least 0", text);
 	return value;
 }
 
@@ -364,7 +364,7 @@ static void bound(struct predicate *predicate, const char *text, bool upper, boo
 	if (type->kind == TYPE_FLOAT) {
 		number = parse_float(type, text);
 		if (exclusive && __builtin_isinf(number) && upper == !!__builtin_signbit(number))
-			fail(0, "\"%s\": no number is beyond", text);
+			fail(0, "\"%s\": no %s value can match", text, type->name);
 		if (upper)
 			predicate->float_high = exclusive ? -double_above(-number) : number;
 		else
@@ -458,7 +458,7 @@ void predicate_parse(struct predicate *predicate, const struct type *type, const
 
 	*predicate = (struct predicate){ .type = type, .test = TEST_WITHIN, .size = type->size };
 	if (tolerance >= 0 && type->kind != TYPE_FLOAT)
-		fail(0, "--tolerance goes with f32 and f64 only");
+		fail(0, "--tolerance works only with f32 and f64");
 	if (type->kind == TYPE_TEXT) {
 		predicate->text = text_utf16(text, &predicate->size);
 		return;
@@ -467,7 +467,7 @@ void predicate_parse(struct predicate *predicate, const struct type *type, const
 	text += strspn(text, " ");
 	dots = strstr(text, "..");
 	if (tolerance >= 0 && (dots || *text == '<' || *text == '>'))
-		fail(0, "--tolerance goes with a single value, not with \"%s\"", text);
+		fail(0, "--tolerance works only with a single value, not with \"%s\"", text);
 	if (*text == '<' || *text == '>') {
 		parse_side(predicate, text + 1, *text == '<');
 	} else if (dots) {
@@ -494,14 +494,14 @@ static void parse_by(struct predicate *predicate, const char *by)
 	if (type->kind == TYPE_FLOAT) {
 		predicate->float_by = parse_float(type, by);
 		if (!(predicate->float_by > 0))
-			fail(0, "\"%s\": BY is more than 0", by);
+			fail(0, "\"%s\": BY must be more than 0", by);
 		if (predicate->tolerance < 0)
 			predicate->tolerance = default_tolerance(type, predicate->float_by);
 		return;
 	}
 	predicate->by = parse_integer(&u64, by);
 	if (!predicate->by || predicate->by > most)
-		fail(0, "\"%s\": BY is from 1 to %" PRIu64, by, most);
+		fail(0, "\"%s\": BY must be from 1 to %" PRIu64, by, most);
 }
 
 void predicate_parse_again(struct predicate *predicate, const struct type *type, size_t size,
@@ -524,21 +524,21 @@ void predicate_parse_again(struct predicate *predicate, const struct type *type,
 		if (!strcmp(text, tests[i].name))
 			predicate->test = tests[i].test;
 	if (by && predicate->test != TEST_INCREASED && predicate->test != TEST_DECREASED)
-		fail(0, "\"%s\": BY goes with increased and decreased only", by);
+		fail(0, "\"%s\": BY works only with increased and decreased", by);
 	if (type->kind == TYPE_TEXT && text) {
 		if (*text == '=' && tolerance < 0) {
 			predicate_parse(predicate, type, text + 1, tolerance);
 			return;
 		}
 		if (predicate->test != TEST_CHANGED && predicate->test != TEST_UNCHANGED)
-			fail(0, "\"%s\": utf16 takes =TEXT, changed and unchanged only", text);
+			fail(0, "\"%s\": utf16 takes only =TEXT, changed and unchanged", text);
 	}
 	if (text && predicate->test == TEST_ANY) {
 		predicate_parse(predicate, type, text, tolerance);
 		return;
 	}
 	if (tolerance >= 0 && (type->kind != TYPE_FLOAT || !text))
-		fail(0, "--tolerance goes with f32 and f64, and with a predicate, only");
+		fail(0, "--tolerance works only with f32 and f64, and needs a predicate");
 	if (by)
 		parse_by(predicate, by);
 	if (predicate->tolerance < 0)

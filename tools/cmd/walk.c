@@ -111,7 +111,7 @@ static void run_look(void *argument)
 
 static void __attribute__((noreturn)) fail_locked(const struct walk *walk)
 {
-	fail(0, "%s: its address space is locked, and --nowait does not wait",
+	fail(0, "%s: its address space stays locked; try without --nowait",
 	     walk->target->name);
 }
 
@@ -481,7 +481,7 @@ static void read_gap(struct walk *walk, uint64_t end, void *buf, struct piece *p
 		return;
 	}
 	if (walk->flags & PVMREAD_NOWAIT) {
-		absent(walk, piece, end, EAGAIN, "would have to be waited for");
+		absent(walk, piece, end, EAGAIN, "not available without waiting");
 		return;
 	}
 	if (map->flags & MAPPING_USERFAULT) {
@@ -585,7 +585,7 @@ static void read_swapped(struct walk *walk, uint64_t end, void *buf, struct piec
 		return;
 	}
 	if (walk->flags & PVMREAD_NOWAIT) {
-		absent(walk, piece, end, EAGAIN, "would have to be waited for");
+		absent(walk, piece, end, EAGAIN, "not available without waiting");
 		return;
 	}
 	if (entry == ENTRY_HIDDEN && !mapping_is_anonymous(walk->map)) {
@@ -633,7 +633,7 @@ bool walk_next(struct walk *walk, void *buf, struct piece *piece)
 			end = unreadable(walk, end);
 			if (error != EIO)
 				absent(walk, piece, end, error, error == EAGAIN ?
-				       "would have to be waited for" : pvmread_strerror(error));
+				       "not available without waiting" : pvmread_strerror(error));
 			else if (walk->swapped && walk->map->perms[3] == 'p')
 				absent(walk, piece, end, error, "not resident");
 			else
@@ -644,7 +644,7 @@ bool walk_next(struct walk *walk, void *buf, struct piece *piece)
 		if (attempt == ATTEMPTS) {
 			end = unreadable(walk, first_end);
 			absent(walk, piece, end, error, error == EIO ? "a device or secretmem" :
-			       error == EAGAIN ? "would have to be waited for" :
+			       error == EAGAIN ? "not available without waiting" :
 			       pvmread_strerror(error));
 			break;
 		}

@@ -39,13 +39,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		args->seconds = strtod(arg, &end);
 		if (end == arg || *end || !(args->seconds >= MIN_SECONDS) ||
 		    args->seconds > MAX_SECONDS)
-			argp_error(state, "\"%s\": SECONDS is from %g to %d", arg, MIN_SECONDS,
+			argp_error(state, "\"%s\": SECONDS must be from %g to %d", arg, MIN_SECONDS,
 				   MAX_SECONDS);
 		return 0;
 	case 'c':
 		args->count = parse_size(arg, "COUNT");
 		if (!args->count)
-			argp_error(state, "COUNT is at least 1");
+			argp_error(state, "COUNT must be at least 1");
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num >= 3)
@@ -243,8 +243,8 @@ static int watch(struct view *view, uint64_t *stop)
 int cmd_watch(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "interval", 'n', "SECONDS", 0, "Look so often; 1 unless given", 0 },
-		{ "count", 'c', "COUNT", 0, "End after so many looks or snapshots", 0 },
+		{ "interval", 'n', "SECONDS", 0, "Read every SECONDS (default 1)", 0 },
+		{ "count", 'c', "COUNT", 0, "End after COUNT reads, or hexdumps", 0 },
 		{}
 	};
 	static const struct argp argp = {
@@ -253,9 +253,9 @@ int cmd_watch(int argc, char **argv)
 		.children = access_children,
 		.args_doc = "PID ADDR LEN",
 		.doc = "Show LEN bytes, 1 MiB at most, at ADDR of process PID as they change.\v"
-		       "ADDR and LEN are as for \"pvmread read\". A terminal shows them in place "
-		       "until Ctrl-C, what changed since the last look highlighted; to a pipe or "
-		       "file goes a snapshot whenever they change.",
+		       "ADDR and LEN are as for \"pvmread read\". A terminal is refreshed in place "
+		       "until Ctrl-C; bytes that changed since the last read are highlighted. A "
+		       "pipe or file gets a hexdump whenever the bytes have changed.",
 	};
 	struct sigaction on_winch = { .sa_handler = on_resize };
 	struct sigaction on_tstp = { .sa_handler = on_stop };
@@ -269,7 +269,7 @@ int cmd_watch(int argc, char **argv)
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
 	view.length = parse_size(args.words[2], "LEN");
 	if (!view.length || view.length > MAX_LENGTH)
-		fail(0, "LEN \"%s\": can be from 1 to 1M", args.words[2]);
+		fail(0, "LEN \"%s\": must be from 1 to 1M", args.words[2]);
 	target_open(&target, args.words[0], args.flags);
 	view.addr = parse_address(args.words[1], &target);
 	check_wrap(&target, view.addr, view.length);

@@ -125,8 +125,8 @@ static bool confirm(const struct target *target, uint64_t addr, const unsigned c
 	if (error)
 		fail(0, "0x%" PRIx64 " of %s: %s; nothing was written", addr + got, target->name,
 		     target_reason(target, addr + got, error, 0));
-	show(tty, "now", addr, old, length, NULL);
-	show(tty, "then", addr, bytes, length, old);
+	show(tty, "old", addr, old, length, NULL);
+	show(tty, "new", addr, bytes, length, old);
 	fprintf(tty, "Write %zu bytes at 0x%" PRIx64 " of %s? [y/N] ", length, addr, target->name);
 	fflush(tty);
 	if (!fgets(answer, sizeof(answer), tty))
@@ -152,7 +152,8 @@ static int write_all(const struct target *target, uint64_t addr, const unsigned 
 int cmd_write(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "hex", 'x', "BYTES", 0, "Write these, as \"48 89 e5\", not standard input", 0 },
+		{ "hex", 'x', "BYTES", 0,
+		  "Write BYTES, such as \"48 89 e5\", instead of standard input", 0 },
 		{ "yes", 'y', NULL, 0, "Do not ask", 0 },
 		{}
 	};
@@ -161,8 +162,8 @@ int cmd_write(int argc, char **argv)
 		.parser = parse,
 		.args_doc = "PID ADDR",
 		.doc = "Write standard input, 64 MiB at most, to ADDR of process PID.\v"
-		       "ADDR is as for \"pvmread read\". Where there is a terminal, shows the "
-		       "change and asks first.",
+		       "ADDR is as for \"pvmread read\". If there is a terminal, the command shows "
+		       "the change and asks first.",
 	};
 	struct arguments args = {};
 	unsigned char *bytes;

@@ -151,7 +151,7 @@
  *  - ENODEV: the file was not attached with PVMREAD_WINDOW
  *  - EINVAL: MAP_PRIVATE, or the offset is not a multiple of the page size
  *  - EACCES: PROT_WRITE or PROT_EXEC; also from mprotect()
- *  - EPERM: PROT_EXEC, on kernels that forbid it for all such files
+ *  - EPERM: PROT_EXEC, on kernels that forbid it for files of the anonymous inode
  *  - ENXIO: a part of the window would be outside the attached range
  *  - ESRCH: the target has exited or called execve(2)
  *  - EINTR: a signal without SA_RESTART arrived while the kernel took the locks of the
