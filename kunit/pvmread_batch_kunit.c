@@ -6,7 +6,7 @@
 
 #include "pvmread_pair.h"
 
-static void pages_are_looked_up_for_segments_that_continue(struct kunit *test)
+static void lookup_spans_consecutive_segments(struct kunit *test)
 {
 	/* A row ends at the first segment whose remote address is 0. */
 	static const struct {
@@ -70,6 +70,6 @@ static void pages_are_looked_up_for_segments_that_continue(struct kunit *test)
 }
 
 struct kunit_case pvmread_batch_cases[] = {
-	KUNIT_CASE(pages_are_looked_up_for_segments_that_continue),
+	KUNIT_CASE(lookup_spans_consecutive_segments),
 	{}
 };

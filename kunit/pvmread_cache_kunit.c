@@ -84,7 +84,7 @@ static size_t count_pages(struct kunit *test, struct pvmread_cache *cache, size_
 	return had;
 }
 
-static void a_read_ends_at_a_page_that_is_not_there(struct kunit *test)
+static void a_read_ends_at_an_uncached_page(struct kunit *test)
 {
 	struct pvmread_cache *cache = cache_of(test);
 	struct pair *p = test->priv;
@@ -106,7 +106,7 @@ static void a_read_ends_at_a_page_that_is_not_there(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, PG(2), i);
 }
 
-static void a_read_ends_where_the_callers_memory_does(struct kunit *test)
+static void a_read_ends_at_unmapped_caller_memory(struct kunit *test)
 {
 	struct pvmread_cache *cache = cache_of(test);
 	struct pair *p = test->priv;
@@ -124,7 +124,7 @@ static void a_read_ends_where_the_callers_memory_does(struct kunit *test)
 }
 
 /* Entries can outlive the last user of the memory: exit_aio() may wait before exit_mmap(). */
-static void a_target_that_has_exited_is_not_read(struct kunit *test)
+static void an_exited_target_is_not_read(struct kunit *test)
 {
 	struct pvmread_cache *cache = cache_of(test);
 	struct pair *p = test->priv;
@@ -142,7 +142,7 @@ static void a_target_that_has_exited_is_not_read(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 8, read_cache(test, cache, 0, 8, &missed));
 }
 
-static void a_change_removes_what_it_covers(struct kunit *test)
+static void unmap_removes_its_cached_pages(struct kunit *test)
 {
 	struct pvmread_cache *cache = cache_of(test);
 	struct pair *p = test->priv;
@@ -157,7 +157,7 @@ static void a_change_removes_what_it_covers(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, count_pages(test, cache, 8));
 }
 
-static void a_page_that_changes_during_gup_is_not_kept(struct kunit *test)
+static void a_page_unmapped_during_gup_is_not_cached(struct kunit *test)
 {
 	struct pvmread_cache *cache = cache_of(test);
 	struct pair *p = test->priv;
@@ -186,7 +186,7 @@ static struct pvmread_cache_entry *no_table(unsigned long nr)
 	return NULL;
 }
 
-static void the_table_grows_when_pages_displace_each_other(struct kunit *test)
+static void the_table_grows_when_entries_collide(struct kunit *test)
 {
 	struct pvmread_cache *cache = cache_of(test);
 
@@ -200,7 +200,7 @@ static void the_table_grows_when_pages_displace_each_other(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1000, count_pages(test, cache, 1000));
 }
 
-static void without_memory_the_table_stays_as_it_is(struct kunit *test)
+static void without_memory_the_table_does_not_grow(struct kunit *test)
 {
 	struct pvmread_cache *cache = cache_of(test);
 
@@ -214,7 +214,7 @@ static void without_memory_the_table_stays_as_it_is(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 500, count_pages(test, cache, 500));
 }
 
-static void without_memory_there_is_no_cache(struct kunit *test)
+static void without_memory_create_is_enomem(struct kunit *test)
 {
 	struct pair *p = test->priv;
 
@@ -225,13 +225,13 @@ static void without_memory_there_is_no_cache(struct kunit *test)
 }
 
 struct kunit_case pvmread_cache_cases[] = {
-	KUNIT_CASE(a_read_ends_at_a_page_that_is_not_there),
-	KUNIT_CASE(a_read_ends_where_the_callers_memory_does),
-	KUNIT_CASE(a_target_that_has_exited_is_not_read),
-	KUNIT_CASE(a_change_removes_what_it_covers),
-	KUNIT_CASE(a_page_that_changes_during_gup_is_not_kept),
-	KUNIT_CASE(the_table_grows_when_pages_displace_each_other),
-	KUNIT_CASE(without_memory_the_table_stays_as_it_is),
-	KUNIT_CASE(without_memory_there_is_no_cache),
+	KUNIT_CASE(a_read_ends_at_an_uncached_page),
+	KUNIT_CASE(a_read_ends_at_unmapped_caller_memory),
+	KUNIT_CASE(an_exited_target_is_not_read),
+	KUNIT_CASE(unmap_removes_its_cached_pages),
+	KUNIT_CASE(a_page_unmapped_during_gup_is_not_cached),
+	KUNIT_CASE(the_table_grows_when_entries_collide),
+	KUNIT_CASE(without_memory_the_table_does_not_grow),
+	KUNIT_CASE(without_memory_create_is_enomem),
 	{}
 };

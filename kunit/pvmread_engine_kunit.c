@@ -481,7 +481,7 @@ static void expect_hold(struct kunit *test, int users, const char *name)
 			    "%s", name);
 }
 
-static void a_held_page_serves_the_next_move(struct kunit *test)
+static void next_move_reuses_a_held_page(struct kunit *test)
 {
 	struct pair *p = test->priv;
 	struct stage *stage = new_stage(test);
@@ -577,7 +577,7 @@ static void pages_stay_held_until_others_are_needed(struct kunit *test)
 	}
 }
 
-static void moves_longer_than_a_hold_arrive_whole(struct kunit *test)
+static void moves_longer_than_a_hold_are_complete(struct kunit *test)
 {
 	static const size_t lengths[] = {
 		PVMREAD_ENGINE_CHUNK - 1, PVMREAD_ENGINE_CHUNK,
@@ -713,7 +713,7 @@ static void releasing_nothing_or_twice_is_harmless(struct kunit *test)
 	}
 }
 
-static void flags_decide_on_reference_pin_and_dirt(struct kunit *test)
+static void flags_select_reference_pin_and_dirty(struct kunit *test)
 {
 	static const struct {
 		const char *name;
@@ -890,7 +890,7 @@ static void nothing_is_held_while_the_caller_faults(struct kunit *test)
 	}
 }
 
-static void a_caller_whose_page_never_comes_is_answered_efault(struct kunit *test)
+static void a_caller_page_that_never_arrives_is_efault(struct kunit *test)
 {
 	static const u32 flags[] = { 0, PVMREAD_NOWAIT };
 	struct pair *p = test->priv;
@@ -931,7 +931,7 @@ static void a_caller_whose_page_never_comes_is_answered_efault(struct kunit *tes
 	}
 }
 
-static void all_or_nothing_moves_all_or_nothing(struct kunit *test)
+static void move_whole_moves_all_or_nothing(struct kunit *test)
 {
 	static const struct {
 		const char *name;
@@ -1033,7 +1033,7 @@ static void lay_out(struct kunit *test, const char *pages)
 	}
 }
 
-static void resident_moves_what_is_mapped_and_no_more(struct kunit *test)
+static void resident_moves_only_mapped_pages(struct kunit *test)
 {
 	static const struct {
 		const char *pages;
@@ -1090,7 +1090,7 @@ static void resident_moves_what_is_mapped_and_no_more(struct kunit *test)
 	}
 }
 
-static void resident_asks_no_fault_handler(struct kunit *test)
+static void resident_runs_no_fault_handler(struct kunit *test)
 {
 	static const u32 flags[] = {
 		0, PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_WRITE | PVMREAD_NOWAIT
@@ -1212,7 +1212,7 @@ static void nowait_does_not_wait_for_a_fault(struct kunit *test)
 	}
 }
 
-static void nowait_takes_of_a_file_what_its_cache_holds(struct kunit *test)
+static void nowait_moves_only_cached_file_pages(struct kunit *test)
 {
 	enum { NONE = PROT_NONE, RO = PROT_READ, RW = PROT_READ | PROT_WRITE };
 	/* The file has six pages, the cache the first four of them. */
@@ -1359,7 +1359,7 @@ static void nowait_does_not_wait_for_a_cached_page(struct kunit *test)
 	KUNIT_EXPECT_LE(test, abs(folio_ref_count(folio) - before), LRU_SLACK);
 }
 
-static void nowait_asks_no_file_system_for_a_write(struct kunit *test)
+static void nowait_write_calls_no_file_system(struct kunit *test)
 {
 	struct pair *p = test->priv;
 	struct stage *stage = new_stage(test);
@@ -1399,7 +1399,7 @@ static void nowait_asks_no_file_system_for_a_write(struct kunit *test)
 }
 
 /* A device has no size and no page cache, only its handler. */
-static void nowait_asks_no_device_for_a_page(struct kunit *test)
+static void nowait_calls_no_device_handler(struct kunit *test)
 {
 	struct pair *p = test->priv;
 	struct stage *stage = new_stage(test);
@@ -1424,7 +1424,7 @@ static void nowait_asks_no_device_for_a_page(struct kunit *test)
 	inode->i_mode = mode;
 }
 
-static void nowait_brings_in_a_page_that_is_at_hand(struct kunit *test)
+static void nowait_faults_in_anonymous_pages(struct kunit *test)
 {
 	struct pair *p = test->priv;
 	struct pvmread_engine *eng;
@@ -1447,7 +1447,7 @@ static void nowait_brings_in_a_page_that_is_at_hand(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, memchr_inv(p->buf, UNTOUCHED, PG(2)));
 }
 
-static void the_reason_is_what_the_fault_has_found(struct kunit *test)
+static void the_reason_is_the_errno_of_the_fault(struct kunit *test)
 {
 	static const struct {
 		const char *name;
@@ -1502,7 +1502,7 @@ static void be_immortal(void)
 	disallow_signal(SIGKILL);
 }
 
-static void a_killed_caller_is_answered_eintr(struct kunit *test)
+static void a_killed_caller_gets_eintr(struct kunit *test)
 {
 	static const u32 flags[] = {
 		0, PVMREAD_WRITE, PVMREAD_NOWAIT, PVMREAD_RESIDENT
@@ -1597,7 +1597,7 @@ static void a_hold_keeps_the_mm_in_use(struct kunit *test)
 	}
 }
 
-static void a_target_that_has_exited_is_answered_esrch(struct kunit *test)
+static void an_exited_target_is_esrch(struct kunit *test)
 {
 	/* Writers last: they change the pattern. */
 	static const u32 flags[] = {
@@ -1760,7 +1760,7 @@ static void a_string_ends_with_its_first_nul(struct kunit *test)
 	}
 }
 
-static void a_string_before_a_hole_needs_its_nul_there(struct kunit *test)
+static void a_string_without_nul_before_a_hole_is_eio(struct kunit *test)
 {
 	/* Pages 0 to 2 are text, followed by a hole. 0 means no NUL. */
 	static const struct {
@@ -1811,7 +1811,7 @@ static void a_string_before_a_hole_needs_its_nul_there(struct kunit *test)
 	}
 }
 
-static void a_string_ends_where_the_local_side_cannot_take_it(struct kunit *test)
+static void a_string_ends_at_unmapped_local_memory(struct kunit *test)
 {
 	/* Its distance from the missing page, and its length. */
 	static const struct {
@@ -1850,7 +1850,7 @@ static void a_string_ends_where_the_local_side_cannot_take_it(struct kunit *test
 	}
 }
 
-static void no_page_behind_the_nul_is_touched(struct kunit *test)
+static void no_page_after_the_nul_is_touched(struct kunit *test)
 {
 	struct pair *p = test->priv;
 	struct stage *stage = new_stage(test);
@@ -1897,7 +1897,7 @@ static void no_page_behind_the_nul_is_touched(struct kunit *test)
 
 /* --- large folios, kernel memory ----------------------------------------- */
 
-static void pages_of_large_folios_arrive_in_any_order(struct kunit *test)
+static void large_folio_pages_work_in_any_order(struct kunit *test)
 {
 	/*
 	 * Pages 0 to 3 and 4 to 7 are two folios; each page from 8 on is a folio. This
@@ -2207,7 +2207,7 @@ static unsigned int fail_each(struct kunit *test, enum errand errand,
 	return nth - 1;
 }
 
-static void every_failure_on_the_way_gives_all_back(struct kunit *test)
+static void every_injected_failure_leaks_nothing(struct kunit *test)
 {
 	const size_t count = UIO_FASTIOV + 1;
 	const size_t watched[] = { 0, TEXT_AT, TEXT_AT + PG(TEXT_PAGES - 1) };
@@ -2273,43 +2273,43 @@ static void every_failure_on_the_way_gives_all_back(struct kunit *test)
 	KUNIT_EXPECT_LE(test, 6U, enomem);
 }
 #else
-static void every_failure_on_the_way_gives_all_back(struct kunit *test)
+static void every_injected_failure_leaks_nothing(struct kunit *test)
 {
 	kunit_skip(test, "the kernel has no CONFIG_FAILSLAB");
 }
 #endif
 
 struct kunit_case pvmread_engine_cases[] = {
-	KUNIT_CASE(a_held_page_serves_the_next_move),
+	KUNIT_CASE(next_move_reuses_a_held_page),
 	KUNIT_CASE(pages_stay_held_until_others_are_needed),
-	KUNIT_CASE(moves_longer_than_a_hold_arrive_whole),
+	KUNIT_CASE(moves_longer_than_a_hold_are_complete),
 	KUNIT_CASE(a_hold_ends_when_a_writer_waits),
 	KUNIT_CASE(nowait_does_not_sleep_for_a_writer),
 	KUNIT_CASE(releasing_nothing_or_twice_is_harmless),
-	KUNIT_CASE(flags_decide_on_reference_pin_and_dirt),
+	KUNIT_CASE(flags_select_reference_pin_and_dirty),
 	KUNIT_CASE(nothing_is_held_while_the_caller_faults),
-	KUNIT_CASE(a_caller_whose_page_never_comes_is_answered_efault),
-	KUNIT_CASE(all_or_nothing_moves_all_or_nothing),
-	KUNIT_CASE(resident_moves_what_is_mapped_and_no_more),
-	KUNIT_CASE(resident_asks_no_fault_handler),
+	KUNIT_CASE(a_caller_page_that_never_arrives_is_efault),
+	KUNIT_CASE(move_whole_moves_all_or_nothing),
+	KUNIT_CASE(resident_moves_only_mapped_pages),
+	KUNIT_CASE(resident_runs_no_fault_handler),
 	KUNIT_CASE(nowait_does_not_wait_for_mmap_lock),
 	KUNIT_CASE(nowait_does_not_wait_for_a_fault),
-	KUNIT_CASE(nowait_takes_of_a_file_what_its_cache_holds),
+	KUNIT_CASE(nowait_moves_only_cached_file_pages),
 	KUNIT_CASE(nowait_does_not_wait_for_a_cached_page),
-	KUNIT_CASE(nowait_asks_no_file_system_for_a_write),
-	KUNIT_CASE(nowait_asks_no_device_for_a_page),
-	KUNIT_CASE(nowait_brings_in_a_page_that_is_at_hand),
-	KUNIT_CASE(the_reason_is_what_the_fault_has_found),
-	KUNIT_CASE(a_killed_caller_is_answered_eintr),
+	KUNIT_CASE(nowait_write_calls_no_file_system),
+	KUNIT_CASE(nowait_calls_no_device_handler),
+	KUNIT_CASE(nowait_faults_in_anonymous_pages),
+	KUNIT_CASE(the_reason_is_the_errno_of_the_fault),
+	KUNIT_CASE(a_killed_caller_gets_eintr),
 	KUNIT_CASE(a_hold_keeps_the_mm_in_use),
-	KUNIT_CASE(a_target_that_has_exited_is_answered_esrch),
+	KUNIT_CASE(an_exited_target_is_esrch),
 	KUNIT_CASE(a_target_may_exit_while_its_pages_are_held),
 	KUNIT_CASE(a_string_ends_with_its_first_nul),
-	KUNIT_CASE(a_string_before_a_hole_needs_its_nul_there),
-	KUNIT_CASE(a_string_ends_where_the_local_side_cannot_take_it),
-	KUNIT_CASE(no_page_behind_the_nul_is_touched),
-	KUNIT_CASE(pages_of_large_folios_arrive_in_any_order),
+	KUNIT_CASE(a_string_without_nul_before_a_hole_is_eio),
+	KUNIT_CASE(a_string_ends_at_unmapped_local_memory),
+	KUNIT_CASE(no_page_after_the_nul_is_touched),
+	KUNIT_CASE(large_folio_pages_work_in_any_order),
 	KUNIT_CASE(kernel_memory_can_be_the_local_side),
-	KUNIT_CASE(every_failure_on_the_way_gives_all_back),
+	KUNIT_CASE(every_injected_failure_leaks_nothing),
 	{}
 };

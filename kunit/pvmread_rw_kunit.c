@@ -246,7 +246,7 @@ static void the_local_total_is_cut_at_max_rw_count(struct kunit *test)
 		pvmread_vectors_release(&vec);
 }
 
-static void the_largest_segment_decides_how_many_pages(struct kunit *test)
+static void page_count_is_that_of_the_largest_segment(struct kunit *test)
 {
 	static const struct {
 		const char *name;
@@ -300,7 +300,7 @@ static void the_largest_segment_decides_how_many_pages(struct kunit *test)
 
 /* --- engine -------------------------------------------------------------- */
 
-static void segments_that_never_line_up_arrive_whole(struct kunit *test)
+static void misaligned_reads_are_complete(struct kunit *test)
 {
 	static const struct {
 		const char *name;
@@ -348,7 +348,7 @@ static void segments_that_never_line_up_arrive_whole(struct kunit *test)
 	}
 }
 
-static void writes_that_never_line_up_arrive_whole(struct kunit *test)
+static void misaligned_writes_are_complete(struct kunit *test)
 {
 	struct pair *p = test->priv;
 	struct iovec l[3] = {
@@ -393,7 +393,7 @@ static void writes_that_never_line_up_arrive_whole(struct kunit *test)
 	}
 }
 
-static void page_counts_around_the_limits_arrive_whole(struct kunit *test)
+static void page_counts_around_limits_are_complete(struct kunit *test)
 {
 	static const size_t counts[] = {
 		PVMREAD_RW_STACK_PAGES - 1, PVMREAD_RW_STACK_PAGES,
@@ -465,7 +465,7 @@ static void a_hole_ends_the_transfer_at_its_first_byte(struct kunit *test)
 	}
 }
 
-static void a_hole_inside_a_later_segment_leaves_the_rest(struct kunit *test)
+static void a_hole_in_a_later_segment_ends_the_transfer(struct kunit *test)
 {
 	static const struct seg local[] = { { 0, 3 * 4096 } };
 	static const struct seg remote[] = {
@@ -525,7 +525,7 @@ static void a_bad_local_page_ends_the_transfer_there(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, p->buf[PG(1) - 50], pattern(PG(1) - 50));
 }
 
-static void protection_of_the_target_is_kept(struct kunit *test)
+static void target_protection_is_enforced(struct kunit *test)
 {
 	struct pair *p = test->priv;
 	const unsigned long flags = MAP_ANONYMOUS | MAP_PRIVATE;
@@ -583,7 +583,7 @@ static void a_private_file_page_is_written_in_a_copy(struct kunit *test)
 				    "the file has changed at %zu", i);
 }
 
-static void a_shared_file_page_is_dirty_when_written_only(struct kunit *test)
+static void a_shared_file_page_is_dirty_only_if_written(struct kunit *test)
 {
 	struct pair *p = test->priv;
 	struct file *file = pattern_file(test, 1, 1);
@@ -618,7 +618,7 @@ static void a_shared_file_page_is_dirty_when_written_only(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, memchr_inv(p->buf, UNTOUCHED, 16));
 }
 
-static void references_and_pins_are_given_back(struct kunit *test)
+static void references_and_pins_are_dropped(struct kunit *test)
 {
 	static const struct {
 		const char *name;
@@ -687,7 +687,7 @@ static void references_and_pins_are_given_back(struct kunit *test)
 	}
 }
 
-static void each_segment_of_a_request_is_pinned_anew(struct kunit *test)
+static void each_segment_is_pinned_separately(struct kunit *test)
 {
 	struct pair *p = test->priv;
 	struct iovec l[2], r[2];
@@ -732,17 +732,17 @@ struct kunit_case pvmread_rw_cases[] = {
 	KUNIT_CASE(counts_over_uio_maxiov_are_einval),
 	KUNIT_CASE(hostile_lengths_and_addresses_are_refused),
 	KUNIT_CASE(the_local_total_is_cut_at_max_rw_count),
-	KUNIT_CASE(the_largest_segment_decides_how_many_pages),
-	KUNIT_CASE(segments_that_never_line_up_arrive_whole),
-	KUNIT_CASE(writes_that_never_line_up_arrive_whole),
-	KUNIT_CASE(page_counts_around_the_limits_arrive_whole),
+	KUNIT_CASE(page_count_is_that_of_the_largest_segment),
+	KUNIT_CASE(misaligned_reads_are_complete),
+	KUNIT_CASE(misaligned_writes_are_complete),
+	KUNIT_CASE(page_counts_around_limits_are_complete),
 	KUNIT_CASE(a_hole_ends_the_transfer_at_its_first_byte),
-	KUNIT_CASE(a_hole_inside_a_later_segment_leaves_the_rest),
+	KUNIT_CASE(a_hole_in_a_later_segment_ends_the_transfer),
 	KUNIT_CASE(a_bad_local_page_ends_the_transfer_there),
-	KUNIT_CASE(protection_of_the_target_is_kept),
+	KUNIT_CASE(target_protection_is_enforced),
 	KUNIT_CASE(a_private_file_page_is_written_in_a_copy),
-	KUNIT_CASE(a_shared_file_page_is_dirty_when_written_only),
-	KUNIT_CASE(references_and_pins_are_given_back),
-	KUNIT_CASE(each_segment_of_a_request_is_pinned_anew),
+	KUNIT_CASE(a_shared_file_page_is_dirty_only_if_written),
+	KUNIT_CASE(references_and_pins_are_dropped),
+	KUNIT_CASE(each_segment_is_pinned_separately),
 	{}
 };

@@ -29,7 +29,7 @@ static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("mmput", (void *)PAGE_SIZE), 0UL);
 }
 
-static void a_symbol_is_found_on_either_side(struct kunit *test)
+static void a_symbol_is_found_above_or_below(struct kunit *test)
 {
 	/* One of the two is above the other. */
 	static const struct {
@@ -98,7 +98,7 @@ static void a_search_needs_no_memory(struct kunit *test)
 
 struct kunit_case pvmread_symbols_cases[] = {
 	KUNIT_CASE(a_symbol_is_found_by_its_whole_name_only),
-	KUNIT_CASE(a_symbol_is_found_on_either_side),
+	KUNIT_CASE(a_symbol_is_found_above_or_below),
 	KUNIT_CASE(a_search_needs_no_memory),
 	{}
 };

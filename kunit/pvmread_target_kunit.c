@@ -6,7 +6,7 @@
 
 #include "pvmread_pair.h"
 
-static void a_range_reaches_its_last_byte_and_no_further(struct kunit *test)
+static void a_range_ends_at_its_last_byte(struct kunit *test)
 {
 	static const struct {
 		const char *name;
@@ -41,6 +41,6 @@ static void a_range_reaches_its_last_byte_and_no_further(struct kunit *test)
 }
 
 struct kunit_case pvmread_target_cases[] = {
-	KUNIT_CASE(a_range_reaches_its_last_byte_and_no_further),
+	KUNIT_CASE(a_range_ends_at_its_last_byte),
 	{}
 };

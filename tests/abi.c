@@ -412,7 +412,7 @@ FIXTURE_TEARDOWN(abi)
  * Without this test, a bad good_request() would let tests of failures pass for the
  * wrong reason.
  */
-TEST_F(abi, moves_what_it_is_told_to)
+TEST_F(abi, moves_requested_bytes)
 {
 	int write;
 
@@ -492,7 +492,7 @@ TEST_F(abi, leaves_the_in_fields_alone)
 	EXPECT_EQ(0, memcmp(segments, self->segments, sizeof(segments)));
 }
 
-TEST_F(abi, answers_enotty_to_an_unknown_command)
+TEST_F(abi, returns_enotty_for_unknown_commands)
 {
 	static const unsigned int cmds[] = {
 		0, 1, 0x5401, 0xd400, 0xd401, 0xd402, 0xd601, 0xffffffff, 0x7fffffff,
@@ -561,7 +561,7 @@ TEST_F(abi, answers_enotty_to_an_unknown_command)
 	EXPECT_TRUE(untouched()); \
 } while (0)
 
-TEST_F(abi, refuses_every_flag_that_it_does_not_know)
+TEST_F(abi, refuses_unknown_flags)
 {
 	static const __u32 allowed[FORMS] = { ATTACH_FLAGS, BATCH_FLAGS };
 	enum form form;
@@ -596,7 +596,7 @@ TEST_F(abi, refuses_every_flag_that_it_does_not_know)
 }
 
 /* All mapped memory is resident, and nothing has to be waited for. */
-TEST_F(abi, takes_every_flag_that_it_knows)
+TEST_F(abi, accepts_all_known_flags)
 {
 	__u32 flags;
 	int write;
@@ -666,7 +666,7 @@ TEST_F(abi, refuses_a_struct_that_is_too_short)
  * The struct of an older caller ends earlier. The memory after it, and a field that it
  * contains only in part, are not ours to write.
  */
-TEST_F(abi, takes_a_shorter_struct_and_writes_nothing_behind_it)
+TEST_F(abi, accepts_a_shorter_struct_and_writes_nothing_past_it)
 {
 	struct pvmread_rw whole;
 	int write;
@@ -695,7 +695,7 @@ TEST_F(abi, takes_a_shorter_struct_and_writes_nothing_behind_it)
 	}
 }
 
-TEST_F(abi, does_not_need_memory_behind_a_shorter_struct)
+TEST_F(abi, needs_no_memory_past_a_shorter_struct)
 {
 	unsigned char *end = (void *)(ARG + PAGE);
 	int write;
@@ -713,7 +713,7 @@ TEST_F(abi, does_not_need_memory_behind_a_shorter_struct)
 }
 
 /* A newer caller that uses nothing new */
-TEST_F(abi, takes_a_longer_struct_with_a_zero_tail)
+TEST_F(abi, accepts_a_longer_struct_with_zero_tail)
 {
 	static const __u32 sizes[] = { 65, 71, 72, 127, 128, 1000, PAGE - 1, PAGE };
 	unsigned char *arg = (void *)ARG;
@@ -761,7 +761,7 @@ TEST_F(abi, takes_a_longer_struct_with_a_zero_tail)
 	}
 }
 
-TEST_F(abi, refuses_a_longer_struct_with_something_in_its_tail)
+TEST_F(abi, refuses_a_longer_struct_with_nonzero_tail)
 {
 	const size_t size = PAGE;
 	unsigned char *arg = (void *)ARG;
@@ -868,7 +868,7 @@ TEST_F(abi, refuses_a_reserved_field_that_is_not_zero)
 	}
 }
 
-TEST_F(abi, answers_efault_to_a_struct_it_cannot_reach_and_moves_nothing)
+TEST_F(abi, unmapped_struct_is_efault_and_moves_nothing)
 {
 	unsigned char *hole = (void *)(ARG + 3 * PAGE);
 	void *const bad[] = { NULL, (void *)1, hole, (void *)KERNEL_ADDR, (void *)-PAGE,
@@ -914,7 +914,7 @@ TEST_F(abi, answers_efault_to_a_struct_it_cannot_reach_and_moves_nothing)
 }
 
 /* An unwritable struct must be detected before bytes are moved. */
-TEST_F(abi, answers_efault_to_a_struct_it_cannot_write_and_moves_nothing)
+TEST_F(abi, unwritable_struct_is_efault_and_moves_nothing)
 {
 	unsigned char *arg = (void *)(ARG + 2 * PAGE);
 	struct pvmread_info info = { .size = sizeof(info) };
@@ -948,7 +948,7 @@ TEST_F(abi, answers_efault_to_a_struct_it_cannot_write_and_moves_nothing)
 	EXPECT_EQ(EFAULT, send(self->fd, PVMREAD_IOC_INFO, arg));
 }
 
-TEST_F(abi, takes_a_struct_that_is_not_aligned)
+TEST_F(abi, accepts_an_unaligned_struct)
 {
 	unsigned char *arg = (void *)(ARG + PAGE - 29);
 
@@ -975,7 +975,7 @@ TEST_F(abi, takes_a_struct_that_is_not_aligned)
 	EXPECT_TRUE(holds(NEAR + 8, 100, 1, FAR + PAGE + 3));
 }
 
-TEST_F(abi, tells_what_it_can_do)
+TEST_F(abi, info_lists_features)
 {
 	/* Every tested kernel has the symbols that PIDFD needs. */
 	__u64 features = PVMREAD_FEATURE_READV | PVMREAD_FEATURE_WRITEV |
@@ -1032,7 +1032,7 @@ TEST_F(abi, tells_what_it_can_do)
 	EXPECT_TRUE(untouched()); \
 } while (0)
 
-TEST_F(abi, checks_counts_before_narrowing_them)
+TEST_F(abi, checks_counts_as_64_bits)
 {
 	static const __u64 counts[] = {
 		1025, 1026, 0x7fffffff, 0x80000000, 0xffffffff, 1ULL << 32, (1ULL << 32) + 1,
@@ -1054,7 +1054,7 @@ TEST_F(abi, checks_counts_before_narrowing_them)
 }
 
 /* Without their upper halves, these would be the addresses of the arrays. */
-TEST_F(abi, takes_addresses_as_64_bits)
+TEST_F(abi, reads_addresses_as_64_bits)
 {
 	static const int bits[] = { sizeof(long) == 4 ? 32 : 57, 62, 63 };
 	size_t i;
@@ -1089,7 +1089,7 @@ TEST_F(abi, takes_addresses_as_64_bits)
 }
 
 /* A pidfd of this process, and one of a process that exits at a known time. */
-TEST_F(abi, takes_a_pidfd_for_a_process_and_nothing_else)
+TEST_F(abi, accepts_only_a_pidfd_of_a_live_process)
 {
 	int write, pipefd[2], exited;
 	siginfo_t info;
@@ -1185,7 +1185,7 @@ TEST_F(abi, moves_the_bytes_of_the_process_that_the_pidfd_names)
 	close(pidfd);
 }
 
-TEST_F(abi, says_why_a_request_failed)
+TEST_F(abi, error_field_is_the_errno)
 {
 	int write;
 
@@ -1211,7 +1211,7 @@ TEST_F(abi, says_why_a_request_failed)
 	}
 }
 
-TEST_F(abi, begins_nothing_without_bytes_on_both_sides)
+TEST_F(abi, empty_request_looks_up_no_process)
 {
 	int write;
 
@@ -1416,7 +1416,7 @@ TEST_F(abi, writes_nothing_to_read_only_memory)
 	expect_failure(EFAULT, EFAULT, FAR + PAGE + 3, 0);
 }
 
-TEST_F(abi, writes_to_nobody_when_it_is_loaded_read_only)
+TEST_F(abi, refuses_writes_if_loaded_with_readonly_1)
 {
 	char c = 0;
 	int fd;
@@ -1468,7 +1468,7 @@ TEST_F(abi, writes_to_nobody_when_it_is_loaded_read_only)
 	EXPECT_TRUE(untouched());
 }
 
-TEST_F(abi, has_a_node_for_root_alone)
+TEST_F(abi, node_is_only_for_root)
 {
 	struct stat st;
 	int status;
@@ -1494,7 +1494,7 @@ TEST_F(abi, has_a_node_for_root_alone)
 }
 
 /* This lets an administrator give a group a node for reading only. */
-TEST_F(abi, asks_for_the_open_mode_that_the_direction_needs)
+TEST_F(abi, refuses_a_direction_not_in_the_open_mode)
 {
 	static const struct {
 		int mode, readv, writev;
@@ -1532,7 +1532,7 @@ TEST_F(abi, asks_for_the_open_mode_that_the_direction_needs)
 	}
 }
 
-TEST_F(abi, does_nothing_but_ioctls)
+TEST_F(abi, read_write_mmap_fail)
 {
 	char byte = 0;
 
@@ -1548,7 +1548,7 @@ TEST_F(abi, does_nothing_but_ioctls)
 }
 
 /* The local side is the caller's memory, not that of the process that opened the device. */
-TEST_F(abi, serves_a_child_with_the_childs_own_memory)
+TEST_F(abi, local_side_is_the_childs_after_fork)
 {
 	int status, copy = dup(self->fd);
 	pid_t pid;
@@ -1625,7 +1625,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-TEST_F(abi, serves_threads_that_share_it)
+TEST_F(abi, threads_can_share_the_fd)
 {
 	struct worker worker[THREADS];
 	int i;

@@ -901,7 +901,7 @@ FIXTURE_TEARDOWN(batch)
 	close(world.dev);
 }
 
-TEST_F(batch, info_tells_how_many_segments_one_batch_may_have)
+TEST_F(batch, info_reports_the_limits_of_a_batch)
 {
 	struct pvmread_info info = { .size = sizeof(info) };
 
@@ -921,7 +921,7 @@ static void make_small(struct plan *p, size_t count, size_t remote_pages)
 		p->seg[i] = piece(RBASE + i * 24 % (remote_pages * PAGE - 8), LBASE + i * 8, 8, 0);
 }
 
-TEST_F(batch, any_number_of_segments_up_to_the_most)
+TEST_F(batch, every_count_up_to_max_batch_works)
 {
 	static const size_t counts[] = { 0, 1, 2, 15, 16, 17, 31, 32, 33, 1000, MAX_BATCH };
 	size_t i, j;
@@ -941,7 +941,7 @@ TEST_F(batch, any_number_of_segments_up_to_the_most)
 	}
 }
 
-TEST_F(batch, more_segments_than_the_most_are_refused_and_nothing_moves)
+TEST_F(batch, counts_over_max_batch_are_einval_and_move_nothing)
 {
 	static const uint64_t counts[] = {
 		MAX_BATCH + 1, 1ULL << 31, 1ULL << 32, (1ULL << 32) + 1,
@@ -968,7 +968,7 @@ TEST_F(batch, more_segments_than_the_most_are_refused_and_nothing_moves)
 	EXPECT_TRUE(agree(&world, &plan));
 }
 
-TEST_F(batch, request_struct_is_checked_as_every_other)
+TEST_F(batch, size_tail_and_flags_are_checked)
 {
 	struct {
 		struct pvmread_batch batch;
@@ -1008,7 +1008,7 @@ TEST_F(batch, request_struct_is_checked_as_every_other)
 	EXPECT_EQ(0, ioctl(world.file[PLAIN], PVMREAD_IOC_BATCH, &arg));
 }
 
-TEST_F(batch, struct_that_cannot_be_answered_moves_nothing)
+TEST_F(batch, unwritable_struct_moves_nothing)
 {
 	struct pvmread_batch *batch = (void *)(XBASE + PAGE - 16);
 	unsigned char *pages = (void *)XBASE;
@@ -1064,7 +1064,7 @@ TEST_F(batch, errno_follows_the_order_of_the_checks)
 	EXPECT_EQ(ESRCH, send_batch(world.file[PLAIN], PVMREAD_WRITE, nowhere, 1, &completed));
 }
 
-TEST_F(batch, file_attached_for_reading_is_not_written)
+TEST_F(batch, write_through_a_read_only_file_is_ebadf)
 {
 	struct pvmread_segment *array;
 	uint64_t completed;
@@ -1083,7 +1083,7 @@ TEST_F(batch, file_attached_for_reading_is_not_written)
 }
 
 /* One bad segment among 40, at each place, of each kind. */
-TEST_F(batch, failing_segment_is_told_and_the_others_go_on_unless_stop)
+TEST_F(batch, bad_segment_gets_errno_and_only_stop_ends_the_batch)
 {
 	static const struct {
 		struct pvmread_segment seg;
@@ -1170,7 +1170,7 @@ TEST_F(batch, order_of_addresses_does_not_matter)
 	EXPECT_TRUE(same_target(&world, true));
 }
 
-TEST_F(batch, segment_of_any_length_is_moved_whole_or_to_the_hole)
+TEST_F(batch, segment_of_any_length_moves_whole_or_up_to_a_hole)
 {
 	const size_t pages = 1300, hole = 1200;
 	static const size_t lengths[] = {
@@ -1289,7 +1289,7 @@ static bool try_rows(struct world *w, struct plan *p, const struct row *row, siz
 	return agree(w, p);
 }
 
-TEST_F(batch, odd_addresses_and_lengths_answer_for_their_segment_alone)
+TEST_F(batch, odd_addresses_and_lengths_affect_only_their_segment)
 {
 	ASSERT_TRUE(open_world(&world, "www.ww-e", "www.ww", 10));
 	for (plan.file = PLAIN; plan.file < FILES; plan.file++) {
@@ -1309,7 +1309,7 @@ TEST_F(batch, odd_addresses_and_lengths_answer_for_their_segment_alone)
  * On the map "wrqtz-e" of the target. These pages must not be written: the private
  * file's page also belongs to other processes.
  */
-TEST_F(batch, permission_of_the_targets_mapping_is_kept)
+TEST_F(batch, target_mapping_protection_is_enforced)
 {
 	static const struct {
 		const char *name;
@@ -1370,7 +1370,7 @@ TEST_F(batch, unknown_segment_flag_fails_that_segment_alone)
 	EXPECT_TRUE(same_target(&world, true));
 }
 
-TEST_F(batch, nothing_outside_of_the_attached_range_is_reached)
+TEST_F(batch, nothing_outside_the_attached_range_is_moved)
 {
 	static const struct {
 		uint64_t from, len;
@@ -1456,7 +1456,7 @@ static bool map_chunks(void *at)
 	return true;
 }
 
-TEST_F(batch, segment_longer_than_a_read_is_cut_there)
+TEST_F(batch, segment_is_cut_at_max_rw_count)
 {
 	struct pvmread_segment seg[2] = {
 		{ .remote = XBASE, .local = YBASE, .length = 1ULL << 63 },
@@ -1501,7 +1501,7 @@ static void count_signal(int sig)
 }
 
 /* So few segments are read from the array at once. */
-TEST_F(batch, signal_ends_a_batch_that_has_moved_as_much_as_a_read_can)
+TEST_F(batch, signal_ends_a_batch_that_moved_max_rw_count)
 {
 	const struct itimerval often = {
 		.it_value.tv_usec = 1000,
@@ -1543,7 +1543,7 @@ TEST_F(batch, signal_ends_a_batch_that_has_moved_as_much_as_a_read_can)
 
 /* --- What no segment asks for --- */
 
-TEST_F(batch, page_that_no_segment_asks_for_is_not_brought_in)
+TEST_F(batch, page_that_no_segment_needs_is_not_faulted_in)
 {
 	static const uint32_t flags[] = { 0, 2 };
 	size_t i, f;
@@ -1687,7 +1687,7 @@ TEST_F(batch, strings_and_other_segments_share_a_batch)
 	ASSERT_TRUE(agree(&world, &plan));
 }
 
-TEST_F(batch, page_behind_the_nul_is_not_brought_in)
+TEST_F(batch, page_after_the_nul_is_not_faulted_in)
 {
 	static const uint64_t from[] = { 0, PAGE - 1, PAGE, 2 * PAGE - 100, 2 * PAGE - 1 };
 	size_t i;
@@ -1718,7 +1718,7 @@ TEST_F(batch, page_behind_the_nul_is_not_brought_in)
 
 /* --- The array --- */
 
-TEST_F(batch, array_may_lie_anywhere)
+TEST_F(batch, array_may_cross_pages)
 {
 	static const size_t gaps[] = { 1, 2, 3, 4, 5, 6, 7, 8, 12, 36, 39, PAGE, PAGE + 1 };
 	size_t i;
@@ -1776,7 +1776,7 @@ static bool try_cut_array(struct world *w, struct plan *p, size_t good, size_t r
 	return same_arena(w) && same_target(w, true);
 }
 
-TEST_F(batch, array_that_ends_early_counts_what_was_done)
+TEST_F(batch, array_with_unmapped_tail_counts_done_ones)
 {
 	static const size_t rest[] = { 0, 1, 8, 28, 32, 39 };
 	static const size_t behind[] = { 1, 5, 40 };
@@ -1799,7 +1799,7 @@ TEST_F(batch, array_that_ends_early_counts_what_was_done)
 }
 
 /* An array whose tail can be read, but not written. */
-TEST_F(batch, array_that_cannot_be_answered_moves_nothing_for_that_element)
+TEST_F(batch, unwritable_array_element_moves_nothing)
 {
 	static const size_t rest[] = { 0, 8, 28, 32, 36 };
 	struct pvmread_segment seg;
@@ -1841,7 +1841,7 @@ TEST_F(batch, array_that_cannot_be_answered_moves_nothing_for_that_element)
 }
 
 /* An array whose head can be read, but not written. All of it is read at once. */
-TEST_F(batch, array_whose_first_result_cannot_be_written_moves_nothing)
+TEST_F(batch, unwritable_first_result_moves_nothing)
 {
 	char *tail = (char *)VEND - PAGE, *head = tail - PAGE;
 	struct pvmread_segment seg;
@@ -1874,7 +1874,7 @@ TEST_F(batch, array_whose_first_result_cannot_be_written_moves_nothing)
 	ASSERT_EQ(0, mprotect(head, PAGE, PROT_READ | PROT_WRITE));
 }
 
-TEST_F(batch, array_at_an_odd_address_is_efault)
+TEST_F(batch, array_at_a_bad_address_is_efault)
 {
 	static const uintptr_t addr[] = {
 		0, 1, KERNEL_ADDR, ODD_ADDR, UINTPTR_MAX, UINTPTR_MAX - 39, UINTPTR_MAX - 100,
@@ -1901,7 +1901,7 @@ TEST_F(batch, array_at_an_odd_address_is_efault)
  * A segment may overwrite its own array. The result is the caller's problem, but the
  * request must end, and no other byte may change.
  */
-TEST_F(batch, array_that_is_its_own_destination_ends)
+TEST_F(batch, batch_overwriting_its_own_array_ends)
 {
 	const size_t count = 100;
 	struct pvmread_segment *array = (void *)(VEND - count * sizeof(*array));
@@ -1950,7 +1950,7 @@ TEST_F(batch, array_that_is_its_own_destination_ends)
 	EXPECT_TRUE(same_target(&world, true));
 }
 
-TEST_F(batch, struct_that_is_its_own_destination_is_read_once)
+TEST_F(batch, struct_overwritten_by_its_batch_is_read_once)
 {
 	struct pvmread_batch batch = {
 		.size = sizeof(batch),
@@ -2053,7 +2053,7 @@ static void kill_target(void *w)
 }
 
 /* The request holds nothing of the target while the caller's page is faulted in. */
-TEST_F(batch, target_that_exits_in_the_middle_is_gone_for_the_segments_behind)
+TEST_F(batch, segments_after_the_target_exits_are_esrch)
 {
 	static const size_t at[] = { 0, 1, 11, 12, 15, 16, 20 };
 	struct pvmread_segment *array = (void *)VBASE;
@@ -2096,7 +2096,7 @@ static void unmap_array(void *array)
 	munmap(array, PAGE);
 }
 
-TEST_F(batch, array_that_is_unmapped_in_the_middle_is_efault)
+TEST_F(batch, array_unmapped_during_the_batch_is_efault)
 {
 	static const size_t at[] = { 0, 7, 15, 16, 39 };
 	struct pvmread_segment *array = (void *)VBASE;
@@ -2128,7 +2128,7 @@ static void spoil_array(void *array)
 		seg[i] = piece(RBASE + 8 * i, LBASE + PAGE + 8 * i, 1ULL << 63, i % 3);
 }
 
-TEST_F(batch, array_that_is_rewritten_in_the_middle_harms_nobody_else)
+TEST_F(batch, array_rewritten_once_changes_no_other_memory)
 {
 	static const size_t at[] = { 0, 7, 15, 16, 39 };
 	struct pvmread_segment *array = (void *)VBASE;
@@ -2180,7 +2180,7 @@ static void *rewrite(void *unused)
 	return unused;
 }
 
-TEST_F(batch, array_that_is_rewritten_all_the_time_harms_nobody_else)
+TEST_F(batch, array_rewritten_by_a_thread_changes_no_other_memory)
 {
 	struct pvmread_segment *array = (void *)VBASE;
 	long end = now_ms() + 1500;
@@ -2235,7 +2235,7 @@ static void be_reader(int fd)
 	_exit(0);
 }
 
-TEST_F(batch, reader_killed_in_the_middle_leaves)
+TEST_F(batch, reader_killed_during_a_batch_exits)
 {
 	static const size_t at[] = { 0, 1, 15, 16, 20, 39 };
 	unsigned long long c;
@@ -2647,7 +2647,7 @@ static bool run_world(uint32_t seed, uint64_t first, uint64_t end, bool show, un
 	return good;
 }
 
-TEST_F_TIMEOUT(batch, random_batches_answer_as_the_model, 7200)
+TEST_F_TIMEOUT(batch, random_batches_match_the_model, 7200)
 {
 	uint64_t cases = number_from("CASES", CASES_DEFAULT);
 	uint64_t one = number_from("CASE", UINT64_MAX);

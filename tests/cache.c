@@ -935,13 +935,13 @@ TEST_F(cache, shows_each_change)
 
 /* --- a target at rest ---------------------------------------------------- */
 
-FIXTURE(rest) {
+FIXTURE(cached) {
 	int fd;
 	int plain;
 	char path[64];
 };
 
-FIXTURE_SETUP(rest)
+FIXTURE_SETUP(cached)
 {
 	self->fd = -1;
 	self->plain = -1;
@@ -958,7 +958,7 @@ FIXTURE_SETUP(rest)
 	snprintf(self->path, sizeof(self->path), "/proc/self/fdinfo/%d", self->fd);
 }
 
-FIXTURE_TEARDOWN(rest)
+FIXTURE_TEARDOWN(cached)
 {
 	close(self->fd);
 	close(self->plain);
@@ -996,7 +996,7 @@ static bool warm(int fd, const char *path, const void *addr, size_t len)
 }
 
 /* More pages than the initial table has, and than the largest one has. */
-TEST_F(rest, is_right_for_any_number_of_pages)
+TEST_F(cached, reads_any_number_of_pages_right)
 {
 	static const size_t counts[] = { 1, 63, 64, 65, 500, 4096, 6000 };
 	uint64_t value, state = 1;
@@ -1032,7 +1032,7 @@ TEST_F(rest, is_right_for_any_number_of_pages)
 }
 
 /* A request that neither waits nor causes a fault uses the cache, but never fills it. */
-TEST_F(rest, nowait_does_not_fill)
+TEST_F(cached, nowait_adds_no_pages)
 {
 	uint64_t value = 7, got = 0;
 	struct iovec local = { &got, 8 };
@@ -1053,7 +1053,7 @@ TEST_F(rest, nowait_does_not_fill)
 }
 
 /* No request of such a file could fill a cache. */
-TEST_F(rest, nowait_and_resident_files_have_no_cache)
+TEST_F(cached, nowait_and_resident_files_have_no_cache)
 {
 	static const unsigned int flags[] = { PVMREAD_NOWAIT, PVMREAD_RESIDENT };
 	uint64_t value = 7, got = 0;
@@ -1073,7 +1073,7 @@ TEST_F(rest, nowait_and_resident_files_have_no_cache)
 }
 
 /* A write through the file itself is visible, in a page that was shared until then. */
-TEST_F(rest, shows_what_is_written_through_the_file)
+TEST_F(cached, read_sees_a_write_to_the_same_file)
 {
 	unsigned char *mem = map_pages(1);
 	uint64_t value = 5, got = 1;
@@ -1095,7 +1095,7 @@ TEST_F(rest, shows_what_is_written_through_the_file)
 	munmap(mem, PAGE);
 }
 
-TEST_F(rest, ends_when_the_target_execs)
+TEST_F(cached, read_is_esrch_after_exec)
 {
 	unsigned char *mem = map_pages(1);
 	int fds[2], fd, k;
@@ -1166,7 +1166,7 @@ static unsigned int count_kept(int fd, const char *path, unsigned int pages)
 	return kept;
 }
 
-TEST_F(rest, takes_no_reference_that_a_write_would_see)
+TEST_F(cached, does_not_stop_cow_page_reuse)
 {
 	unsigned int plain, cached, tries;
 
@@ -1209,7 +1209,7 @@ unmap:
 	return split;
 }
 
-TEST_F(rest, takes_no_reference_that_a_split_would_see)
+TEST_F(cached, does_not_stop_thp_split)
 {
 	long plain, cached;
 
@@ -1251,7 +1251,7 @@ unmap:
 	return merged;
 }
 
-TEST_F(rest, takes_no_reference_that_ksm_would_see)
+TEST_F(cached, does_not_stop_ksm_merging)
 {
 	long plain, cached;
 
@@ -1314,7 +1314,7 @@ unmap:
 	return moved;
 }
 
-TEST_F(rest, takes_no_reference_that_compaction_would_see)
+TEST_F(cached, does_not_stop_compaction)
 {
 	long plain, cached;
 	unsigned int tries;

@@ -1972,32 +1972,32 @@ static void sweep_all(struct __test_metadata *_metadata, const struct op *op, si
 	}
 }
 
-TEST_F_TIMEOUT(fail, what_moves_no_bytes_answers_as_documented, 1200)
+TEST_F_TIMEOUT(fail, other_commands_fail_as_documented, 1200)
 {
 	sweep_all(_metadata, rest, ARRAY_SIZE(rest));
 }
 
-TEST_F_TIMEOUT(fail, readv_and_writev_answer_as_documented, 1200)
+TEST_F_TIMEOUT(fail, readv_and_writev_fail_as_documented, 1200)
 {
 	sweep_all(_metadata, vectors, ARRAY_SIZE(vectors));
 }
 
-TEST_F_TIMEOUT(fail, target_files_answer_as_documented, 1200)
+TEST_F_TIMEOUT(fail, target_files_fail_as_documented, 1200)
 {
 	sweep_all(_metadata, files, ARRAY_SIZE(files));
 }
 
-TEST_F_TIMEOUT(fail, batch_answers_as_documented, 1200)
+TEST_F_TIMEOUT(fail, batch_fails_as_documented, 1200)
 {
 	sweep_all(_metadata, batches, ARRAY_SIZE(batches));
 }
 
-TEST_F_TIMEOUT(fail, splice_and_sendfile_answer_as_documented, 1200)
+TEST_F_TIMEOUT(fail, splice_and_sendfile_fail_as_documented, 1200)
 {
 	sweep_all(_metadata, splices, ARRAY_SIZE(splices));
 }
 
-TEST_F_TIMEOUT(fail, io_uring_answers_as_documented, 1200)
+TEST_F_TIMEOUT(fail, io_uring_fails_as_documented, 1200)
 {
 	struct io_uring_params p = { 0 };
 	int fd = syscall(SYS_io_uring_setup, 1, &p);
@@ -2008,7 +2008,7 @@ TEST_F_TIMEOUT(fail, io_uring_answers_as_documented, 1200)
 	sweep_all(_metadata, rings, ARRAY_SIZE(rings));
 }
 
-TEST(a_reference_that_is_left_is_seen)
+TEST(leaked_reference_is_detected)
 {
 	int fd = make_file(old_bytes), ends[2];
 	struct iovec iov = { NULL, PAGE };
@@ -2901,7 +2901,7 @@ static void expect_unmoved(struct __test_metadata *_metadata, enum way way)
 	EXPECT_EQ(0, board->signals);
 }
 
-TEST_F(signals, that_are_handled_do_not_end_a_wait)
+TEST_F(signals, handled_signal_ends_no_wait)
 {
 	const int sigs[] = { SIGUSR1, SIGUSR2 };	/* the second with SA_RESTART */
 	enum way way;
@@ -2923,7 +2923,7 @@ TEST_F(signals, that_are_handled_do_not_end_a_wait)
 	}
 }
 
-TEST_F(signals, that_stop_the_caller_do_not_end_a_wait)
+TEST_F(signals, sigstop_ends_no_wait)
 {
 	bool served_first;
 	enum way way;
@@ -2948,7 +2948,7 @@ TEST_F(signals, that_stop_the_caller_do_not_end_a_wait)
 	}
 }
 
-TEST_F(signals, that_kill_the_caller_end_a_wait)
+TEST_F(signals, sigkill_ends_a_wait)
 {
 	enum way way;
 	int status;
@@ -3007,7 +3007,7 @@ FIXTURE_TEARDOWN(results)
 }
 
 /* Unmapped while the call waits for the bytes. */
-TEST_F(results, that_cannot_be_written_are_efault)
+TEST_F(results, unwritable_results_are_efault)
 {
 	struct wait *wait = &self->wait;
 	enum way way;

@@ -1057,7 +1057,7 @@ FIXTURE_TEARDOWN(fuzz)
 	close_world(&world);
 }
 
-TEST_F_TIMEOUT(fuzz, cases_that_are_kept_answer_as_the_system_call, 600)
+TEST_F_TIMEOUT(fuzz, kept_cases_match_the_syscall, 600)
 {
 	static struct fuzz_case c;
 	unsigned int i;
@@ -1129,7 +1129,7 @@ static void print_places(void)
 }
 
 /* Otherwise only results would guide it, without anyone noticing. */
-TEST_F_TIMEOUT(fuzz, is_guided_by_coverage_of_the_module, 600)
+TEST_F_TIMEOUT(fuzz, sees_coverage_of_the_module, 600)
 {
 	static struct fuzz_case c;
 
@@ -1145,7 +1145,7 @@ TEST_F_TIMEOUT(fuzz, is_guided_by_coverage_of_the_module, 600)
 	}
 }
 
-TEST_F_TIMEOUT(fuzz, random_cases_answer_as_the_system_call, 7200)
+TEST_F_TIMEOUT(fuzz, random_cases_match_the_syscall, 7200)
 {
 	uint64_t cases = number_from("CASES", 20000), trace = number_from("TRACE", UINT64_MAX);
 	long begin = now_ms(), end, last;

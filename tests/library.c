@@ -181,7 +181,7 @@ TEST_F(library, opens_the_device)
 	}
 }
 
-TEST_F(library, opens_with_no_other_flag)
+TEST_F(library, open_refuses_other_flags)
 {
 	static const int flags[] = {
 		O_WRONLY, O_ACCMODE, O_RDWR | O_CLOEXEC, O_CREAT | O_RDWR, O_TRUNC, O_PATH, -1,
@@ -199,7 +199,7 @@ static void empty_dev(struct __test_metadata *_metadata)
 	ASSERT_EQ(0, mount("none", "/dev", "ramfs", 0, NULL));
 }
 
-TEST_F(library, says_that_there_is_no_device)
+TEST_F(library, open_is_enodev_if_no_device)
 {
 	/* The last two have no driver. */
 	const struct {
@@ -235,7 +235,7 @@ TEST_F(library, says_that_there_is_no_device)
 	EXPECT_EQ(lowest, dup(0));
 }
 
-TEST_F(library, says_that_there_is_no_room_for_a_file)
+TEST_F(library, open_and_attach_return_emfile)
 {
 	struct rlimit limit = { self->target + 1, self->target + 1 };
 
@@ -246,7 +246,7 @@ TEST_F(library, says_that_there_is_no_room_for_a_file)
 	EXPECT_ERROR(EMFILE, pvmread_attach(self->dev, getpid(), 0, 0, 0));
 }
 
-TEST_F(library, says_who_may_not_open_it)
+TEST_F(library, open_by_nobody_is_eacces)
 {
 	ASSERT_EQ(0, setresgid(NOBODY, NOBODY, NOBODY));
 	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, NOBODY));
@@ -254,7 +254,7 @@ TEST_F(library, says_who_may_not_open_it)
 	EXPECT_ERROR(EACCES, pvmread_open(O_RDWR));
 }
 
-TEST_F(library, reads_and_does_not_write_through_a_node_for_reading)
+TEST_F(library, read_only_device_node_allows_only_reads)
 {
 	struct iovec local = { near, 8 }, remote = { far, 8 };
 	struct stat st;
@@ -277,7 +277,7 @@ TEST_F(library, reads_and_does_not_write_through_a_node_for_reading)
 	EXPECT_TRUE(holds(far, FAR, 8));
 }
 
-TEST_F(library, tells_what_the_module_can_do)
+TEST_F(library, get_info_returns_the_limits)
 {
 	struct pvmread_info info;
 	int fd;
@@ -338,7 +338,7 @@ TEST_F(library, writes_vectors)
 	EXPECT_TRUE(holds(far + PAGE + 90, FAR + PAGE + 90, PAGE));
 }
 
-TEST_F(library, says_what_is_wrong_with_vectors)
+TEST_F(library, bad_vectors_return_an_errno)
 {
 	/* The highest bit, which truncation to 32 bits would lose on 64-bit machines. */
 	const unsigned long wide = ~(~0UL >> 1);
@@ -395,7 +395,7 @@ TEST_F(library, attaches)
 	EXPECT_TRUE(holds(far, FAR, PAGE));
 }
 
-TEST_F(library, does_not_attach_what_it_may_not)
+TEST_F(library, bad_attach_returns_an_errno)
 {
 	const pid_t me = getpid();
 	const int dev = self->dev;
@@ -459,7 +459,7 @@ TEST_F(library, writes_any_number_of_bytes)
 	EXPECT_TRUE(holds(far, FAR, PAGE - 1));
 }
 
-TEST_F(library, goes_on_where_the_kernel_moves_a_part)
+TEST_F(library, continues_after_a_short_transfer)
 {
 	const size_t len = 2 * PAGE + 1807;
 	const size_t rest = PAGE + 904;
@@ -491,7 +491,7 @@ TEST_F(library, goes_on_where_the_kernel_moves_a_part)
 	EXPECT_EQ(3, calls);
 }
 
-TEST_F(library, knows_no_memory_beyond_addresses)
+TEST_F(library, addresses_from_2_63_are_eio)
 {
 	static const uint64_t addrs[] = {
 		INT64_MAX - 3, INT64_MAX, (uint64_t)INT64_MAX + 1, 0xffff888000000000, -PAGE,
@@ -599,7 +599,7 @@ TEST_F(library, copies_from_a_window_up_to_a_hole)
 	close(target);
 }
 
-TEST_F(library, says_that_the_target_is_gone)
+TEST_F(library, exited_target_is_esrch)
 {
 	struct pvmread_segment seg = { .remote = FAR, .local = NEAR, .length = 8 };
 	pid_t pid = spawn();
@@ -676,7 +676,7 @@ TEST_F(library, reads_strings)
 		}
 }
 
-TEST_F(library, says_that_a_string_does_not_end)
+TEST_F(library, unterminated_string_is_eio)
 {
 	const int target = self->target;
 
@@ -719,7 +719,7 @@ static struct pvmread_segment *many(uint64_t *values)
 	return segs;
 }
 
-TEST_F(library, moves_more_segments_than_the_module_takes_at_once)
+TEST_F(library, batch_over_max_batch_moves_all_segments)
 {
 	uint64_t *values = calloc(MANY, sizeof(*values));
 	struct pvmread_segment *segs = many(values);
@@ -750,7 +750,7 @@ TEST_F(library, moves_more_segments_than_the_module_takes_at_once)
 		EXPECT_EQ(MANY - 100 + i, ((uint64_t *)far)[i]);
 }
 
-TEST_F(library, stops_where_it_is_told_to)
+TEST_F(library, stop_ends_at_bad_segment)
 {
 	static const ssize_t at[] = {
 		0, 1, 24999, 25000, 49999, 50000, 65535, 65536, 99999, 131071, 131072, MANY - 1,
@@ -775,7 +775,7 @@ TEST_F(library, stops_where_it_is_told_to)
 	}
 }
 
-TEST_F(library, says_how_far_a_batch_came)
+TEST_F(library, batch_returns_count_done)
 {
 	uint64_t *values = calloc(MANY, sizeof(*values));
 	struct pvmread_segment *segs = many(values);
@@ -845,7 +845,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-TEST_F(library, serves_threads)
+TEST_F(library, is_thread_safe)
 {
 	struct worker worker[THREADS];
 	size_t i;
@@ -862,7 +862,7 @@ TEST_F(library, serves_threads)
 
 /* --- strerror --- */
 
-TEST(says_what_to_do)
+TEST(strerror_says_what_to_do)
 {
 	static const struct {
 		int error;

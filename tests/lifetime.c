@@ -499,7 +499,7 @@ static void expect_old_bytes(struct __test_metadata *_metadata, pid_t reader)
 	EXPECT_EQ(-1, board->wrong);
 }
 
-TEST_F(lifetime, memory_of_a_dead_target_is_read_to_the_end_and_then_freed)
+TEST_F(lifetime, read_continues_after_target_exit_and_frees_its_memory)
 {
 	start_both(_metadata, &self->of, be_reader);
 	kill_target(_metadata, self->of.target);
@@ -513,7 +513,7 @@ TEST_F(lifetime, memory_of_a_dead_target_is_read_to_the_end_and_then_freed)
 	expect_no_trace(_metadata);
 }
 
-TEST_F(lifetime, reader_killed_over_a_dead_target_leaves_and_frees)
+TEST_F(lifetime, reader_killed_after_target_exit_frees_its_memory)
 {
 	start_both(_metadata, &self->of, be_reader);
 	kill_target(_metadata, self->of.target);
@@ -522,7 +522,7 @@ TEST_F(lifetime, reader_killed_over_a_dead_target_leaves_and_frees)
 	expect_no_trace(_metadata);
 }
 
-TEST_F(lifetime, reader_killed_in_its_own_page_fault_leaves_the_target_alone)
+TEST_F(lifetime, reader_killed_in_its_own_page_fault_keeps_target_intact)
 {
 	unsigned char c = 0;
 	struct iovec local = { &c, 1 };
@@ -544,7 +544,7 @@ TEST_F(lifetime, reader_killed_in_its_own_page_fault_leaves_the_target_alone)
 	expect_no_trace(_metadata);
 }
 
-TEST_F(lifetime, target_that_execs_is_read_to_the_end_of_its_old_image)
+TEST_F(lifetime, read_continues_on_the_old_image_after_target_exec)
 {
 	start_both(_metadata, &self->of, be_reader_twice);
 	set(&board->exec, 1);
@@ -572,7 +572,7 @@ static void start_late(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, get(&board->done));
 }
 
-TEST_F(lifetime, reader_killed_in_the_targets_page_fault_leaves)
+TEST_F(lifetime, reader_killed_in_the_targets_page_fault_exits)
 {
 	start_late(_metadata, &self->of);
 	kill_reader(_metadata, self->of.reader);
@@ -580,7 +580,7 @@ TEST_F(lifetime, reader_killed_in_the_targets_page_fault_leaves)
 	expect_no_trace(_metadata);
 }
 
-TEST_F(lifetime, signal_that_does_not_kill_waits_for_the_targets_page_fault)
+TEST_F(lifetime, handled_signal_waits_for_the_targets_page_fault)
 {
 	unsigned char page[PAGE];
 	int status = -1;
@@ -644,7 +644,7 @@ static size_t marks(void)
 	return i;
 }
 
-TEST_F(lifetime, reader_killed_in_a_long_transfer_leaves)
+TEST_F(lifetime, reader_killed_in_a_long_transfer_exits)
 {
 	long begin, ms;
 	size_t before, after;
@@ -691,7 +691,7 @@ static long pins_since(struct pins before)
 	return p.acquired - before.acquired;
 }
 
-TEST_F(lifetime, page_pins_are_given_back)
+TEST_F(lifetime, page_pins_are_released)
 {
 	const size_t len = 40 * PAGE;	/* more than fit on the stack */
 	unsigned char *local, *remote;
@@ -803,7 +803,7 @@ static void use_inherited(void)
 	tell();
 }
 
-TEST_F(handover, file_inherited_over_fork_serves_the_child)
+TEST_F(handover, fd_inherited_by_fork_works_in_the_child)
 {
 	int status = -1;
 	pid_t pid;
@@ -858,7 +858,7 @@ static void use_received(void)
 	waitpid(child, NULL, 0);
 }
 
-TEST_F(handover, file_passed_over_a_socket_has_the_receivers_rights)
+TEST_F(handover, fd_passed_by_socket_has_the_receivers_rights)
 {
 	int status = -1;
 	pid_t pid;
@@ -959,7 +959,7 @@ static void be_reader_that_closes(void)
 	pthread_join(thread, NULL);
 }
 
-TEST_F(module, stays_while_a_request_is_on_its_way)
+TEST_F(module, stays_while_a_request_is_running)
 {
 	int status = -1;
 	pid_t reader;

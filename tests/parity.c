@@ -1859,7 +1859,7 @@ static const struct row lengths[] = {
 #endif
 };
 
-TEST_F(parity, counts_and_lengths_are_judged_alike)
+TEST_F(parity, counts_and_lengths_match_syscall)
 {
 	ASSERT_TRUE(try_rows(&world, short_map, short_map, lengths, ARRAY_SIZE(lengths)));
 }
@@ -1939,7 +1939,7 @@ static const struct row numbers[] = {
 	  BOTH(-EFAULT) },
 };
 
-TEST_F(parity, hostile_addresses_and_lengths_are_judged_alike)
+TEST_F(parity, hostile_addresses_and_lengths_match_syscall)
 {
 	ASSERT_TRUE(try_rows(&world, short_map, short_map, numbers, ARRAY_SIZE(numbers)));
 }
@@ -2018,7 +2018,7 @@ static const struct row arrays[] = {
 	  { SEGS(R(0, 8, 10), R(1, 0, 9)), .repeat = 900 }, BOTH(8550) },
 };
 
-TEST_F(parity, iovec_arrays_are_read_alike)
+TEST_F(parity, iovec_arrays_match_syscall)
 {
 	ASSERT_TRUE(try_rows(&world, short_map, short_map, arrays, ARRAY_SIZE(arrays)));
 }
@@ -2070,7 +2070,7 @@ static const struct row pages[] = {
 	  { SEGS(R(3, 3, 40 * PAGE)) }, BOTH(16 * 341) },
 };
 
-TEST_F(parity, page_boundaries_and_pin_batches_do_not_show)
+TEST_F(parity, page_and_pin_batch_boundaries_match_syscall)
 {
 	char map[1040 + 1] = "";
 
@@ -2095,7 +2095,7 @@ static const struct row far_holes[] = {
 	  BOTH(1016 * PAGE) },
 };
 
-TEST_F(parity, holes_end_a_transfer_alike_when_it_is_pinned_in_batches)
+TEST_F(parity, holes_in_later_pin_batches_match_syscall)
 {
 	char lmap[1043 + 1] = "", rmap[1041 + 1] = "";
 
@@ -2181,7 +2181,7 @@ static const struct row holes[] = {
 	  { SEGS(R(1, 0, 300), R(1, 50, 200), R(4, 0, 1)), .repeat = 30 }, BOTH(500) },
 };
 
-TEST_F(parity, holes_and_permissions_end_a_transfer_alike)
+TEST_F(parity, holes_and_permissions_match_syscall)
 {
 	ASSERT_TRUE(try_rows(&world, hole_local, hole_remote, holes, ARRAY_SIZE(holes)));
 }
@@ -2225,7 +2225,7 @@ static const struct row files[] = {
 	  { SEGS(L(9, 5, PAGE)) }, { SEGS(R(30, 0, PAGE)) }, EACH(PAGE - 5, PAGE) },
 };
 
-TEST_F(parity, every_kind_of_mapping_is_reached_alike)
+TEST_F(parity, every_kind_of_mapping_matches_syscall)
 {
 	ASSERT_TRUE(try_rows(&world, file_local, file_remote, files, ARRAY_SIZE(files)));
 }
@@ -2290,7 +2290,7 @@ static bool nothing_special(void)
 	return true;
 }
 
-TEST_F(parity, targets_are_found_alike_and_a_process_may_name_itself)
+TEST_F(parity, target_lookup_and_self_access_match_syscall)
 {
 	struct row gone[] = {
 		{ "a process that is gone", { SEGS(L(0, 8, 100)) }, { SEGS(R(1, 16, 100)) },
@@ -2393,7 +2393,7 @@ static const struct row huge_rows[] = {
 	  { SEGS(AT(XBASE, HUGE_PAGE)) }, BOTH(HUGE_PAGE) },
 };
 
-TEST_F(parity, huge_pages_are_reached_alike)
+TEST_F(parity, huge_pages_match_syscall)
 {
 	long had = number_in(NR_HUGEPAGES);
 	int got;
@@ -2417,7 +2417,7 @@ static const struct row secret_rows[] = {
 	  { SEGS(L(0, 8, 50)) }, { SEGS(R(0, 0, 20), AT(XBASE + 100, 50)) }, BOTH(20) },
 };
 
-TEST_F(parity, secret_memory_is_refused_alike)
+TEST_F(parity, secret_memory_matches_syscall)
 {
 	int got = try_special(&world, map_secret, XBASE, 2 * PAGE, secret_rows, 2);
 
@@ -2502,7 +2502,7 @@ TEST_F(parity, a_stack_does_not_grow)
 	close_world(w);
 }
 
-TEST_F(parity, mappings_that_the_kernel_makes_are_reached_alike)
+TEST_F(parity, vvar_vdso_and_vsyscall_match_syscall)
 {
 	static const char * const names[] = { "[vvar]", "[vvar_vclock]", "[vdso]", "[vsyscall]" };
 	struct world *w = &world;
@@ -2543,7 +2543,7 @@ static double now(void)
  * times 2 GiB, through mappings of 2 MiB of memory. The other doors truncate each piece
  * of a request separately, or are this one with a flag.
  */
-TEST_F_TIMEOUT(parity, more_than_a_request_may_move_is_cut_alike, 1200)
+TEST_F_TIMEOUT(parity, cut_at_max_rw_count_matches_syscall, 1200)
 {
 	static const size_t piece = 2UL << 20;
 	char map[512 + 1] = "";
@@ -2929,7 +2929,7 @@ static bool run_world(uint32_t seed, uint64_t first, uint64_t end, bool show, bo
 	return false;
 }
 
-TEST_F_TIMEOUT(parity, random_requests_do_not_diverge, 7200)
+TEST_F_TIMEOUT(parity, random_requests_match_syscall, 7200)
 {
 	uint64_t cases = number_from("CASES", CASES_DEFAULT);
 	uint64_t one = number_from("CASE", UINT64_MAX);

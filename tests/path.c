@@ -1255,7 +1255,7 @@ FIXTURE_VARIANT_ADD(request, read_kernel_thread) {
 		   .ret = -1, .err = ESRCH },
 };
 
-FIXTURE_VARIANT_ADD(request, read_nobody) {
+FIXTURE_VARIANT_ADD(request, read_unused_pid) {
 	.scene = { .request = read_little, .whom = NOBODY, .ret = -1,
 		   .err = ESRCH },
 };
@@ -1275,7 +1275,7 @@ FIXTURE_VARIANT_ADD(request, read_32_bit_nine_segments) {
 		   .ret = 288 },
 };
 
-FIXTURE_VARIANT_ADD(request, read_of_the_dead) {
+FIXTURE_VARIANT_ADD(request, read_exited_target) {
 	.scene = { .request = read_and_wait, .whom = DYING_TARGET, .least = 60,
 		   .ret = 8 },
 };
@@ -1324,7 +1324,7 @@ FIXTURE_TEARDOWN(request)
 		(void)!write(tracing_on, "0", 1);
 }
 
-TEST_F(request, takes_the_same_path_through_both_doors)
+TEST_F(request, calls_the_same_functions_as_syscall)
 {
 	run_scene(_metadata, &variant->scene);
 }
@@ -1354,7 +1354,7 @@ static unsigned int seen_near(size_t i, enum door door)
 	return board->siblings[i][door];
 }
 
-TEST_F(path, every_function_of_it_was_seen_through_both_doors)
+TEST_F(path, every_listed_function_was_called_by_both)
 {
 	const unsigned int *seen;
 	const char *how;

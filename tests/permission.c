@@ -1295,7 +1295,7 @@ TEST_F(permission, name)					\
 
 MEETING(same_user_may, as_alice, as_alice, 0)
 MEETING(another_user_may_not, as_alice, as_bob, EPERM)
-MEETING(user_may_not_with_root, as_root, as_alice, EPERM)
+MEETING(user_may_not_access_root, as_root, as_alice, EPERM)
 MEETING(same_user_in_another_group_may_not, as_alice, as_alice_in_another_group, EPERM)
 
 /* PTRACE_MODE_ATTACH_REALCREDS: only the real ids of the caller count. */
@@ -1315,60 +1315,60 @@ MEETING(euid_of_the_target_counts, as_alice_with_euid_of_bob, as_alice, EPERM)
 MEETING(egid_of_the_target_counts, as_alice_with_egid_of_bob, as_alice, EPERM)
 MEETING(saved_uid_of_the_target_counts, as_alice_with_suid_of_bob, as_alice, EPERM)
 MEETING(saved_gid_of_the_target_counts, as_alice_with_sgid_of_bob, as_alice, EPERM)
-MEETING(fsuid_of_the_target_does_not_count_but_its_saved_one,
+MEETING(saved_uid_counts_if_target_has_another_fsuid,
 	as_alice_with_fsuid_of_bob, as_alice, EPERM)
 
 /* --- Capabilities --- */
 
 MEETING(root_may, as_alice, as_root, 0)
 MEETING(root_without_cap_sys_ptrace_may_not, as_alice, as_root_without_ptrace, EPERM)
-MEETING(root_may_not_with_a_root_that_can_more, as_root, as_root_without_ptrace, EPERM)
-MEETING(root_without_cap_sys_ptrace_may_with_its_like,
+MEETING(root_may_not_access_more_capable_root, as_root, as_root_without_ptrace, EPERM)
+MEETING(equal_roots_without_cap_sys_ptrace_may,
 	as_root_without_ptrace, as_root_without_ptrace, 0)
 MEETING(another_user_with_cap_sys_ptrace_may, as_alice, as_bob_with_ptrace, 0)
 MEETING(cap_sys_ptrace_that_is_not_effective_does_not_count,
 	as_alice, as_bob_with_ptrace_unused, EPERM)
-MEETING(same_user_may_not_with_one_that_has_a_capability,
+MEETING(same_user_may_not_access_more_capable_target,
 	as_alice_with_another_capability, as_alice, EPERM)
 MEETING(same_user_may_if_both_have_the_capability,
 	as_alice_with_another_capability, as_alice_with_another_capability, 0)
-MEETING(every_capability_but_cap_sys_ptrace_does_not_count,
+MEETING(user_with_all_caps_except_sys_ptrace_may_not,
 	as_alice, as_bob_with_all_but_ptrace, EPERM)
 
 /* A process that opened the device as root has only the rights that it has at the call. */
 MEETING(root_with_the_euid_of_a_user_may_not, as_alice, as_root_with_euid_of_bob, EPERM)
-MEETING(root_that_was_a_user_for_a_while_may, as_alice, as_root_that_was_bob, 0)
+MEETING(root_that_restored_its_euid_may, as_alice, as_root_that_was_bob, 0)
 
 /* --- Pid namespaces --- */
 
-MEETING(target_in_a_pid_namespace_is_named_from_outside, as_alice_in_a_pid_namespace, as_alice, 0)
-MEETING(target_outside_cannot_be_named_in_a_pid_namespace, as_alice, in_a_pid_namespace, ESRCH)
-MEETING(process_in_a_pid_namespace_names_itself_by_its_number_there, NULL, inside_naming_itself, 0)
-MEETING(number_from_outside_means_nothing_in_a_pid_namespace,
+MEETING(outer_pid_finds_target_in_a_pid_namespace, as_alice_in_a_pid_namespace, as_alice, 0)
+MEETING(target_outside_the_pid_namespace_is_not_found, as_alice, in_a_pid_namespace, ESRCH)
+MEETING(process_in_a_pid_namespace_finds_itself_by_inner_pid, NULL, inside_naming_itself, 0)
+MEETING(outer_pid_is_not_found_in_a_pid_namespace,
 	NULL, inside_naming_itself_from_outside, ESRCH)
 
 /* --- User namespaces --- */
 
-MEETING(owner_of_a_user_namespace_may_with_a_target_in_it, as_root_of_a_user_namespace, as_alice, 0)
-MEETING(other_user_may_not_with_a_target_in_a_user_namespace,
+MEETING(user_namespace_owner_may_access_a_target_in_it, as_root_of_a_user_namespace, as_alice, 0)
+MEETING(other_user_may_not_access_user_namespace_target,
 	as_root_of_a_user_namespace, as_bob, EPERM)
-MEETING(root_outside_may_with_a_target_in_a_user_namespace, as_root_of_a_user_namespace, as_root, 0)
-MEETING(root_of_a_user_namespace_may_not_with_its_user_outside,
+MEETING(root_outside_may_access_user_namespace_target, as_root_of_a_user_namespace, as_root, 0)
+MEETING(user_namespace_root_may_not_access_its_user_outside,
 	as_alice, as_root_of_a_user_namespace, EPERM)
-MEETING(root_of_a_user_namespace_may_not_with_another_one,
+MEETING(user_namespace_root_may_not_access_another_one,
 	as_root_of_a_user_namespace, as_root_of_a_user_namespace, EPERM)
-MEETING(root_of_a_user_namespace_may_inside, NULL, ns_root_with_a_child, 0)
+MEETING(user_namespace_root_may_inside_it, NULL, ns_root_with_a_child, 0)
 MEETING(root_of_the_same_user_namespace_may,
 	as_root_of_a_user_namespace, as_root_of_the_same_user_namespace, 0)
 
 /* Memory belongs to the user namespace in which exec() made it. */
-MEETING(root_of_a_user_namespace_may_not_with_undumpable_old_memory,
+MEETING(user_namespace_root_may_not_access_older_undumpable_mm,
 	NULL, ns_root_with_an_undumpable_child, EPERM)
-MEETING(root_of_a_user_namespace_may_with_undumpable_new_memory,
+MEETING(user_namespace_root_may_access_newer_undumpable_mm,
 	NULL, ns_root_with_an_undumpable_exec, 0)
-MEETING(root_of_a_user_namespace_may_with_a_nested_one,
+MEETING(user_namespace_root_may_access_a_nested_one,
 	NULL, ns_root_with_a_child_in_a_nested_one, 0)
-MEETING(root_of_a_nested_user_namespace_may_not_with_the_outer_one,
+MEETING(nested_user_namespace_root_may_not_access_outer_one,
 	NULL, nested_ns_root_naming_the_outer, EPERM)
 
 /* --- Undumpable targets --- */
@@ -1405,9 +1405,9 @@ MEETING_OF_COPY(set_uid_program_is_closed_to_its_starter,
 MEETING_OF_COPY(set_uid_program_is_open_to_root, alice_execs_a_set_uid_program, as_root, 0)
 MEETING_OF_COPY(set_uid_program_stays_closed_after_it_dropped_root,
 		alice_execs_a_set_uid_program_that_drops_root, as_alice, EPERM)
-MEETING_OF_COPY(program_that_its_user_may_not_read_is_closed_to_the_user,
+MEETING_OF_COPY(unreadable_program_is_closed_to_its_user,
 		alice_execs_a_program_she_may_not_read, as_alice, EPERM)
-MEETING_OF_COPY(program_that_its_user_may_not_read_is_open_to_root,
+MEETING_OF_COPY(unreadable_program_is_open_to_root,
 		alice_execs_a_program_she_may_not_read, as_root, 0)
 
 /* If a process's rights change, it becomes undumpable (0), or readable by root (2). */
@@ -1473,20 +1473,20 @@ static bool is_kernel_thread(pid_t pid)
 	return !len && state_of(pid) != 'Z';
 }
 
-TEST_F(permission, kernel_thread_has_no_memory)
+TEST_F(permission, kernel_thread_is_esrch)
 {
 	ASSERT_TRUE(is_kernel_thread(2));
 	meet_pid(_metadata, 2, as_root, ESRCH);
 }
 
 /* Missing memory is detected before the permission check. */
-TEST_F(permission, kernel_thread_has_no_memory_for_a_user_either)
+TEST_F(permission, kernel_thread_is_esrch_for_a_user_too)
 {
 	ASSERT_TRUE(is_kernel_thread(2));
 	meet_pid(_metadata, 2, as_alice, ESRCH);
 }
 
-TEST_F(permission, zombie_has_no_memory)
+TEST_F(permission, zombie_is_esrch)
 {
 	siginfo_t info;
 	pid_t pid;
@@ -1752,7 +1752,7 @@ TEST_F(apparmor, root_under_a_profile_without_ptrace_may_not)
 	meet(_metadata, as_alice, as_root_under_a_profile_without_ptrace, EPERM);
 }
 
-TEST_F(apparmor, process_under_a_profile_without_ptrace_may_not_with_another_profile)
+TEST_F(apparmor, profile_without_ptrace_may_not_access_another_profile)
 {
 	meet(_metadata, as_alice_under_a_profile_with_ptrace,
 	     as_alice_under_a_profile_without_ptrace, EPERM);
@@ -1779,13 +1779,13 @@ TEST_F(apparmor, cap_sys_ptrace_under_a_profile_with_it_counts)
 	meet(_metadata, as_alice, as_bob_with_ptrace_under_a_profile_with_it, 0);
 }
 
-TEST_F(apparmor, process_may_under_its_own_profile)
+TEST_F(apparmor, same_profile_without_ptrace_may)
 {
 	meet(_metadata, as_alice_under_a_profile_without_ptrace,
 	     as_alice_under_a_profile_without_ptrace, 0);
 }
 
-TEST_F(apparmor, process_under_a_profile_may_name_itself)
+TEST_F(apparmor, process_under_a_profile_may_read_itself)
 {
 	meet(_metadata, NULL, under_a_profile_naming_itself, 0);
 }
@@ -2013,7 +2013,7 @@ FIXTURE_TEARDOWN(everyone)
 }
 
 /* The rules are not repeated here: the system calls define the expected results. */
-TEST_F(everyone, gets_through_no_door_what_the_syscalls_refuse)
+TEST_F(everyone, gets_the_syscalls_errno_from_every_command)
 {
 	int meetings = 0, allowed = 0, refused = 0, not_found = 0, status;
 	pid_t pid = 0;
@@ -2164,7 +2164,7 @@ TEST_F(yama, stranger_of_the_same_user)
 	meet(_metadata, as_alice, as_alice, variant->stranger);
 }
 
-TEST_F(yama, stranger_whom_the_target_allowed)
+TEST_F(yama, stranger_allowed_by_the_target)
 {
 	meet_in_order(_metadata, allowing_the_caller, as_alice, true,
 		      variant->allowed);
@@ -2176,13 +2176,13 @@ TEST_F(yama, stranger_that_traces_the_target)
 	meet(_metadata, as_alice, as_alice_tracing_the_targets, variant->allowed);
 }
 
-TEST_F(yama, anyone_whom_the_target_allowed)
+TEST_F(yama, anyone_allowed_by_the_target)
 {
 	meet(_metadata, allowing_anyone, as_alice, variant->anyone);
 }
 
 /* Yama allows no more than the kernel's other rules. */
-TEST_F(yama, other_user_whom_the_target_allowed)
+TEST_F(yama, other_user_allowed_by_the_target)
 {
 	meet(_metadata, allowing_anyone, as_bob, EPERM);
 }
@@ -2198,7 +2198,7 @@ TEST_F(yama, root_of_the_same_user_namespace)
 	     variant->root);
 }
 
-TEST_F(yama, oneself)
+TEST_F(yama, self)
 {
 	meet(_metadata, NULL, alice_naming_herself, 0);
 }

@@ -165,7 +165,7 @@ FIXTURE_TEARDOWN(preload)
 #define F(off, len)	{ (void *)(FAR + (off)), len }
 #define BOTH		-1
 
-TEST_F(preload, answers_as_the_kernel_does)
+TEST_F(preload, results_match_the_kernel)
 {
 	struct iovec *n = LOCAL(N(8, 100)), *f = LOCAL(F(PAGE + 3, 100));
 	struct iovec *n2 = LOCAL(N(8, 3), N(0, 0), N(90, 97));
@@ -280,7 +280,7 @@ TEST_F(preload, reads_and_writes)
 	EXPECT_EQ(0, memcmp(near + PAGE, far + PAGE - 4, 9));
 }
 
-TEST_F(preload, takes_the_flags_that_the_kernel_may_get)
+TEST_F(preload, accepts_the_flags_of_the_module)
 {
 	struct iovec local = { near, 100 }, remote = { far, 100 };
 	int pidfd = syscall(SYS_pidfd_open, self->me, 0), way;
@@ -329,7 +329,7 @@ static void become_nobody(struct __test_metadata *_metadata)
 	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, NOBODY));
 }
 
-TEST_F(preload, asks_for_permission)
+TEST_F(preload, no_access_is_eperm)
 {
 	struct iovec local = { near, 100 }, remote = { far, 100 };
 	struct call call = { 0, getppid(), &local, 1, &remote, 1, 0 };
@@ -345,7 +345,7 @@ TEST_F(preload, asks_for_permission)
 	EXPECT_GE(device_fd(), 0);
 }
 
-TEST_F(preload, does_not_write_through_a_node_for_reading)
+TEST_F(preload, write_through_a_read_only_node_is_eperm)
 {
 	struct iovec local = { near, 100 }, remote = { far, 100 };
 	struct call call = { 1, self->me, &local, 1, &remote, 1, 0 };
@@ -367,7 +367,7 @@ TEST_F(preload, does_not_write_through_a_node_for_reading)
 
 /* --- what else the program may do --- */
 
-TEST_F(preload, passes_other_system_calls_on)
+TEST_F(preload, other_syscalls_pass_through)
 {
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), error;
 	unsigned char page[PAGE];
@@ -395,7 +395,7 @@ TEST_F(preload, passes_other_system_calls_on)
 	EXPECT_EQ(0, memcmp(page, map, PAGE));
 }
 
-TEST_F(preload, takes_no_number_that_the_program_expects)
+TEST_F(preload, leaves_low_fd_numbers_to_the_program)
 {
 	int lowest = dup(0), fd;
 	struct rlimit limit = { 40, 40 };
@@ -419,7 +419,7 @@ TEST_F(preload, takes_no_number_that_the_program_expects)
 	EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
 }
 
-TEST_F(preload, survives_a_program_that_closes_all_files)
+TEST_F(preload, reopens_after_the_program_closes_all_fds)
 {
 	struct stat st, null;
 	int fd, file;
@@ -470,7 +470,7 @@ static bool filter_ioctl(int fd, unsigned int action)
 }
 
 /* The filter stands for a driver that returns 0 for every ioctl. */
-TEST_F(preload, takes_no_success_of_another_file)
+TEST_F(preload, ignores_success_of_another_file)
 {
 	int file = open("/dev/null", O_RDWR), fd;
 	struct stat st, null;
@@ -490,7 +490,7 @@ TEST_F(preload, takes_no_success_of_another_file)
 	EXPECT_NE(fd, device_fd());
 }
 
-TEST_F(preload, asks_no_other_file_after_a_while)
+TEST_F(preload, sends_no_ioctl_to_another_file)
 {
 	int file = open("/dev/null", O_RDWR), fd;
 
@@ -506,7 +506,7 @@ TEST_F(preload, asks_no_other_file_after_a_while)
 	EXPECT_NE(fd, device_fd());
 }
 
-TEST_F(preload, passes_on_what_seccomp_answers)
+TEST_F(preload, returns_the_errno_of_seccomp)
 {
 	struct iovec local = { near, 100 }, remote = { far, 100 };
 
@@ -517,7 +517,7 @@ TEST_F(preload, passes_on_what_seccomp_answers)
 	EXPECT_EQ(EDOM, errno);
 }
 
-TEST_F(preload, serves_children)
+TEST_F(preload, works_after_fork)
 {
 	const struct rlimit none = { 0, 0 };
 	int status, i;
@@ -603,7 +603,7 @@ static void *closer(void *unused)
 	return unused;
 }
 
-TEST_F(preload, serves_threads)
+TEST_F(preload, is_thread_safe)
 {
 	pthread_t readers[4], other;
 	size_t i;
@@ -640,7 +640,7 @@ static void on_alarm(int signal)
 	errno = saved;
 }
 
-TEST_F(preload, serves_signal_handlers)
+TEST_F(preload, is_signal_safe)
 {
 	struct itimerval soon = { .it_value = { 0, 100 } };
 	int armed = -1;
@@ -704,7 +704,7 @@ static bool forbid_syscalls(void)
 	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
-TEST_F(preload, needs_no_system_call)
+TEST_F(preload, needs_no_process_vm_readv)
 {
 	struct iovec local = { near, 100 }, remote = { far, 100 };
 	struct call call = { 0, self->me, &local, 1, &remote, 1, 0 };
@@ -886,7 +886,7 @@ static int lines(const char *text)
 	return count;
 }
 
-TEST_F(preload, counts)
+TEST_F(preload, counts_calls)
 {
 	static const char *const ways[] = {
 		"exit", "_exit", "_Exit", "quick_exit", "exit_group", "return", "fclose",
@@ -916,7 +916,7 @@ TEST_F(preload, counts)
 	EXPECT_EQ(3, WEXITSTATUS(r.status));
 }
 
-TEST_F(preload, counts_for_each_process)
+TEST_F(preload, counts_per_process)
 {
 	static const char *const ways[] = { "fork", "clone" };
 	struct run r;
@@ -940,7 +940,7 @@ TEST_F(preload, counts_for_each_process)
 	expect_report(_metadata, &r, r.pid, 2, true);
 }
 
-TEST_F(preload, adds_flags)
+TEST_F(preload, env_adds_flags)
 {
 	static const struct {
 		const char *flags;
@@ -973,7 +973,7 @@ TEST_F(preload, adds_flags)
 	}
 }
 
-TEST_F(preload, complains_of_an_unknown_flag)
+TEST_F(preload, reports_an_unknown_flag)
 {
 	/* No prefixes, longer words, capitals, blanks or numbers; one bad word spoils the list */
 	static const char *const flags[] = {
@@ -1003,7 +1003,7 @@ TEST_F(preload, complains_of_an_unknown_flag)
 	EXPECT_STREQ("", r.err);
 }
 
-TEST_F(preload, writes_to_no_file_of_the_program)
+TEST_F(preload, does_not_write_to_program_files)
 {
 	struct stat st;
 	struct run r;
@@ -1021,7 +1021,7 @@ TEST_F(preload, writes_to_no_file_of_the_program)
 	EXPECT_EQ(3, WEXITSTATUS(r.status));
 }
 
-TEST_F(preload, says_that_there_is_no_device)
+TEST_F(preload, reports_a_missing_device)
 {
 	struct iovec local = { near, 100 }, remote = { far, 100 };
 	struct call call = { 0, self->me, &local, 1, &remote, 1, 0 };
@@ -1069,7 +1069,7 @@ TEST_F(preload, says_that_there_is_no_device)
 	}
 }
 
-TEST_F(preload, finds_a_device_that_comes_later)
+TEST_F(preload, finds_a_device_created_later)
 {
 	long begin = now_ms();
 	struct stat st;

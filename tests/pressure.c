@@ -226,7 +226,7 @@ static uint64_t rounds_beside(enum how how)
 	return get(&board->rounds) - before;
 }
 
-TEST_F(pressure, ten_readers_hold_up_a_target_no_more_than_the_syscall)
+TEST_F(pressure, ten_readers_slow_a_target_no_more_than_the_syscall)
 {
 	uint64_t rounds[HOWS] = {}, reads[HOWS] = {};
 	unsigned int i, how;
@@ -289,7 +289,7 @@ static int reap_memory(pid_t pid)
 }
 
 /* The reaper cannot sleep, so it skips memory that a window maps, and frees the rest. */
-TEST_F(pressure, the_reaper_frees_what_no_window_maps)
+TEST_F(pressure, oom_reaper_frees_what_no_window_maps)
 {
 	unsigned char *at, *other;
 	uint64_t found;
@@ -332,7 +332,7 @@ TEST_F(pressure, the_reaper_frees_what_no_window_maps)
 }
 
 /* A load finds the target's value, or fails. */
-TEST_F(pressure, targets_are_killed_while_readers_fault)
+TEST_F(pressure, load_is_right_or_fails_if_target_dies)
 {
 	uint64_t state = choose_seed(), found, loads = 0;
 	long end = now_ms() + 1000 * number_from("RACE_SECONDS", SECONDS), gone;
@@ -434,7 +434,7 @@ FIXTURE_TEARDOWN(limited)
 #define SPARSE		(16UL << 20)
 
 /* Pages that a load faults in are charged to the target. */
-TEST_F(limited, target_that_is_over_its_limit_is_killed)
+TEST_F(limited, target_over_its_memory_limit_is_killed)
 {
 	const unsigned char *at;
 	uint64_t found;
@@ -470,7 +470,7 @@ TEST_F(limited, target_that_is_over_its_limit_is_killed)
 #define TABLES		2048UL
 
 /* The page tables of a window are charged to the reader. */
-TEST_F(limited, reader_whose_page_tables_are_over_its_limit_is_killed)
+TEST_F(limited, reader_with_page_tables_over_its_limit_is_killed)
 {
 	unsigned char *memory;
 	uint64_t found;
@@ -579,7 +579,7 @@ static void be_fresh(int fd, bool execs)
 	_exit(0);
 }
 
-TEST_F(pressure, readers_come_and_go_during_changes_under_mm_locks)
+TEST_F(pressure, readers_do_not_hang_in_changes_under_mm_locks)
 {
 	long seconds = number_from("RACE_SECONDS", SECONDS), begin;
 	unsigned int i, fresh;
@@ -669,7 +669,7 @@ static long count_in_file(const char *path, uint64_t value)
 	return count;
 }
 
-TEST_F(pressure, a_core_dump_of_the_reader_has_no_window)
+TEST_F(pressure, core_dump_of_the_reader_omits_windows)
 {
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 	uint64_t *own;

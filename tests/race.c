@@ -910,7 +910,7 @@ static void churn_huge(unsigned int round)
 	}
 }
 
-TEST_F_TIMEOUT(race, target_unmaps_and_maps_what_is_read, TIMEOUT_S)
+TEST_F_TIMEOUT(race, target_unmaps_and_remaps_memory, TIMEOUT_S)
 {
 	race(_metadata, &(struct plan){
 		.churn = churn_munmap, .rounds = 20, .writes = 96,
@@ -918,7 +918,7 @@ TEST_F_TIMEOUT(race, target_unmaps_and_maps_what_is_read, TIMEOUT_S)
 	});
 }
 
-TEST_F_TIMEOUT(race, target_moves_what_is_read_to_other_addresses, TIMEOUT_S)
+TEST_F_TIMEOUT(race, target_moves_memory_with_mremap, TIMEOUT_S)
 {
 	race(_metadata, &(struct plan){
 		.churn = churn_mremap, .rounds = 20, .writes = 96,
@@ -926,7 +926,7 @@ TEST_F_TIMEOUT(race, target_moves_what_is_read_to_other_addresses, TIMEOUT_S)
 	});
 }
 
-TEST_F_TIMEOUT(race, target_takes_permissions_and_gives_them_back, TIMEOUT_S)
+TEST_F_TIMEOUT(race, target_changes_protection_with_mprotect, TIMEOUT_S)
 {
 	race(_metadata, &(struct plan){
 		.churn = churn_mprotect, .rounds = 20, .writes = 96,
@@ -934,7 +934,7 @@ TEST_F_TIMEOUT(race, target_takes_permissions_and_gives_them_back, TIMEOUT_S)
 	});
 }
 
-TEST_F_TIMEOUT(race, target_gives_pages_back_with_madvise, TIMEOUT_S)
+TEST_F_TIMEOUT(race, target_drops_pages_with_madvise, TIMEOUT_S)
 {
 	race(_metadata, &(struct plan){
 		.churn = churn_madvise, .rounds = 20, .writes = 96,
@@ -942,7 +942,7 @@ TEST_F_TIMEOUT(race, target_gives_pages_back_with_madvise, TIMEOUT_S)
 	});
 }
 
-TEST_F_TIMEOUT(race, target_truncates_the_file_that_is_read, TIMEOUT_S)
+TEST_F_TIMEOUT(race, target_truncates_a_mapped_file, TIMEOUT_S)
 {
 	race(_metadata, &(struct plan){
 		.churn = churn_truncate, .rounds = 20, .writes = 96,
@@ -1034,7 +1034,7 @@ static void churn_ksm(unsigned int round)
 		count(&board->goals);
 }
 
-TEST_F_TIMEOUT(race, equal_pages_are_merged_and_split_by_writes, TIMEOUT_S)
+TEST_F_TIMEOUT(race, ksm_merges_pages_and_writes_split_them, TIMEOUT_S)
 {
 	if (access(KSM "run", F_OK))
 		SKIP(return, "not in this kernel: KSM");
@@ -1075,7 +1075,7 @@ static void step_move_pages(void)
 			count(&board->goals);
 }
 
-TEST_F_TIMEOUT(race, pages_are_moved_between_nodes, TIMEOUT_S)
+TEST_F_TIMEOUT(race, pages_migrate_between_nodes, TIMEOUT_S)
 {
 	if (access("/sys/devices/system/node/node1", F_OK))
 		SKIP(return, "not in this kernel: a second NUMA node");
@@ -1387,7 +1387,7 @@ TEST_F_TIMEOUT(race, target_execs, TIMEOUT_S)
 	});
 }
 
-TEST_F_TIMEOUT(race, target_execs_a_setuid_program_which_nobody_may_read, TIMEOUT_S)
+TEST_F_TIMEOUT(race, target_execs_an_unreadable_setuid_program, TIMEOUT_S)
 {
 	replace_program(FILE_OF_IMAGE, 0755);
 	replace_program(SETUID_FILE, 04755);
@@ -1511,7 +1511,7 @@ static void close_kept(void)
 }
 
 /* A thousand times; in a short race, as often as half a minute allows. */
-TEST_F_TIMEOUT(race, number_is_reused_again_and_again, TIMEOUT_S)
+TEST_F_TIMEOUT(race, pid_is_reused_many_times, TIMEOUT_S)
 {
 	race(_metadata, &(struct plan){
 		.step = step_reuse, .finish = close_kept, .rounds = seconds < 20 ? 50 : 1000,
@@ -1657,7 +1657,7 @@ static void be_peers(void)
 			complain("a peer ended with status %#x", status);
 }
 
-TEST_F_TIMEOUT(race, target_files_are_passed_on_and_closed_by_children, TIMEOUT_S)
+TEST_F_TIMEOUT(race, children_pass_on_and_close_target_files, TIMEOUT_S)
 {
 	race(_metadata, &(struct plan){
 		.crew = be_peers, .churn = churn_munmap, .rounds = 20, .goals = 20,
@@ -1736,7 +1736,7 @@ static void step_reload(void)
 	pass_time(3000);
 }
 
-TEST_F_TIMEOUT(module, is_unloaded_and_loaded_while_others_use_it, TIMEOUT_S)
+TEST_F_TIMEOUT(module, is_reloaded_while_processes_use_it, TIMEOUT_S)
 {
 	struct plan reloads = { .step = step_reload, .rounds = 10 };
 	struct trace before = trace();

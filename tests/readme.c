@@ -112,7 +112,7 @@ TEST_F(readme, read_memory_stops_at_a_hole)
 	free(buf);
 }
 
-TEST_F(readme, attached_it_is_read_until_it_is_gone)
+TEST_F(readme, pread_is_esrch_after_target_exit)
 {
 	char buf[64];
 
@@ -125,7 +125,7 @@ TEST_F(readme, attached_it_is_read_until_it_is_gone)
 	EXPECT_EQ(errno, ESRCH);
 }
 
-TEST_F(readme, a_granted_range_is_all_there_is)
+TEST_F(readme, granted_fd_reads_only_its_range)
 {
 	char control[CMSG_SPACE(sizeof(int))], byte, buf[16];
 	struct iovec iov = { &byte, 1 };
@@ -171,7 +171,7 @@ TEST_F(readme, a_batch_reads_a_counter_and_a_name)
 		  -1);
 }
 
-TEST_F(readme, read_now_reads_what_is_there)
+TEST_F(readme, read_now_reads_mapped_memory)
 {
 	char buf[64];
 

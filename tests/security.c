@@ -109,7 +109,7 @@ struct board {
 	unsigned long done;
 	unsigned long failed;
 	uintptr_t at;
-	pid_t heir;
+	pid_t child;
 };
 
 static struct board *board;
@@ -221,14 +221,14 @@ static bool turn_yama_off(void)
 	return access(YAMA_SCOPE, F_OK) || !write_file(YAMA_SCOPE, "0");
 }
 
-FIXTURE(sides) {
+FIXTURE(request) {
 	struct window near;
 	struct window far;
 	pid_t pid;
 	int file;
 };
 
-FIXTURE_SETUP(sides)
+FIXTURE_SETUP(request)
 {
 	ASSERT_TRUE(set_up()) {
 		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
@@ -246,7 +246,7 @@ FIXTURE_SETUP(sides)
 	ASSERT_LE(0, self->file);
 }
 
-FIXTURE_TEARDOWN(sides)
+FIXTURE_TEARDOWN(request)
 {
 	stop(self->pid);
 	close(self->file);
@@ -676,7 +676,7 @@ static void put_field(void *field, uint64_t value, size_t width)
 }
 
 /* Send the request of @f. Only the bytes of @want may have moved. */
-static void expect_outcome(struct __test_metadata *_metadata, FIXTURE_DATA(sides) * const self,
+static void expect_outcome(struct __test_metadata *_metadata, FIXTURE_DATA(request) * const self,
 			   send_fn send, struct forms *f, bool write, ssize_t want)
 {
 	size_t moved = want > 0 ? want : 0;
@@ -688,7 +688,7 @@ static void expect_outcome(struct __test_metadata *_metadata, FIXTURE_DATA(sides
 	EXPECT_TRUE(holds(&self->far, write ? moved : 0, OURS, THEIRS));
 }
 
-TEST_F(sides, stay_as_they_are_whatever_a_field_holds)
+TEST_F(request, hostile_field_changes_no_other_memory)
 {
 	static const send_fn all[] = { send_rw, send_attach, send_batch };
 	uint64_t values[MAX_VALUES];
@@ -723,7 +723,7 @@ TEST_F(sides, stay_as_they_are_whatever_a_field_holds)
 	}
 }
 
-TEST_F(sides, stay_as_they_are_whatever_the_flags_of_a_batch)
+TEST_F(request, hostile_batch_flags_are_einval)
 {
 	uint64_t values[MAX_VALUES];
 	struct forms f;
@@ -739,7 +739,7 @@ TEST_F(sides, stay_as_they_are_whatever_the_flags_of_a_batch)
 	}
 }
 
-TEST_F(sides, stay_as_they_are_wherever_the_struct_lies)
+TEST_F(request, struct_at_hostile_address_is_efault)
 {
 	static const unsigned int commands[] = {
 		PVMREAD_IOC_INFO, PVMREAD_IOC_READV, PVMREAD_IOC_WRITEV, PVMREAD_IOC_ATTACH,
@@ -772,7 +772,7 @@ static ssize_t move(int file, bool write, void *buf, size_t len, uint64_t at)
 	return ret < 0 ? -errno : ret;
 }
 
-TEST_F(sides, stay_as_they_are_whatever_pread_is_told)
+TEST_F(request, hostile_pread_changes_no_other_memory)
 {
 	uint64_t values[MAX_VALUES];
 	size_t j, n;
@@ -1034,7 +1034,7 @@ static void fetch_once(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) * 
 	ASSERT_EQ(0, munmap((void *)LATE, PAGE));
 }
 
-TEST_F(fetch, is_of_what_the_request_was_when_it_was_made)
+TEST_F(fetch, request_changed_after_fetch_has_no_effect)
 {
 	enum late late;
 	int write, i;
@@ -1084,7 +1084,7 @@ static int fetch_struct(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) *
 	return ret;
 }
 
-TEST_F(fetch, is_of_a_struct_whose_size_is_rewritten_while_the_rest_comes)
+TEST_F(fetch, size_rewritten_during_fetch_has_no_effect)
 {
 	const struct pvmread_info *info = (void *)(LATE - HEAD);
 	const struct pvmread_rw *rw = (void *)(LATE - HEAD);
@@ -1430,17 +1430,17 @@ static void rewrite_rw(struct __test_metadata *_metadata, FIXTURE_DATA(rewritten
 	try_game(_metadata, self, play_rw, flips, ARRAY_SIZE(flips));
 }
 
-TEST_F(rewritten, request_with_a_pid_harms_nobody_else)
+TEST_F(rewritten, pid_request_reaches_no_other_memory)
 {
 	rewrite_rw(_metadata, self, 0, friend, foe);
 }
 
-TEST_F(rewritten, request_with_a_pidfd_harms_nobody_else)
+TEST_F(rewritten, pidfd_request_reaches_no_other_memory)
 {
 	rewrite_rw(_metadata, self, PVMREAD_PIDFD, friend_pidfd, foe_pidfd);
 }
 
-TEST_F(rewritten, attach_gets_nobody_else)
+TEST_F(rewritten, attach_reaches_no_other_memory)
 {
 	const uint32_t flags = of_write ? PVMREAD_WRITE : 0;
 	const struct flip flips[] = {
@@ -1457,7 +1457,7 @@ TEST_F(rewritten, attach_gets_nobody_else)
 	try_game(_metadata, self, play_attach, flips, ARRAY_SIZE(flips));
 }
 
-TEST_F(rewritten, batch_harms_nobody_else)
+TEST_F(rewritten, batch_reaches_no_other_memory)
 {
 	const uint32_t flags = of_write ? PVMREAD_WRITE : 0;
 	struct pvmread_segment *seg = play->segment;
@@ -1487,7 +1487,7 @@ TEST_F(rewritten, batch_harms_nobody_else)
 	try_game(_metadata, self, play_batch, flips, ARRAY_SIZE(flips));
 }
 
-TEST_F(rewritten, info_writes_no_more_than_it_has)
+TEST_F(rewritten, info_writes_nothing_past_struct)
 {
 	const struct flip flips[] = {
 		FIELD_OF(play->info.size, sizeof(play->info), 7, 72, 0, PAGE + 1, ~0U),
@@ -1570,7 +1570,7 @@ static bool make_answer(void)
 	return answer != MAP_FAILED;
 }
 
-TEST_F(sides, get_whole_fields_of_info_and_nothing_else)
+TEST_F(request, info_writes_only_whole_fields)
 {
 	struct pvmread_info info = { .size = sizeof(info) }, in;
 	uint32_t size, used;
@@ -1642,7 +1642,7 @@ static const struct ending endings[] = {
 	{ "no process", WITH(rw.pid), 4, -1ULL, ESRCH, ESRCH, 0, 0 },
 };
 
-TEST_F(sides, get_the_out_fields_of_a_request_and_nothing_else)
+TEST_F(request, readv_and_writev_write_only_out_fields)
 {
 	static const uint32_t sizes[] = { 56, 57, 63, 64, 65, 72, 1000, PAGE };
 	const unsigned int total = ARRAY_SIZE(sizes) * ARRAY_SIZE(patterns) * ARRAY_SIZE(endings);
@@ -1687,7 +1687,7 @@ TEST_F(sides, get_the_out_fields_of_a_request_and_nothing_else)
 	}
 }
 
-TEST_F(sides, get_no_byte_from_attach_but_a_file)
+TEST_F(request, attach_does_not_write_its_struct)
 {
 	struct forms f;
 	size_t i;
@@ -1709,7 +1709,7 @@ TEST_F(sides, get_no_byte_from_attach_but_a_file)
 /* Where in the page the segments of a BATCH lie. */
 #define SEGMENTS_AT	1024
 
-TEST_F(sides, get_the_results_of_a_batch_and_nothing_else)
+TEST_F(request, batch_writes_only_its_results)
 {
 	static const struct {
 		uint64_t remote, local, length, done;
@@ -1778,7 +1778,7 @@ TEST_F(sides, get_the_results_of_a_batch_and_nothing_else)
 }
 
 /* A string that ends at @nul, read with length @length. */
-static void expect_string(struct __test_metadata *_metadata, FIXTURE_DATA(sides) * const self,
+static void expect_string(struct __test_metadata *_metadata, FIXTURE_DATA(request) * const self,
 			  unsigned char pattern, size_t nul, size_t length)
 {
 	const unsigned char *near = self->near.view + HOLE * PAGE - LEN;
@@ -1803,7 +1803,7 @@ static void expect_string(struct __test_metadata *_metadata, FIXTURE_DATA(sides)
 		TH_LOG("NUL at %zu of %zu", nul, length);
 }
 
-TEST_F(sides, get_a_string_and_nothing_behind_it)
+TEST_F(request, string_writes_nothing_past_its_nul)
 {
 	size_t nul;
 
@@ -1815,7 +1815,7 @@ TEST_F(sides, get_a_string_and_nothing_behind_it)
 	}
 }
 
-TEST_F(sides, show_in_fdinfo_what_is_documented_and_nothing_else)
+TEST_F(request, fdinfo_shows_only_documented_fields)
 {
 	static const struct {
 		unsigned int flags;
@@ -2201,7 +2201,7 @@ FIXTURE_TEARDOWN(memory)
 	close(dev);
 }
 
-TEST_F(memory, moves_as_the_syscall_says_or_not_at_all)
+TEST_F(memory, transfer_matches_syscall_or_is_refused)
 {
 	expect_kind(_metadata, &self->near, &variant->kind, self->pid);
 }
@@ -2211,30 +2211,30 @@ TEST_F(memory, moves_as_the_syscall_says_or_not_at_all)
 /* Unused, also in a 32-bit program. */
 #define HUGE_AT		0x80000000UL
 #define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
-/* The target's, the heir's, and one for a private copy. */
+/* The target's, the child's, and one for a private copy. */
 #define HUGE_PAGES	4
 
 /*
  * The target has a huge page of hugetlbfs, whose first two pages the tester reads, and
- * a single page before it. The heir was forked from it, before or during the read. It
+ * a single page before it. The child was forked from it, before or during the read. It
  * keeps the pages when the target has exited, and then writes to them.
  */
-FIXTURE(heir) {
+FIXTURE(child) {
 	long had;
 	pid_t pid;
 	unsigned char *near;
 	int uffd;
 };
 
-FIXTURE_VARIANT(heir) {
+FIXTURE_VARIANT(child) {
 	bool late;
 };
 
-FIXTURE_VARIANT_ADD(heir, forked_before) {
+FIXTURE_VARIANT_ADD(child, forked_before_read) {
 	.late = false,
 };
 
-FIXTURE_VARIANT_ADD(heir, forked_meanwhile) {
+FIXTURE_VARIANT_ADD(child, forked_during_read) {
 	.late = true,
 };
 
@@ -2248,7 +2248,7 @@ static bool set_huge_pages(long nr)
 }
 
 /* Not the target's child, or it would die with the target. */
-static void fork_heir(int unused)
+static void fork_child(int unused)
 {
 	pid_t pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
 
@@ -2256,7 +2256,7 @@ static void fork_heir(int unused)
 	if (pid < 0)
 		broken("clone");
 	if (pid) {
-		__atomic_store_n(&board->heir, pid, __ATOMIC_RELEASE);
+		__atomic_store_n(&board->child, pid, __ATOMIC_RELEASE);
 		return;
 	}
 	die_with_parent();
@@ -2279,23 +2279,23 @@ static void build_huge(const void *late)
 		broken("a huge page");
 	memset(at, THEIRS, 3 * PAGE);
 	if (late)
-		signal(SIGUSR1, fork_heir);
+		signal(SIGUSR1, fork_child);
 	else
-		fork_heir(0);
+		fork_child(0);
 }
 
 /* Half of the bytes have been copied, and the caller's other page is not served. */
 static void *outlive_target(void *arg)
 {
-	FIXTURE_DATA(heir) * const self = arg;
+	FIXTURE_DATA(child) * const self = arg;
 	struct pollfd pfd = { .fd = self->uffd, .events = POLLIN };
 	struct uffdio_zeropage zero = { .range = { .start = LATE, .len = PAGE } };
 	long end = now_ms() + PATIENCE_MS;
 
 	if (poll(&pfd, 1, PATIENCE_MS) == 1) {
-		if (!board->heir)
+		if (!board->child)
 			kill(self->pid, SIGUSR1);
-		while (!__atomic_load_n(&board->heir, __ATOMIC_ACQUIRE) && now_ms() < end)
+		while (!__atomic_load_n(&board->child, __ATOMIC_ACQUIRE) && now_ms() < end)
 			usleep(1000);
 		stop(self->pid);
 		__atomic_store_n(&board->at, 1, __ATOMIC_RELEASE);
@@ -2306,7 +2306,7 @@ static void *outlive_target(void *arg)
 	return NULL;
 }
 
-FIXTURE_SETUP(heir)
+FIXTURE_SETUP(child)
 {
 	ASSERT_TRUE(set_up());
 	self->had = proc_number("/proc/meminfo", "HugePages_Total:");
@@ -2326,15 +2326,15 @@ FIXTURE_SETUP(heir)
 	}
 }
 
-FIXTURE_TEARDOWN(heir)
+FIXTURE_TEARDOWN(child)
 {
 	stop(self->pid);
-	stop(board->heir);
+	stop(board->child);
 	set_huge_pages(self->had);
 	close(dev);
 }
 
-/* Two pages, of which the second one waits until the heir has written. */
+/* Two pages, of which the second one waits until the child has written. */
 static ssize_t read_by_pread(int file)
 {
 	ssize_t ret = pread(file, (void *)(LATE - PAGE), 2 * PAGE, HUGE_AT);
@@ -2361,7 +2361,7 @@ static ssize_t read_by_batch(int file)
 	return segs[2].error ? -(ssize_t)segs[2].error : (ssize_t)(segs[0].done + segs[2].done);
 }
 
-static void read_as_it_was(struct __test_metadata *_metadata, FIXTURE_DATA(heir) * const self,
+static void read_as_it_was(struct __test_metadata *_metadata, FIXTURE_DATA(child) * const self,
 			   unsigned int flags, ssize_t (*read_by)(int file))
 {
 	int file = attach(dev, self->pid, flags, 0, 0);
@@ -2383,23 +2383,23 @@ static void read_as_it_was(struct __test_metadata *_metadata, FIXTURE_DATA(heir)
 	close(file);
 }
 
-TEST_F(heir, writes_what_a_read_of_the_target_does_not_show)
+TEST_F(child, write_is_not_seen_by_a_read_of_the_target)
 {
 	read_as_it_was(_metadata, self, 0, read_by_pread);
 }
 
-TEST_F(heir, writes_what_a_resident_read_of_the_target_does_not_show)
+TEST_F(child, write_is_not_seen_by_a_resident_read_of_the_target)
 {
 	read_as_it_was(_metadata, self, PVMREAD_RESIDENT, read_by_pread);
 }
 
-TEST_F(heir, writes_what_a_batch_of_the_target_does_not_show)
+TEST_F(child, write_is_not_seen_by_a_batch_of_the_target)
 {
 	read_as_it_was(_metadata, self, 0, read_by_batch);
 }
 
 /* No huge page is taken from the pool for a private copy of the target. */
-TEST_F(heir, shares_with_the_target_what_is_read)
+TEST_F(child, still_shares_the_page_after_a_read)
 {
 	static const unsigned int flags[] = { 0, PVMREAD_NOWAIT, PVMREAD_RESIDENT };
 	long free_pages = proc_number("/proc/meminfo", "HugePages_Free:");
@@ -2728,7 +2728,7 @@ static void as_root_without_capabilities(void)
 		broken("a process of another user");
 }
 
-TEST_F(node, is_open_to_root_alone_until_somebody_says_otherwise)
+TEST_F(node, is_only_for_root_by_default)
 {
 	EXPECT_EQ(S_IFCHR | 0600, self->before.st_mode);
 	EXPECT_EQ(0, self->before.st_uid);
@@ -2771,7 +2771,7 @@ static void as_anyone(void)
 	use_the_node();
 }
 
-TEST_F(node, is_open_to_a_group_for_what_each_of_it_may_anyway)
+TEST_F(node, mode_0660_gives_a_group_no_extra_rights)
 {
 	ASSERT_EQ(0, chown(PVMREAD_DEVICE, 0, GROUP));
 	ASSERT_EQ(0, chmod(PVMREAD_DEVICE, 0660));
@@ -2780,7 +2780,7 @@ TEST_F(node, is_open_to_a_group_for_what_each_of_it_may_anyway)
 	EXPECT_TRUE(holds(&self->secret, 0, 0, SECRET));
 }
 
-TEST_F(node, that_is_open_to_all_gives_nobody_more)
+TEST_F(node, mode_0666_gives_nobody_extra_rights)
 {
 	ASSERT_EQ(0, chmod(PVMREAD_DEVICE, 0666));
 	expect_run(_metadata, as_anyone);
@@ -2810,7 +2810,7 @@ static void as_a_member_that_may_read(void)
 		broken("reading");
 }
 
-TEST_F(node, that_a_group_may_read_is_not_written_through)
+TEST_F(node, mode_0640_lets_a_group_only_read)
 {
 	ASSERT_EQ(0, chown(PVMREAD_DEVICE, 0, GROUP));
 	ASSERT_EQ(0, chmod(PVMREAD_DEVICE, 0640));
@@ -2847,7 +2847,7 @@ static void in_a_domain_without_ioctls(void)
 		broken("an ioctl on what was open before");
 }
 
-TEST_F(node, is_of_no_use_to_whom_landlock_forbids_the_ioctls_of_devices)
+TEST_F(node, landlock_without_ioctl_dev_blocks_every_ioctl)
 {
 	int ruleset = landlock_ruleset();
 
@@ -2857,7 +2857,7 @@ TEST_F(node, is_of_no_use_to_whom_landlock_forbids_the_ioctls_of_devices)
 	expect_run(_metadata, in_a_domain_without_ioctls);
 }
 
-TEST_F(node, cannot_be_made_writable_while_the_module_is_there)
+TEST_F(node, readonly_parameter_cannot_be_changed)
 {
 	static const char parameter[] = "/sys/module/pvmread/parameters/readonly";
 	struct stat st;

@@ -263,7 +263,7 @@ TEST_F(tags, that_change_in_the_callers_buffer_end_the_copy)
 }
 
 /* The module compares the range with the whole address, tag included. */
-TEST_F(tags, of_an_address_are_outside_the_attached_range)
+TEST_F(tags, tagged_address_is_outside_the_attached_range)
 {
 	unsigned char *local = with_tag(self->page, RIGHT_TAG);
 	int file = attach(self->dev, self->target, 0, (uintptr_t)self->page, PAGE);

@@ -1234,7 +1234,7 @@ TEST_F(target, attached_by_pid_by_thread_id_and_by_pidfd)
 	EXPECT_EQ(ESRCH, errno_of(attach_all(pidfd, PVMREAD_PIDFD)));
 }
 
-TEST_F(target, attached_by_itself)
+TEST_F(target, attaches_to_itself)
 {
 	int pidfd = open_pidfd(getpid());
 	int fd[] = {
@@ -1262,7 +1262,7 @@ static void nothing(void)
 {
 }
 
-TEST_F(target, refuses_a_number_that_names_no_process_with_memory)
+TEST_F(target, attach_needs_a_process_with_memory)
 {
 	int pipefd[2], zombie_pidfd, proc;
 	char path[40];
@@ -1306,7 +1306,7 @@ TEST_F(target, refuses_a_number_that_names_no_process_with_memory)
 	EXPECT_EQ(ESRCH, errno_of(attach_all(zombie, 0)));
 }
 
-TEST_F(target, refuses_a_range_that_ends_at_no_address)
+TEST_F(target, refuses_an_empty_or_overflowing_range)
 {
 	static const struct {
 		uint64_t start, length;
@@ -1335,7 +1335,7 @@ TEST_F(target, refuses_a_range_that_ends_at_no_address)
 }
 
 /* The end of such a range would be 2^64, which is not an address. */
-TEST_F(target, refuses_a_range_that_takes_in_the_last_address)
+TEST_F(target, refuses_a_range_that_ends_at_2_64)
 {
 	static const struct {
 		uint64_t start, length;
@@ -1350,7 +1350,7 @@ TEST_F(target, refuses_a_range_that_takes_in_the_last_address)
 						  bad[i].length)));
 }
 
-TEST_F(target, takes_every_range_that_ends_at_an_address)
+TEST_F(target, accepts_every_range_that_ends_below_2_64)
 {
 	static const struct {
 		uint64_t start, length;
@@ -1379,7 +1379,7 @@ TEST_F(target, takes_every_range_that_ends_at_an_address)
 	}
 }
 
-TEST_F(target, is_close_on_exec_and_for_reading_unless_asked_otherwise)
+TEST_F(target, is_close_on_exec_and_read_only_by_default)
 {
 	int pidfd = open_pidfd(self->pid);
 	int fd[] = { attach_all(self->pid, 0), attach_all(self->pid, PVMREAD_WRITE),
@@ -1404,7 +1404,7 @@ TEST_F(target, is_close_on_exec_and_for_reading_unless_asked_otherwise)
 	}
 }
 
-TEST_F(target, needs_the_open_mode_of_the_device)
+TEST_F(target, attach_needs_the_device_open_mode)
 {
 	int reader = open(PVMREAD_DEVICE, O_RDONLY | O_CLOEXEC);
 	int writer = open(PVMREAD_DEVICE, O_WRONLY | O_CLOEXEC);
@@ -1428,7 +1428,7 @@ TEST_F(target, needs_the_open_mode_of_the_device)
 	EXPECT_TRUE(reads(fd, OLD));
 }
 
-TEST_F(target, leaves_nothing_behind_when_there_is_no_room_for_a_file)
+TEST_F(target, attach_leaks_nothing_on_emfile)
 {
 	struct rlimit old, limit;
 	int refs = number_in(MODULE_REFS);
@@ -1482,7 +1482,7 @@ static void be_target_of_alice(void)
 	be_target();
 }
 
-TEST_F(target, is_not_given_to_another_user)
+TEST_F(target, other_user_may_not_attach)
 {
 	int refs = number_in(MODULE_REFS);
 
@@ -1542,7 +1542,7 @@ static const struct span spans[] = {
 	{ LLONG_MAX - 2 * PAGE, PAGE, -EIO, -EIO },
 };
 
-TEST_F(target, moves_the_bytes_that_are_there_through_every_door)
+TEST_F(target, every_call_moves_bytes_up_to_a_hole)
 {
 	int fd = attach_all(self->pid, PVMREAD_WRITE);
 
@@ -1567,7 +1567,7 @@ static const struct span above_llong_max[] = {
 	{ LLONG_MAX - 5, 100, -EIO, -EIO },
 };
 
-TEST_F(target, finds_nothing_above_llong_max)
+TEST_F(target, addresses_over_llong_max_fail)
 {
 	int fd = attach_all(self->pid, PVMREAD_WRITE);
 	const struct door *door;
@@ -1614,7 +1614,7 @@ static ssize_t write_much(const struct door *door, int fd)
 	return done;
 }
 
-TEST_F(target, moves_more_than_it_has_at_a_time_through_every_door)
+TEST_F(target, every_call_moves_more_than_one_chunk)
 {
 	unsigned char *old, *new, *seen;
 	const struct door *door;
@@ -1650,7 +1650,7 @@ TEST_F(target, moves_more_than_it_has_at_a_time_through_every_door)
 }
 
 /* The target's memory is mapped; the caller's is not, at the start or later. */
-TEST_F(target, answers_efault_or_short_for_the_callers_own_memory)
+TEST_F(target, bad_buffer_of_the_caller_is_efault_or_short)
 {
 	int fd = attach_all(self->pid, PVMREAD_WRITE);
 	const struct door *door;
@@ -1687,7 +1687,7 @@ TEST_F(target, answers_efault_or_short_for_the_callers_own_memory)
 	}
 }
 
-TEST_F(target, answers_ebadf_to_a_write_that_it_was_not_attached_for)
+TEST_F(target, write_without_pvmread_write_is_ebadf)
 {
 	int fd = attach_all(self->pid, 0);
 	const struct door *door;
@@ -1706,7 +1706,7 @@ TEST_F(target, answers_ebadf_to_a_write_that_it_was_not_attached_for)
 	}
 }
 
-TEST_F(target, keeps_its_position_as_any_file_does)
+TEST_F(target, position_advances_by_bytes_moved)
 {
 	static const struct span moves[] = {
 		{ F(0, 100), 50, 50, 50 },
@@ -1747,7 +1747,7 @@ TEST_F(target, keeps_its_position_as_any_file_does)
 	}
 }
 
-TEST_F(target, seeks_to_addresses_and_from_where_it_is_and_not_from_an_end)
+TEST_F(target, lseek_supports_only_seek_set_and_seek_cur)
 {
 	static const int whence[] = { SEEK_END, SEEK_DATA, SEEK_HOLE, 5, -1 };
 	int fd = attach(dev, self->pid, 0, F(0, 0), PAGE);
@@ -1777,7 +1777,7 @@ TEST_F(target, seeks_to_addresses_and_from_where_it_is_and_not_from_an_end)
 }
 
 /* It supports no other file operations. */
-TEST_F(target, cannot_be_mapped_or_waited_for)
+TEST_F(target, cannot_be_mmapped_or_polled)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 	int fd = attach_all(self->pid, PVMREAD_WRITE);
@@ -1804,7 +1804,7 @@ static const struct {
 	{ F(1, PAGE - 1), 2 }, { F(2, 17), 1 }, { F(0, 1), 4 * PAGE - 2 },
 };
 
-TEST_F(target, reaches_its_range_and_not_a_byte_more_through_every_door)
+TEST_F(target, every_call_stays_in_the_attached_range)
 {
 	size_t i;
 
@@ -1841,7 +1841,7 @@ TEST_F(target, reaches_its_range_and_not_a_byte_more_through_every_door)
 }
 
 /* The target's own holes are also in it. */
-TEST_F(target, finds_the_holes_in_its_range)
+TEST_F(target, holes_in_its_range_end_calls)
 {
 	static const struct span holes[] = {
 		{ F(3, 50), PAGE, PAGE - 50, PAGE - 50 },
@@ -1857,7 +1857,7 @@ TEST_F(target, finds_the_holes_in_its_range)
 	expect_spans(_metadata, fd, self->pid, holes, ARRAY_SIZE(holes));
 }
 
-TEST_F(target, reaches_a_range_that_ends_at_the_last_address)
+TEST_F(target, range_may_end_at_the_last_address)
 {
 	int fd = attach(dev, self->pid, PVMREAD_WRITE, F(2, 0), ~0ULL - F(2, 0));
 	const struct span edges[] = {
@@ -1949,7 +1949,7 @@ TEST_F(target, reaches_the_highest_page_of_user_space)
 }
 
 /* The stack is near the top, and its contents are unique. */
-TEST_F(target, reads_the_stack_of_the_caller_as_it_is)
+TEST_F(target, reads_the_callers_stack)
 {
 	int fd = attach_all(getpid(), 0);
 	unsigned char here[3 * PAGE], there[3 * PAGE];
@@ -2007,7 +2007,7 @@ static const struct span waits[] = {
 	{ LATE - 2 * PAGE, 2 * PAGE, -EIO, -EIO },
 };
 
-TEST_F(late, does_not_wait_if_told_so_once_or_for_ever)
+TEST_F(late, rwf_nowait_and_nowait_files_do_not_wait)
 {
 	static const struct door once = {
 		"RWF_NOWAIT", .read = by_preadv2, .write = by_pwritev2,
@@ -2057,7 +2057,7 @@ TEST_F(late, does_not_wait_if_told_so_once_or_for_ever)
  * The first of three pages is present, the others arrive late. io_uring first tries
  * without waiting, and must not accept the short result of that.
  */
-TEST_F(late, read_through_every_door_waits_and_is_whole)
+TEST_F(late, every_read_call_waits_and_is_complete)
 {
 	const struct door *door;
 	size_t page = 0;
@@ -2082,7 +2082,7 @@ TEST_F(late, read_through_every_door_waits_and_is_whole)
 	EXPECT_EQ(0, page_asked_for(self->uffd, 0));
 }
 
-TEST_F(late, write_through_every_door_waits_and_is_whole)
+TEST_F(late, every_write_call_waits_and_is_complete)
 {
 	unsigned char seen[3 * PAGE];
 	const struct door *door;
@@ -2159,7 +2159,7 @@ TEST_F(late, io_uring_moves_all_or_nothing_of_a_cached_file)
 	close(fd);
 }
 
-TEST_F(late, io_uring_moves_all_or_nothing_where_it_was_told_not_to_wait)
+TEST_F(late, io_uring_nowait_moves_all_or_nothing)
 {
 	int nowait = attach_all(self->pid, PVMREAD_NOWAIT);
 	unsigned char old[PAGE], seen[PAGE];
@@ -2196,7 +2196,7 @@ TEST_F(late, io_uring_moves_all_or_nothing_where_it_was_told_not_to_wait)
 	EXPECT_EQ(0, page_asked_for(self->uffd, 0));
 }
 
-TEST_F(target, io_uring_moves_as_much_as_it_has_at_a_time_if_it_must_not_wait)
+TEST_F(target, io_uring_nowait_moves_at_most_one_chunk)
 {
 	const size_t most = MOST;
 	pid_t pid = start_and_wait(be_big_target);
@@ -2319,7 +2319,7 @@ TEST_F(late, io_uring_keeps_the_order_of_linked_requests)
  * A worker that waits for a page can be killed but not interrupted. So the request
  * cannot end before the page arrives.
  */
-TEST_F(late, cancelled_io_uring_request_ends_once_the_page_comes_at_the_latest)
+TEST_F(late, cancelled_io_uring_request_ends_when_page_arrives)
 {
 	struct __kernel_timespec ts = { .tv_sec = PATIENCE_MS / 1000 };
 	struct io_uring *ring = the_ring();
@@ -2389,7 +2389,7 @@ static const struct {
 	{ "exits after it closed the ring", true, true },
 };
 
-TEST_F(late, process_with_an_io_uring_read_of_a_page_that_never_comes_can_go)
+TEST_F(late, process_can_exit_while_its_io_uring_read_waits)
 {
 	size_t i;
 
@@ -2449,7 +2449,7 @@ TEST_F(target, io_uring_reads_a_registered_file_that_was_closed)
 /* --- splice and sendfile --- */
 
 /* From one process to another, without a buffer of the caller. */
-TEST_F(target, is_sent_into_another_target)
+TEST_F(target, sendfile_to_another_target)
 {
 	pid_t pid = start_and_wait(be_target);
 	off_t off = F(1, PAGE - 96);
@@ -2488,7 +2488,7 @@ TEST_F(target, is_sent_into_another_target)
 }
 
 /* More than a pipe holds, over a range's end. */
-TEST_F(target, is_sent_up_to_the_end_of_its_range)
+TEST_F(target, sendfile_stops_at_the_range_end)
 {
 	static unsigned char seen[BIG_LEN];
 	pid_t pid = start_and_wait(be_big_target);
@@ -2575,7 +2575,7 @@ static const char *what_is_left(int fd)
 	} \
 } while (0)
 
-TEST_F(target, answers_esrch_when_the_target_has_exited)
+TEST_F(target, is_esrch_after_the_target_exits)
 {
 	int fd[] = {
 		attach_all(self->pid, PVMREAD_WRITE),
@@ -2602,7 +2602,7 @@ TEST_F(target, answers_esrch_when_the_target_has_exited)
 	}
 }
 
-TEST_F(target, answers_esrch_when_the_target_was_killed)
+TEST_F(target, is_esrch_after_the_target_is_killed)
 {
 	int fd = attach_all(self->pid, PVMREAD_WRITE);
 
@@ -2658,7 +2658,7 @@ static bool window_is_image(pid_t pid)
 	       differs(seen, sizeof(seen), F(0, 0), IMAGE) == sizeof(seen);
 }
 
-TEST_F(target, answers_esrch_when_the_target_has_execed)
+TEST_F(target, is_esrch_after_the_target_execs)
 {
 	int round;
 
@@ -2748,7 +2748,7 @@ static void watch_as_alice(void)
 		broken("a set-uid program");
 }
 
-TEST_F(target, shows_nothing_of_a_set_uid_program_that_the_target_execs)
+TEST_F(target, never_shows_an_execed_set_uid_program)
 {
 	int nosuid = make_copy(04755), status;
 
@@ -2787,7 +2787,7 @@ static void be_target_with_child(void)
 	obey();
 }
 
-TEST_F(target, has_gone_though_a_child_has_a_copy_of_its_memory)
+TEST_F(target, is_esrch_after_exit_despite_a_forked_child)
 {
 	pid_t pid;
 	int fd;
@@ -2850,7 +2850,7 @@ static void be_target_with_sibling_that_execs(void)
 	be_target_with_sibling();
 }
 
-TEST_F(target, is_there_while_another_process_shares_its_memory)
+TEST_F(target, is_readable_while_another_process_shares_mm)
 {
 	pid_t pid;
 	int fd;
@@ -2870,7 +2870,7 @@ TEST_F(target, is_there_while_another_process_shares_its_memory)
 }
 
 /* From then on another process can get the number. */
-TEST_F(target, does_not_show_the_number_of_a_process_that_was_reaped)
+TEST_F(target, fdinfo_hides_the_pid_of_a_reaped_process)
 {
 	pid_t pid;
 	int fd;
@@ -2889,7 +2889,7 @@ TEST_F(target, does_not_show_the_number_of_a_process_that_was_reaped)
 	EXPECT_EQ(-1, read_info("/proc", fd).pid);
 }
 
-TEST_F(target, is_there_after_it_execed_while_another_process_shares_its_memory)
+TEST_F(target, old_mm_is_readable_after_exec_while_shared)
 {
 	pid_t pid = start_and_wait(be_target_with_sibling_that_execs);
 	int fd;
@@ -2910,7 +2910,7 @@ TEST_F(target, is_there_after_it_execed_while_another_process_shares_its_memory)
 	EXPECT_GONE(fd);
 }
 
-TEST_F(target, is_the_parent_of_a_vfork_when_the_child_was_attached)
+TEST_F(target, attach_to_a_vfork_child_attaches_the_parents_mm)
 {
 	pid_t pid = start_and_wait(be_target_that_vforks);
 	int fd;
@@ -2930,7 +2930,7 @@ TEST_F(target, is_the_parent_of_a_vfork_when_the_child_was_attached)
 	EXPECT_GONE(fd);
 }
 
-TEST_F(target, is_there_until_its_last_thread_has_left)
+TEST_F(target, is_readable_until_last_thread_exits)
 {
 	char path[40], state = 0, line[256];
 	long begin = now_ms();
@@ -2961,7 +2961,7 @@ TEST_F(target, is_there_until_its_last_thread_has_left)
 }
 
 /* A request uses the memory, so it still exists. */
-TEST_F(late, is_there_while_a_request_waits_for_one_of_its_pages)
+TEST_F(late, mm_is_readable_while_a_request_waits_for_a_page)
 {
 	struct io_uring *ring = the_ring();
 
@@ -3049,12 +3049,12 @@ static void expect_memory_back(struct __test_metadata *_metadata, char how)
 	EXPECT_GONE(fd);
 }
 
-TEST_F(target, does_not_keep_the_memory_of_a_target_that_exits)
+TEST_F(target, exit_frees_the_targets_memory)
 {
 	expect_memory_back(_metadata, 'q');
 }
 
-TEST_F(target, does_not_keep_the_memory_of_a_target_that_execs)
+TEST_F(target, exec_frees_the_targets_memory)
 {
 	expect_memory_back(_metadata, 'e');
 }
@@ -3126,12 +3126,12 @@ static void stall(struct __test_metadata *_metadata, bool by_batch)
 	EXPECT_GONE(stalled.fd);
 }
 
-TEST_F(target, is_not_kept_by_a_read_whose_caller_is_slow_to_take_its_bytes)
+TEST_F(target, stalled_read_does_not_keep_an_exited_targets_mm)
 {
 	stall(_metadata, false);
 }
 
-TEST_F(target, is_not_kept_by_a_batch_whose_caller_is_slow_to_take_its_bytes)
+TEST_F(target, stalled_batch_does_not_keep_an_exited_targets_mm)
 {
 	stall(_metadata, true);
 }
@@ -3292,7 +3292,7 @@ FIXTURE_TEARDOWN(grant)
 		set_number(YAMA_SCOPE, self->scope);
 }
 
-TEST_F(grant, gives_another_user_a_range_and_nothing_else_whatever_yama_says)
+TEST_F(grant, gives_another_user_only_the_range_in_any_yama_scope)
 {
 	TH_LOG("ptrace_scope: %d", number_in(YAMA_SCOPE));
 	whom = start_and_wait(be_granter);
@@ -3316,7 +3316,7 @@ static bool has_word(const char *words, const char *word)
 	return false;
 }
 
-TEST_F(target, tells_in_fdinfo_how_it_was_attached)
+TEST_F(target, fdinfo_shows_the_attach_arguments)
 {
 	static const struct {
 		unsigned int flags;
@@ -3372,7 +3372,7 @@ TEST_F(target, tells_in_fdinfo_how_it_was_attached)
 	EXPECT_EQ((unsigned long long)(f), info.faults); \
 } while (0)
 
-TEST_F(target, counts_in_fdinfo_what_it_moved_and_where_memory_was_not_there)
+TEST_F(target, fdinfo_counts_bytes_moved_and_faults)
 {
 	unsigned long long r = 0, w = 0, f = 0;
 	int fd = attach_all(self->pid, PVMREAD_WRITE);
@@ -3479,7 +3479,7 @@ static void be_parent_of_namespace(void)
 	_exit(4);
 }
 
-TEST_F(target, numbers_the_process_in_fdinfo_as_the_readers_proc_does)
+TEST_F(target, fdinfo_pid_is_of_the_pid_namespace_of_proc)
 {
 	pid_t pid;
 	int fd;
@@ -3539,7 +3539,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-TEST_F(target, serves_threads_that_share_it_and_counts_for_all)
+TEST_F(target, threads_can_share_it_and_its_counters)
 {
 	unsigned long long r = 0, w = 0, f = 0;
 	struct worker worker[THREADS];
@@ -3571,7 +3571,7 @@ static void read_on(void)
 		broken("writing after fork");
 }
 
-TEST_F(target, has_one_position_for_those_who_inherited_it)
+TEST_F(target, position_is_shared_after_dup_and_fork)
 {
 	int copy, fd = attach_all(self->pid, PVMREAD_WRITE);
 	unsigned char buf[10], c;
@@ -3606,7 +3606,7 @@ static void read_parent(void)
 		broken("the child's own memory");
 }
 
-TEST_F(target, is_the_one_who_was_attached_and_not_the_one_who_asks)
+TEST_F(target, inherited_file_still_reads_the_original_target)
 {
 	inherited = attach_all(getpid(), 0);
 	ASSERT_LE(0, inherited);
@@ -3628,7 +3628,7 @@ static void read_as_nobody(void)
 		broken("writing after root was dropped");
 }
 
-TEST_F(target, serves_on_after_its_holder_has_dropped_its_rights)
+TEST_F(target, works_after_its_holder_drops_privileges)
 {
 	inherited = attach_all(self->pid, PVMREAD_WRITE);
 	ASSERT_LE(0, inherited);
@@ -3673,7 +3673,7 @@ static void read_undumpable(void)
 		broken("reading a process that has become undumpable");
 }
 
-TEST_F(target, serves_on_after_the_target_has_closed_itself_to_others)
+TEST_F(target, works_after_the_target_becomes_undumpable)
 {
 	whom = start_and_wait(be_target_that_rises);
 	assert_started(_metadata, whom);
@@ -3725,7 +3725,7 @@ TEST_F(module, stays_while_a_target_file_is_open)
 	EXPECT_EQ(0, load("windows=1"));
 }
 
-TEST_F(module, stays_while_the_file_of_a_target_that_has_gone_is_open)
+TEST_F(module, stays_while_a_file_of_an_exited_target_is_open)
 {
 	pid_t pid = start_and_wait(be_target);
 	int fd;

@@ -139,7 +139,7 @@ TEST_F(trace, readv_and_writev)
 			self->page, PAGE);
 }
 
-TEST_F(trace, why_a_transfer_ended)
+TEST_F(trace, transfer_error_code)
 {
 	ASSERT_EQ(PAGE, rw(self->dev, PVMREAD_IOC_READV, self->target,
 			   PVMREAD_RESIDENT, self->page, self->buf, PAGE + 1));
@@ -174,7 +174,7 @@ TEST_F(trace, a_target_file)
 	close(fd);
 }
 
-TEST_F(trace, all_of_the_memory)
+TEST_F(trace, attach_full_range)
 {
 	int fd = attach(self->dev, self->target, 0, 0, 0);
 
@@ -212,7 +212,7 @@ TEST_F(trace, a_batch)
 }
 
 /* Refused requests interest an administrator most. */
-TEST_F(trace, who_is_refused)
+TEST_F(trace, refused_calls)
 {
 	pid_t child = fork();
 	int status;
@@ -239,7 +239,7 @@ TEST_F(trace, who_is_refused)
 }
 
 /* The number is of the initial pid namespace, not of the caller's. */
-TEST_F(trace, names_a_process_of_another_pid_namespace)
+TEST_F(trace, shows_pids_of_the_initial_pid_namespace)
 {
 	pid_t child, wrapper = fork();
 	int status;
@@ -266,7 +266,7 @@ TEST_F(trace, names_a_process_of_another_pid_namespace)
 }
 
 /* perf and BPF tools decode an event by this text, and do not know C names. */
-TEST_F(trace, has_a_format_that_others_can_read)
+TEST_F(trace, event_format_has_no_c_constants)
 {
 	static const char * const formats[] = { EVENTS "attach/format", EVENTS "transfer/format" };
 	unsigned int i;
@@ -285,7 +285,7 @@ TEST_F(trace, has_a_format_that_others_can_read)
 	}
 }
 
-TEST_F(trace, is_silent_when_off_and_about_what_is_no_request)
+TEST_F(trace, rejected_request_or_disabled_event_logs_nothing)
 {
 	struct pvmread_rw arg = { .size = sizeof(arg), .flags = ~0 };
 

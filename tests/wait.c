@@ -995,7 +995,7 @@ TEST_F(wait, nowait_returns_at_once_without_readahead_too)
 	expect_nothing_held(_metadata);
 }
 
-TEST_F(wait, resident_asks_nobody_for_a_page)
+TEST_F(wait, resident_never_requests_a_page)
 {
 	unsigned char buf[100];
 	struct pollfd pfd = { .fd = -1, .events = POLLIN };
@@ -1074,7 +1074,7 @@ static void kill_reader(struct __test_metadata *_metadata, size_t i, pid_t pid, 
 		*worst = ms;
 }
 
-TEST_F(wait, without_a_flag_it_waits_and_can_be_killed)
+TEST_F(wait, wait_without_flags_ends_on_sigkill)
 {
 	pid_t reader[PLAIN_DOORS];
 	long worst = 0;
@@ -1087,7 +1087,7 @@ TEST_F(wait, without_a_flag_it_waits_and_can_be_killed)
 	expect_nothing_held(_metadata);
 }
 
-TEST_F(wait, without_a_flag_it_completes_once_the_page_is_there)
+TEST_F(wait, wait_without_flags_ends_when_the_page_arrives)
 {
 	unsigned char buf[200];
 	pid_t reader[PLAIN_DOORS];
@@ -1118,7 +1118,7 @@ TEST_F(wait, without_a_flag_it_completes_once_the_page_is_there)
  * For a file system in user space the page must be mapped as the request needs it: such
  * a file system may drop a page that is only cached at any time.
  */
-TEST_F(wait, nowait_gets_the_page_once_it_is_there)
+TEST_F(wait, nowait_gets_the_page_after_it_arrives)
 {
 	unsigned char buf[100];
 	struct answer a;
@@ -1223,7 +1223,7 @@ static void have_lock_held(struct __test_metadata *_metadata)
 	}
 }
 
-TEST_F(target, lock_on_the_targets_mappings_is_not_waited_for)
+TEST_F(target, nowait_does_not_wait_for_the_mmap_lock)
 {
 	const uint32_t both = PVMREAD_NOWAIT | PVMREAD_RESIDENT;
 	pid_t reader[PLAIN_DOORS];
@@ -1322,7 +1322,7 @@ static int run_command(const char *const *args, const char *pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-TEST_F(target, commands_nowait_does_not_wait_for_the_lock_on_the_targets_mappings)
+TEST_F(target, command_with_nowait_does_not_wait_for_mmap_lock)
 {
 	static const struct {
 		const char *args[4];
@@ -1391,7 +1391,7 @@ static void build_pages(void)
 	fill(page, 4 * PAGE, early_byte);
 }
 
-TEST_F(target, lock_that_comes_and_goes_gives_data_or_eagain)
+TEST_F(target, contended_mmap_lock_gives_data_or_eagain)
 {
 	const struct door *door;
 	size_t data = 0, again = 0, i;
@@ -1447,7 +1447,7 @@ static double hammer_rate(struct __test_metadata *_metadata, const struct door *
 	return (__atomic_load_n(&board->rounds, __ATOMIC_RELAXED) - before) * 1000.0 / took;
 }
 
-TEST_F(target, reader_does_not_starve_the_targets_writers)
+TEST_F(target, reader_does_not_starve_mmap_lock_writers)
 {
 	double rate[PLAIN_DOORS + 1] = { 0 };
 	int round;
@@ -1583,7 +1583,7 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 	return done;
 }
 
-TEST_F(target, what_a_dead_target_leaves_is_not_waited_for)
+TEST_F(target, nowait_does_not_wait_for_exit_of_the_target)
 {
 	uint32_t flags;
 	size_t i;
@@ -1664,7 +1664,7 @@ static bool dies_before_the_answer(struct __test_metadata *_metadata, size_t i)
 	return died;
 }
 
-TEST_F(target, caller_with_the_last_reference_to_it_can_be_killed)
+TEST_F(target, caller_with_the_last_mm_reference_can_be_killed)
 {
 	size_t i;
 	int fd;
@@ -1735,7 +1735,7 @@ static long exit_soon(unsigned long us)
 	_exit(0);
 }
 
-TEST_F(target, target_that_exits_meanwhile_is_read_or_gone)
+TEST_F(target, exiting_target_gives_data_or_error)
 {
 	pthread_t thread[ARRAY_SIZE(chasers)];
 	unsigned int data = 0, again = 0;
@@ -1977,7 +1977,7 @@ static void expect_as_mapped(struct __test_metadata *_metadata, uintptr_t at, si
 	EXPECT_EQ(0, memcmp(entry, after, pages * 8));
 }
 
-TEST_F(target, resident_reads_what_is_mapped_of_a_file_and_maps_no_more)
+TEST_F(target, resident_reads_only_mapped_file_pages)
 {
 	const struct door *readv = &doors[0];
 	struct answer a;
@@ -2003,7 +2003,7 @@ TEST_F(target, resident_reads_what_is_mapped_of_a_file_and_maps_no_more)
 	close(big_file);
 }
 
-TEST_F(target, resident_reads_what_is_mapped_of_anonymous_memory_and_maps_no_more)
+TEST_F(target, resident_reads_only_mapped_anonymous_pages)
 {
 	const struct door *readv = &doors[0];
 	struct answer a;
@@ -2027,7 +2027,7 @@ static void build_private_zeros(void)
 	map(FILE_AT, DOORS * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, big_file, 0);
 }
 
-TEST_F(target, nowait_faults_in_what_needs_no_waiting)
+TEST_F(target, nowait_faults_in_pages_without_waiting)
 {
 	struct answer a;
 	uintptr_t at;
@@ -2113,7 +2113,7 @@ static void build_copies_of_nothing(void)
 		broken("waiting for a child");
 }
 
-TEST_F(target, nowait_copies_a_private_page_whose_file_has_none)
+TEST_F(target, nowait_moves_private_pages_over_a_file_hole)
 {
 	struct answer a;
 	size_t i;
@@ -2158,7 +2158,7 @@ static size_t cached_pages(const void *mapping)
  * A file system in user space can drop pages from the cache at any time, even during a
  * fault. So only mapped pages are sure not to need a wait, not cached ones.
  */
-TEST_F(target, nowait_takes_of_a_file_system_in_user_space_what_is_mapped)
+TEST_F(target, nowait_reads_only_mapped_pages_on_fuse)
 {
 	size_t i, n, had = 0;
 	struct answer a;
@@ -2245,7 +2245,7 @@ static void build_fault_in_progress(void)
  * To register an MMU notifier, the kernel waits for page faults that run with a VMA lock.
  * SIGKILL does not end that wait, which holds a system-wide lock.
  */
-TEST_F(target, attach_with_a_cache_can_be_killed_while_a_page_fault_lasts)
+TEST_F(target, attach_with_cache_can_be_killed_during_a_page_fault)
 {
 	struct pvmread_info info = { .size = sizeof(info) };
 	pid_t caller, other;
@@ -2308,7 +2308,7 @@ static void build_nothing(void)
 #define READS_PIN	false
 #endif
 
-TEST_F(target, resident_read_leaves_a_page_shared_with_a_forked_process)
+TEST_F(target, resident_read_does_not_break_cow_of_a_forked_page)
 {
 	const uint32_t both = PVMREAD_NOWAIT | PVMREAD_RESIDENT;
 	uint64_t ours, theirs;
@@ -2393,7 +2393,7 @@ static void build_zeros_and_files(void)
 	write_byte(LATE + 100);
 }
 
-TEST_F(target, resident_write_goes_where_the_target_could_write_as_it_is)
+TEST_F(target, resident_write_needs_a_writable_page_table_entry)
 {
 	static const struct {
 		const char *name;
@@ -2556,7 +2556,7 @@ static void expect_refused(struct __test_metadata *_metadata, uintptr_t at, cons
 	}
 }
 
-TEST_F(target, no_flag_gets_round_a_permission)
+TEST_F(target, no_flag_bypasses_permissions)
 {
 	uintptr_t special;
 	size_t i;
@@ -2596,7 +2596,7 @@ static void build_mergeable(void)
 		broken("MADV_MERGEABLE");
 }
 
-TEST_F(target, resident_read_leaves_a_page_merged)
+TEST_F(target, resident_read_does_not_unmerge_ksm)
 {
 	long had_run = number_in(KSM "run");
 	long had_sleep = number_in(KSM "sleep_millisecs");
@@ -2711,7 +2711,7 @@ static long fork_sleeper(unsigned long unused)
 		pause();
 }
 
-TEST_F(target, resident_read_leaves_a_huge_page_as_it_is)
+TEST_F(target, resident_read_keeps_a_huge_page_intact)
 {
 	uint64_t entry;
 	long sleeper;
@@ -2734,7 +2734,7 @@ TEST_F(target, resident_read_leaves_a_huge_page_as_it_is)
 	kill(sleeper, SIGKILL);
 }
 
-TEST_F(target, resident_or_nowait_read_of_hugetlbfs_brings_nothing_in)
+TEST_F(target, resident_or_nowait_read_faults_in_no_hugetlb_page)
 {
 	long had = number_in(NR_HUGEPAGES);
 
@@ -2757,7 +2757,7 @@ TEST_F(target, resident_or_nowait_read_of_hugetlbfs_brings_nothing_in)
 
 /* --- Itself --- */
 
-TEST_F(target, flags_hold_for_the_callers_own_memory_too)
+TEST_F(target, flags_apply_to_the_callers_own_memory)
 {
 	struct subject own = { .pid = getpid() };
 	unsigned char *page;

@@ -205,7 +205,7 @@ static bool raises(const unsigned char *at, int sig)
 	return true;
 }
 
-TEST_F(window, shows_what_the_target_does)
+TEST_F(window, shows_the_targets_changes)
 {
 	EXPECT_TRUE(is_zero(self->at));
 	EXPECT_TRUE(shows(self, 1000));
@@ -226,7 +226,7 @@ TEST_F(window, shows_what_the_target_does)
 }
 
 /* An invalidation also finds a page that lies far behind unmapped ones. */
-TEST_F(window, forgets_a_page_that_lies_alone)
+TEST_F(window, invalidation_finds_a_lone_page)
 {
 	static const size_t pages[] = { 1, PAGES / 2, PAGES - 1 };
 	uint64_t found;
@@ -282,7 +282,7 @@ TEST_F(window, stays_when_the_file_descriptor_is_closed)
 	self->fd = -1;
 }
 
-TEST_F(window, is_refused_where_it_must_be)
+TEST_F(window, bad_mmap_arguments_fail)
 {
 	const struct {
 		int prot, flags;
@@ -337,7 +337,7 @@ TEST_F(window, is_refused_where_it_must_be)
 	EXPECT_EQ(EINVAL, errno);
 }
 
-TEST_F(window, is_one_piece)
+TEST_F(window, cannot_be_split)
 {
 	unsigned char *at = self->at;
 
@@ -478,7 +478,7 @@ TEST_F(window, is_not_inherited_by_a_child)
 }
 
 /* A system call that gets an unmapped address of a window fails; no signal is raised. */
-TEST_F(window, a_system_call_fails_with_efault)
+TEST_F(window, syscall_on_a_hole_is_efault)
 {
 	int fds[2];
 
@@ -603,7 +603,7 @@ FIXTURE_TEARDOWN(waiting)
 /* What the userfaultfd serves. */
 static const uint64_t content[PAGE / 8] = { 77 };
 
-TEST_F(waiting, a_load_gets_the_page_when_it_comes)
+TEST_F(waiting, load_gets_the_page_when_it_arrives)
 {
 	ASSERT_TRUE(serve_page(self->uffd, (uintptr_t)self->page, content));
 	ASSERT_EQ(0, pthread_join(self->thread, NULL));
@@ -630,7 +630,7 @@ static bool unmap(int uffd, void *page)
 }
 
 /* The load reads the mapping that replaced the window. */
-TEST_F(waiting, another_thread_can_map_something_else)
+TEST_F(waiting, another_thread_can_replace_the_window)
 {
 	ASSERT_EQ(self->at, map_memory(self->at, PAGE));
 	*(uint64_t *)self->at = 88;
@@ -716,12 +716,12 @@ static void map_and_unmap_on_itself(struct __test_metadata *_metadata, size_t sh
 	close(dev);
 }
 
-TEST(a_window_can_show_itself)
+TEST(a_window_can_map_itself)
 {
 	map_and_unmap_on_itself(_metadata, 0);
 }
 
-TEST(a_window_can_show_itself_and_a_page_before_it)
+TEST(a_window_can_map_itself_and_a_page_before_it)
 {
 	map_and_unmap_on_itself(_metadata, PAGE);
 }
@@ -901,17 +901,17 @@ static void form_ring(struct __test_metadata *_metadata, unsigned int count)
 	close(dev);
 }
 
-TEST(windows_on_oneself_show_no_old_number)
+TEST(windows_on_oneself_show_no_stale_data)
 {
 	form_ring(_metadata, 1);
 }
 
-TEST(windows_on_each_other_show_no_old_number)
+TEST(windows_on_each_other_show_no_stale_data)
 {
 	form_ring(_metadata, 2);
 }
 
-TEST(windows_in_a_ring_of_three_show_no_old_number)
+TEST(windows_in_a_ring_of_three_show_no_stale_data)
 {
 	form_ring(_metadata, 3);
 }
