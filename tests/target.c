@@ -698,9 +698,18 @@ static ssize_t by_uring(const struct uring_request *req, int fd, const void *buf
 	return -1;
 }
 
-static bool seek(int fd, uint64_t at)
+/*
+ * On POWER, lseek() of glibc calls _llseek(2) instead, which does not return positions above
+ * LLONG_MAX.
+ */
+static off_t seek(int fd, off_t offset, int whence)
 {
-	if (lseek(fd, at, SEEK_SET) == (off_t)at && lseek(fd, 0, SEEK_CUR) == (off_t)at)
+	return syscall(SYS_lseek, fd, offset, whence);
+}
+
+static bool go_to(int fd, uint64_t at)
+{
+	if (seek(fd, at, SEEK_SET) == (off_t)at && seek(fd, 0, SEEK_CUR) == (off_t)at)
 		return true;
 	errno = NONSENSE;
 	return false;
@@ -718,12 +727,12 @@ static ssize_t by_pwrite(int fd, const void *buf, size_t len, uint64_t at)
 
 static ssize_t by_read(int fd, void *buf, size_t len, uint64_t at)
 {
-	return seek(fd, at) ? read(fd, buf, len) : -1;
+	return go_to(fd, at) ? read(fd, buf, len) : -1;
 }
 
 static ssize_t by_write(int fd, const void *buf, size_t len, uint64_t at)
 {
-	return seek(fd, at) ? write(fd, buf, len) : -1;
+	return go_to(fd, at) ? write(fd, buf, len) : -1;
 }
 
 static ssize_t by_readv(int fd, void *buf, size_t len, uint64_t at)
@@ -731,7 +740,7 @@ static ssize_t by_readv(int fd, void *buf, size_t len, uint64_t at)
 	struct iovec iov[4];
 
 	cut(iov, buf, len);
-	return seek(fd, at) ? readv(fd, iov, 4) : -1;
+	return go_to(fd, at) ? readv(fd, iov, 4) : -1;
 }
 
 static ssize_t by_writev(int fd, const void *buf, size_t len, uint64_t at)
@@ -739,7 +748,7 @@ static ssize_t by_writev(int fd, const void *buf, size_t len, uint64_t at)
 	struct iovec iov[4];
 
 	cut(iov, buf, len);
-	return seek(fd, at) ? writev(fd, iov, 4) : -1;
+	return go_to(fd, at) ? writev(fd, iov, 4) : -1;
 }
 
 static ssize_t by_preadv(int fd, void *buf, size_t len, uint64_t at)
@@ -780,7 +789,7 @@ static ssize_t by_preadv2_current(int fd, void *buf, size_t len, uint64_t at)
 	struct iovec iov[4];
 
 	cut(iov, buf, len);
-	return seek(fd, at) ? preadv2(fd, iov, 4, -1, 0) : -1;
+	return go_to(fd, at) ? preadv2(fd, iov, 4, -1, 0) : -1;
 }
 
 static ssize_t by_pwritev2_current(int fd, const void *buf, size_t len, uint64_t at)
@@ -788,7 +797,7 @@ static ssize_t by_pwritev2_current(int fd, const void *buf, size_t len, uint64_t
 	struct iovec iov[4];
 
 	cut(iov, buf, len);
-	return seek(fd, at) ? pwritev2(fd, iov, 4, -1, 0) : -1;
+	return go_to(fd, at) ? pwritev2(fd, iov, 4, -1, 0) : -1;
 }
 
 #define URING_READ(name, kind, sqe_flags) \
@@ -822,12 +831,12 @@ URING_WRITE(_fixed_async, FIXED, IOSQE_ASYNC)
 
 static ssize_t by_uring_read_current(int fd, void *buf, size_t len, uint64_t at)
 {
-	return seek(fd, at) ? by_uring_read(fd, buf, len, -1) : -1;
+	return go_to(fd, at) ? by_uring_read(fd, buf, len, -1) : -1;
 }
 
 static ssize_t by_uring_write_current(int fd, const void *buf, size_t len, uint64_t at)
 {
-	return seek(fd, at) ? by_uring_write(fd, buf, len, -1) : -1;
+	return go_to(fd, at) ? by_uring_write(fd, buf, len, -1) : -1;
 }
 
 /*
@@ -916,7 +925,7 @@ static ssize_t check_offset(off_t off, uint64_t at, ssize_t ret)
 
 static ssize_t by_splice(int fd, void *buf, size_t len, uint64_t at)
 {
-	return seek(fd, at) ? through_pipe(splice_on, fd, NULL, buf, len) : -1;
+	return go_to(fd, at) ? through_pipe(splice_on, fd, NULL, buf, len) : -1;
 }
 
 static ssize_t by_splice_at(int fd, void *buf, size_t len, uint64_t at)
@@ -929,7 +938,7 @@ static ssize_t by_splice_at(int fd, void *buf, size_t len, uint64_t at)
 
 static ssize_t by_splice_in(int fd, const void *buf, size_t len, uint64_t at)
 {
-	return seek(fd, at) ? splice_in(fd, buf, len, NULL) : -1;
+	return go_to(fd, at) ? splice_in(fd, buf, len, NULL) : -1;
 }
 
 static ssize_t by_splice_in_at(int fd, const void *buf, size_t len, uint64_t at)
@@ -959,7 +968,7 @@ static ssize_t sendfile_to_file(int fd, void *buf, size_t len, off_t *off)
 
 static ssize_t by_sendfile(int fd, void *buf, size_t len, uint64_t at)
 {
-	return seek(fd, at) ? sendfile_to_file(fd, buf, len, NULL) : -1;
+	return go_to(fd, at) ? sendfile_to_file(fd, buf, len, NULL) : -1;
 }
 
 static ssize_t by_sendfile_at(int fd, void *buf, size_t len, uint64_t at)
@@ -985,7 +994,7 @@ static ssize_t by_sendfile_to_socket(int fd, void *buf, size_t len, uint64_t at)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s))
 		return -1;
-	ret = seek(fd, at) ? sendfile(s[1], fd, NULL, len) : -1;
+	ret = go_to(fd, at) ? sendfile(s[1], fd, NULL, len) : -1;
 	ret = take(s[0], buf, ret);
 	close(s[0]);
 	close(s[1]);
@@ -1000,7 +1009,7 @@ static ssize_t by_sendfile_in(int fd, const void *buf, size_t len, uint64_t at)
 	int err;
 
 	errno = NONSENSE;
-	if (write(source, buf, len) == (ssize_t)len && seek(fd, at))
+	if (write(source, buf, len) == (ssize_t)len && go_to(fd, at))
 		ret = sendfile(fd, source, &off, len);
 	err = errno;
 	close(source);
@@ -1371,7 +1380,7 @@ TEST_F(target, accepts_every_range_that_ends_below_2_64)
 		}
 		/* The position is the first byte of the range, where nothing is mapped. */
 		if ((off_t)good[i].start < -4095 || (off_t)good[i].start >= 0)
-			EXPECT_EQ((off_t)good[i].start, lseek(fd, 0, SEEK_CUR));
+			EXPECT_EQ((off_t)good[i].start, seek(fd, 0, SEEK_CUR));
 		EXPECT_EQ(EIO, errno_of(read(fd, &c, 1)));
 		EXPECT_EQ(EIO, errno_of(write(fd, &c, 1)));
 		EXPECT_EQ(GARBAGE, c);
@@ -1395,7 +1404,7 @@ TEST_F(target, is_close_on_exec_and_read_only_by_default)
 		EXPECT_EQ(FD_CLOEXEC, fcntl(fd[i], F_GETFD));
 		EXPECT_EQ(mode, fcntl(fd[i], F_GETFL) & O_ACCMODE);
 		EXPECT_STREQ(shown, read_info("/proc", fd[i]).mode);
-		EXPECT_EQ(0, lseek(fd[i], 0, SEEK_CUR));
+		EXPECT_EQ(0, seek(fd[i], 0, SEEK_CUR));
 		EXPECT_TRUE(reads(fd[i], OLD));
 		EXPECT_EQ(i ? 1 : -1, pwrite(fd[i], &c, 1, F(0, 0)));
 		/* fcntl(2) cannot change its mode. */
@@ -1720,24 +1729,24 @@ TEST_F(target, position_advances_by_bytes_moved)
 	size_t i;
 
 	ASSERT_LE(0, fd);
-	EXPECT_EQ((off_t)F(0, 100), lseek(fd, 0, SEEK_CUR));
+	EXPECT_EQ((off_t)F(0, 100), seek(fd, 0, SEEK_CUR));
 	close(fd);
 	fd = attach_all(self->pid, PVMREAD_WRITE);
 	ASSERT_LE(0, fd);
-	EXPECT_EQ(0, lseek(fd, 0, SEEK_CUR));
+	EXPECT_EQ(0, seek(fd, 0, SEEK_CUR));
 	for (door = doors; goes_on(_metadata, door); door++) {
 		for (i = 0; i < ARRAY_SIZE(moves); i++) {
 			const struct span *span = &moves[i];
 			uint64_t end = span->at + (span->read < 0 ? 0 : span->read);
 
-			ASSERT_TRUE(seek(fd, 12345));
+			ASSERT_TRUE(go_to(fd, 12345));
 			expect_read(_metadata, door, fd, span);
-			EXPECT_EQ(door->seeks ? (off_t)end : 12345, lseek(fd, 0, SEEK_CUR));
+			EXPECT_EQ(door->seeks ? (off_t)end : 12345, seek(fd, 0, SEEK_CUR));
 			if (door->write) {
-				ASSERT_TRUE(seek(fd, 12345));
+				ASSERT_TRUE(go_to(fd, 12345));
 				expect_write(_metadata, door, fd, self->pid, span);
 				EXPECT_EQ(door->seeks ? (off_t)end : 12345,
-					  lseek(fd, 0, SEEK_CUR));
+					  seek(fd, 0, SEEK_CUR));
 			}
 			if (_metadata->exit_code) {
 				TH_LOG("%s, row %zu", door->name, i);
@@ -1756,22 +1765,22 @@ TEST_F(target, lseek_supports_only_seek_set_and_seek_cur)
 
 	ASSERT_LE(0, fd);
 	for (i = 0; i < ARRAY_SIZE(whence); i++) {
-		EXPECT_EQ(EINVAL, errno_of(lseek(fd, 0, whence[i])));
-		EXPECT_EQ((off_t)F(0, 0), lseek(fd, 0, SEEK_CUR));
+		EXPECT_EQ(EINVAL, errno_of(seek(fd, 0, whence[i])));
+		EXPECT_EQ((off_t)F(0, 0), seek(fd, 0, SEEK_CUR));
 	}
-	EXPECT_EQ((off_t)F(0, 30), lseek(fd, 30, SEEK_CUR));
-	EXPECT_EQ((off_t)F(0, 20), lseek(fd, -10, SEEK_CUR));
+	EXPECT_EQ((off_t)F(0, 30), seek(fd, 30, SEEK_CUR));
+	EXPECT_EQ((off_t)F(0, 20), seek(fd, -10, SEEK_CUR));
 	EXPECT_EQ(4, read(fd, buf, 4));
 	EXPECT_EQ(4, differs(buf, 4, F(0, 20), OLD));
-	EXPECT_EQ((off_t)F(0, 14), lseek(fd, -10, SEEK_CUR));
+	EXPECT_EQ((off_t)F(0, 14), seek(fd, -10, SEEK_CUR));
 	/* The range does not limit it. */
-	EXPECT_EQ(0, lseek(fd, 0, SEEK_SET));
-	EXPECT_EQ((off_t)F(5, 0), lseek(fd, F(5, 0), SEEK_SET));
-	EXPECT_EQ((off_t)NOT_CANONICAL, lseek(fd, NOT_CANONICAL, SEEK_SET));
-	EXPECT_EQ(LLONG_MAX, lseek(fd, LLONG_MAX, SEEK_SET));
-	EXPECT_EQ((off_t)KERNEL_ADDR, lseek(fd, KERNEL_ADDR, SEEK_SET));
-	EXPECT_EQ((off_t)KERNEL_ADDR + 1, lseek(fd, 1, SEEK_CUR));
-	EXPECT_EQ((off_t)F(0, 0), lseek(fd, F(0, 0), SEEK_SET));
+	EXPECT_EQ(0, seek(fd, 0, SEEK_SET));
+	EXPECT_EQ((off_t)F(5, 0), seek(fd, F(5, 0), SEEK_SET));
+	EXPECT_EQ((off_t)NOT_CANONICAL, seek(fd, NOT_CANONICAL, SEEK_SET));
+	EXPECT_EQ(LLONG_MAX, seek(fd, LLONG_MAX, SEEK_SET));
+	EXPECT_EQ((off_t)KERNEL_ADDR, seek(fd, KERNEL_ADDR, SEEK_SET));
+	EXPECT_EQ((off_t)KERNEL_ADDR + 1, seek(fd, 1, SEEK_CUR));
+	EXPECT_EQ((off_t)F(0, 0), seek(fd, F(0, 0), SEEK_SET));
 	EXPECT_EQ(4, read(fd, buf, 4));
 	EXPECT_EQ(4, differs(buf, 4, F(0, 0), OLD));
 }
@@ -2074,7 +2083,7 @@ TEST_F(late, every_read_call_waits_and_is_complete)
 		expect_read(_metadata, door, self->fd, &span);
 		EXPECT_TRUE(has_served(&server));
 		if (door->seeks)
-			EXPECT_EQ((off_t)(span.at + WAIT_LEN), lseek(self->fd, 0, SEEK_CUR));
+			EXPECT_EQ((off_t)(span.at + WAIT_LEN), seek(self->fd, 0, SEEK_CUR));
 		page += 4;
 		if (_metadata->exit_code)
 			TH_LOG("%s", door->name);
@@ -2101,7 +2110,7 @@ TEST_F(late, every_write_call_waits_and_is_complete)
 		EXPECT_EQ((ssize_t)WAIT_LEN, door->write(self->fd, LOCAL, WAIT_LEN, at));
 		EXPECT_TRUE(has_served(&server));
 		if (door->seeks)
-			EXPECT_EQ((off_t)(at + WAIT_LEN), lseek(self->fd, 0, SEEK_CUR));
+			EXPECT_EQ((off_t)(at + WAIT_LEN), seek(self->fd, 0, SEEK_CUR));
 		ASSERT_TRUE(peek(self->pid, late(page), seen, sizeof(seen)));
 		EXPECT_EQ(50, differs(seen, 50, late(page), OLD));
 		EXPECT_EQ(WAIT_LEN, differs(seen + 50, WAIT_LEN, at, NEW));
@@ -2463,22 +2472,22 @@ TEST_F(target, sendfile_to_another_target)
 	ASSERT_TRUE(from >= 0 && to >= 0 && self_fd >= 0);
 	/* The tester's own window, NEW for this once, to the same addresses */
 	fill((void *)F(1, PAGE - 96), 2 * PAGE, F(1, PAGE - 96), NEW);
-	ASSERT_TRUE(seek(to, F(1, PAGE - 96)));
+	ASSERT_TRUE(go_to(to, F(1, PAGE - 96)));
 	EXPECT_EQ((ssize_t)(2 * PAGE), sendfile(to, from, &off, 2 * PAGE));
 	EXPECT_EQ((off_t)(F(1, PAGE - 96) + 2 * PAGE), off);
-	EXPECT_EQ((off_t)(F(1, PAGE - 96) + 2 * PAGE), lseek(to, 0, SEEK_CUR));
+	EXPECT_EQ((off_t)(F(1, PAGE - 96) + 2 * PAGE), seek(to, 0, SEEK_CUR));
 	EXPECT_TRUE(window_is_new(pid, F(1, PAGE - 96), F(1, PAGE - 96) + 2 * PAGE));
 	EXPECT_TRUE(window_is_new(self->pid, 0, 0));
 	/* It ends where the memory of the destination ends, and where that of the source does. */
 	fill((void *)F(3, PAGE - 96), 96, F(3, PAGE - 96), NEW);
 	off = F(3, PAGE - 96);
-	ASSERT_TRUE(seek(to, F(3, PAGE - 96)));
+	ASSERT_TRUE(go_to(to, F(3, PAGE - 96)));
 	ASSERT_TRUE(restore_window(pid));
 	EXPECT_EQ(96, sendfile(to, from, &off, PAGE));
 	EXPECT_TRUE(window_is_new(pid, F(3, PAGE - 96), F(HOLE, 0)));
 	EXPECT_EQ(EIO, errno_of(sendfile(to, from, &off, PAGE)));
 	off = F(0, 0);
-	ASSERT_TRUE(seek(to, F(HOLE, 0)));
+	ASSERT_TRUE(go_to(to, F(HOLE, 0)));
 	EXPECT_EQ(EIO, errno_of(sendfile(to, self_fd, &off, PAGE)));
 	/* A file that was not attached for writing cannot be the destination. */
 	off = F(0, 0);
@@ -2503,12 +2512,12 @@ TEST_F(target, sendfile_stops_at_the_range_end)
 	ASSERT_LE(0, fd);
 	/* The position of a new file is the start of its range. */
 	EXPECT_EQ((ssize_t)len, sendfile(sink, fd, NULL, 2 * len));
-	EXPECT_EQ((off_t)(start + len), lseek(fd, 0, SEEK_CUR));
+	EXPECT_EQ((off_t)(start + len), seek(fd, 0, SEEK_CUR));
 	EXPECT_EQ((ssize_t)len, pread(sink, seen, sizeof(seen), 0));
 	EXPECT_EQ(len, differs(seen, len, start, OLD));
 	EXPECT_EQ(EIO, errno_of(sendfile(sink, fd, NULL, 1)));
 	/* And with an offset, for INT_MAX bytes and more */
-	ASSERT_EQ(0, lseek(sink, 0, SEEK_SET));
+	ASSERT_EQ(0, seek(sink, 0, SEEK_SET));
 	EXPECT_EQ((ssize_t)len, sendfile(sink, fd, &off, ~0UL >> 1));
 	EXPECT_EQ((off_t)(start + len), off);
 	EXPECT_EQ(EIO, errno_of(sendfile(sink, fd, &off, ~0UL >> 1)));
@@ -2548,7 +2557,7 @@ static const char *what_is_left(int fd)
 	}
 	if (!is_all(LOCAL, PAGE, GARBAGE))
 		return "bytes";
-	if (!seek(fd, F(0, 0)))
+	if (!go_to(fd, F(0, 0)))
 		return "lseek";
 	if (errno_of(pread(fd, LOCAL, 0, F(0, 0))) != ESRCH ||
 	    errno_of(read(fd, LOCAL, 0)) != ESRCH)
@@ -3579,7 +3588,7 @@ TEST_F(target, position_is_shared_after_dup_and_fork)
 	ASSERT_LE(0, fd);
 	copy = dup(fd);
 	ASSERT_LE(0, copy);
-	ASSERT_TRUE(seek(fd, F(0, 100)));
+	ASSERT_TRUE(go_to(fd, F(0, 100)));
 	EXPECT_EQ(10, read(copy, buf, 10));
 	EXPECT_EQ(10, differs(buf, 10, F(0, 100), OLD));
 	inherited = copy;
