@@ -225,6 +225,46 @@ TEST_F(window, shows_the_targets_changes)
 	EXPECT_LE(PAGES, proc_number(self->path, "mapped:"));
 }
 
+/* Windows that overlap, contain each other or have a page in common with none. */
+TEST_F(window, each_of_many_windows_shows_its_own_pages)
+{
+	struct {
+		unsigned char *at;
+		size_t first, count;
+	} part[100] = {};
+	struct rng rng = { 1 };
+	uint64_t found, value = 0;
+	size_t i, n, round;
+
+	for (round = 0; round < 300; round++) {
+		i = below(&rng, ARRAY_SIZE(part));
+		if (part[i].at) {
+			EXPECT_EQ(0, munmap(part[i].at, part[i].count * PAGE));
+			part[i].at = NULL;
+		} else {
+			part[i].first = below(&rng, PAGES);
+			part[i].count = 1 + below(&rng, PAGES - part[i].first);
+			part[i].at = mmap(NULL, part[i].count * PAGE, PROT_READ, MAP_SHARED,
+					  self->fd, (uintptr_t)MEMORY + part[i].first * PAGE);
+			ASSERT_NE(MAP_FAILED, part[i].at);
+		}
+		if (round % 20)
+			continue;
+		value = value ? 0 : 1000 * (round + 1);
+		orders->value = value;
+		order(self, value ? WRITE : DROP);
+		for (i = 0; i < ARRAY_SIZE(part); i++) {
+			for (n = 0; part[i].at && n < part[i].count; n++) {
+				ASSERT_TRUE(load_word(word(part[i].at, n), &found));
+				ASSERT_EQ(value ? value + part[i].first + n : 0, found);
+			}
+		}
+	}
+	for (i = 0; i < ARRAY_SIZE(part); i++)
+		if (part[i].at)
+			munmap(part[i].at, part[i].count * PAGE);
+}
+
 /* An invalidation also finds a page that lies far behind unmapped ones. */
 TEST_F(window, invalidation_finds_a_lone_page)
 {
