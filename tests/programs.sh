@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash source-path=SCRIPTDIR
 #
-# Runs inside a guest: strace, proot, eu-stack, stress-ng and Open MPI, as Debian
-# ships them, without the preload shim and with it.
+# Runs inside a guest: strace, proot, eu-stack, stress-ng, Open MPI and UCX, as
+# Debian ships them, without the preload shim and with it.
 #
 #   /tests/programs.sh absent|present
 #
@@ -256,15 +256,22 @@ t "strace --seccomp-bpf, shim: the same output" diff $work/strace.plain.err "$er
 
 # --- Two processes of MPI ---
 
-# mpi plain|shim - the receiver of a long message reads it from the sender's memory
+# mpi vader|ucx plain|shim - the receiver of a long message reads it from the sender's memory,
+# by Open MPI's own transport or by that of UCX
 mpi() {
 	case $1 in
+	vader)	options="--mca pml ob1 --mca btl self,vader \
+			--mca btl_vader_single_copy_mechanism cma" ;;
+	ucx)	options="--mca pml ucx --mca pml_ucx_tls any --mca pml_ucx_devices any \
+			-x UCX_TLS=self,sysv,cma -x UCX_RNDV_THRESH=4k" ;;
+	esac
+	case $2 in
 	shim)	set -- -x LD_PRELOAD=$shim -x PVMREAD_TRACE=1 ;;
 	*)	set -- ;;
 	esac
+	# shellcheck disable=SC2086 # one word each
 	timeout -s KILL 120 mpirun --allow-run-as-root --oversubscribe -n 2 --mca plm isolated \
-		--mca pml ob1 --mca btl self,vader --mca btl_vader_single_copy_mechanism cma \
-		"$@" mpi
+		$options "$@" mpi
 }
 
 # by_device_alone FILE MIN - MIN transfers or more by the device, none by the kernel
@@ -277,16 +284,21 @@ by_device_alone() {
 if [ ! -x /usr/bin/mpi ]; then
 	skip "MPI between two processes" "Open MPI 4 is not here"
 else
-	t "mpirun, shim: it ends well" status 0 mpi shim
-	t "mpirun, shim: each message of 1 KiB to 16 MiB is right" [ "$(lines "$out" 'bytes right$')" = 30 ]
-	t "mpirun, shim: all by the device" by_device_alone "$err" 20
-	if [ "$kernel" = absent ]; then
-		mpi plain >$work/mpi.plain 2>&1
-		t "mpirun, no shim: the call answers ENOSYS" says $work/mpi.plain 'errno = 38'
-	else
-		t "mpirun, no shim: it ends well" status 0 mpi plain
-		t "mpirun, no shim: each message is right" [ "$(lines "$out" 'bytes right$')" = 30 ]
-	fi
+	for transport in vader ucx; do
+		t "mpirun, $transport, shim: it ends well" status 0 mpi $transport shim
+		t "mpirun, $transport, shim: each message of 1 KiB to 16 MiB is right" \
+			[ "$(lines "$out" 'bytes right$')" = 30 ]
+		t "mpirun, $transport, shim: all by the device" by_device_alone "$err" 20
+		if [ "$kernel $transport" = "absent vader" ]; then
+			mpi vader plain >$work/mpi.plain 2>&1
+			t "mpirun, vader, no shim: the call answers ENOSYS" says $work/mpi.plain 'errno = 38'
+			continue
+		fi
+		# Without the call UCX takes shared memory.
+		t "mpirun, $transport, no shim: it ends well" status 0 mpi $transport plain
+		t "mpirun, $transport, no shim: each message is right" \
+			[ "$(lines "$out" 'bytes right$')" = 30 ]
+	done
 fi
 
 # --- A page that never arrives ---

@@ -38,10 +38,10 @@ int main(int argc, char **argv)
 			if (rank == turn) {
 				for (at = 0; at < len; at++)
 					bytes[at] = pattern(rank, len, at);
-				MPI_Send(bytes, len, MPI_BYTE, !rank, len, MPI_COMM_WORLD);
+				MPI_Send(bytes, len, MPI_BYTE, !rank, 0, MPI_COMM_WORLD);
 				continue;
 			}
-			MPI_Recv(bytes, len, MPI_BYTE, !rank, len, MPI_COMM_WORLD,
+			MPI_Recv(bytes, len, MPI_BYTE, !rank, 0, MPI_COMM_WORLD,
 				 MPI_STATUS_IGNORE);
 			for (at = 0; at < len && !wrong; at++)
 				wrong = bytes[at] != pattern(!rank, len, at);
