@@ -35,6 +35,8 @@ want() {
 start() {
 	start_file=$work/$1
 	shift
+	# Or what an earlier target of that name has printed may count.
+	: >"$start_file"
 	"$@" >"$start_file" 2>&1 &
 	pid=$!
 	pids="$pids $pid"
