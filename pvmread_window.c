@@ -224,26 +224,32 @@ static bool pvmread_window_is_zapping(const struct pvmread_window *window,
 	return found;
 }
 
-/* Are there entries in the page table at @pmd from *@start to @end? Set *@start to the first. */
+/*
+ * Are there entries from @addr to @end in the page table at @pmd? If so, set *@first to the
+ * address of the first one.
+ */
 static bool pvmread_window_table_has_entries(struct mm_struct *mm, pmd_t *pmd,
-					     unsigned long *start, unsigned long end)
+					     unsigned long addr, unsigned long end,
+					     unsigned long *first)
 {
-	pte_t *pte = pte_offset_kernel(pmd, *start);
+	pte_t *pte = pte_offset_kernel(pmd, addr);
 	spinlock_t *ptl = pte_lockptr(mm, pmd);
-	unsigned long addr;
 
 	spin_lock(ptl);
-	for (addr = *start; addr < end && pte_none(ptep_get(pte)); addr += PAGE_SIZE)
+	for (; addr < end && pte_none(ptep_get(pte)); addr += PAGE_SIZE)
 		pte++;
 	spin_unlock(ptl);
-	*start = addr;
-	return addr < end;
+	if (addr >= end)
+		return false;
+	*first = addr;
+	return true;
 }
 
 /*
- * Are there entries from *@start to @end? If so, set *@start to the first one. The page tables
- * stay: see window->walkers. None of them is huge, as only pvmread_window_set() sets entries.
- * The kernel's functions that walk existing page tables are not exported in Linux 6.14.
+ * Are there entries from *@start to @end? If so, set *@start to the address of the first one.
+ * The page tables stay: see window->walkers. None of them is huge, as only
+ * pvmread_window_set() sets entries. Linux 6.14 does not export
+ * apply_to_existing_page_range().
  */
 static bool pvmread_window_has_entries(const struct pvmread_window *window,
 				       unsigned long *start, unsigned long end)
@@ -256,24 +262,24 @@ static bool pvmread_window_has_entries(const struct pvmread_window *window,
 	pmd_t *pmd;
 
 	for (addr = *start; addr < end; addr = next) {
+		/* A level that is folded ends where the level above it does. */
 		pgd = pgd_offset(mm, addr);
 		next = pgd_addr_end(addr, end);
 		if (pgd_none(pgdp_get(pgd)))
 			continue;
 		p4d = p4d_offset(pgd, addr);
-		next = p4d_addr_end(addr, end);
+		next = p4d_addr_end(addr, next);
 		if (p4d_none(p4dp_get(p4d)))
 			continue;
 		pud = pud_offset(p4d, addr);
-		next = pud_addr_end(addr, end);
+		next = pud_addr_end(addr, next);
 		if (pud_none(pudp_get(pud)))
 			continue;
 		pmd = pmd_offset(pud, addr);
-		next = pmd_addr_end(addr, end);
+		next = pmd_addr_end(addr, next);
 		if (pmd_none(pmdp_get(pmd)))
 			continue;
-		*start = addr;
-		if (pvmread_window_table_has_entries(mm, pmd, start, next))
+		if (pvmread_window_table_has_entries(mm, pmd, addr, next, start))
 			return true;
 	}
 	return false;

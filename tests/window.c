@@ -32,7 +32,9 @@
 #define ELSEWHERE	((unsigned char *)0x60000000UL)
 
 /* What the target is told to do. */
-enum order { NONE, WRITE, DROP, UNMAP, REMAP, PROTECT, UNPROTECT, LEAVE, EXECUTE };
+enum order {
+	NONE, WRITE, DROP, UNMAP, REMAP, PROTECT, UNPROTECT, WRITE_FAR, DROP_FAR, LEAVE, EXECUTE
+};
 
 /**
  * struct orders - what the tester tells the target
@@ -48,6 +50,10 @@ struct orders {
 };
 
 static struct orders *orders;
+
+/* A mapping of the target that needs more than one page table at each level but the highest. */
+static unsigned char *far;
+static size_t far_len;
 
 static uint64_t *word(const unsigned char *at, size_t page)
 {
@@ -68,6 +74,16 @@ static void *map_memory(void *at, size_t len)
 		    MAP_PRIVATE | MAP_ANONYMOUS | (at ? MAP_FIXED : 0), -1, 0);
 }
 
+static void map_far(void)
+{
+	for (far_len = 16UL << 40; far_len >= 4UL << 30; far_len /= 4) {
+		far = mmap(NULL, far_len, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (far != MAP_FAILED)
+			return;
+	}
+}
+
 static bool carry_out(enum order what)
 {
 	switch (what) {
@@ -84,6 +100,11 @@ static bool carry_out(enum order what)
 		return !mprotect(MEMORY, SIZE, PROT_NONE);
 	case UNPROTECT:
 		return !mprotect(MEMORY, SIZE, PROT_READ | PROT_WRITE);
+	case WRITE_FAR:
+		*(uint64_t *)(far + far_len - PAGE) = orders->value;
+		return true;
+	case DROP_FAR:
+		return !madvise(far, far_len, MADV_DONTNEED);
 	case EXECUTE:
 		execl("/bin/busybox", "sleep", "600", NULL);
 		return false;
@@ -131,10 +152,13 @@ FIXTURE_SETUP(window)
 	ASSERT_NE(MAP_FAILED, orders);
 	ASSERT_EQ(MEMORY, map_memory(MEMORY, SIZE));
 	madvise(MEMORY, SIZE, MADV_NOHUGEPAGE);
+	map_far();
+	ASSERT_NE(MAP_FAILED, far);
 	self->target = fork();
 	ASSERT_LE(0, self->target);
 	if (!self->target)
 		be_target();
+	munmap(far, far_len);
 	self->fd = attach(self->dev, self->target, PVMREAD_WINDOW, 0, 0);
 	ASSERT_LE(0, self->fd);
 	snprintf(self->path, sizeof(self->path), "/proc/self/fdinfo/%d", self->fd);
@@ -223,6 +247,30 @@ TEST_F(window, shows_the_targets_changes)
 	EXPECT_TRUE(shows(self, 4000));
 	EXPECT_LE(4, proc_number(self->path, "zapped:"));
 	EXPECT_LE(PAGES, proc_number(self->path, "mapped:"));
+}
+
+/* Most page tables of this window do not exist when the whole of its memory changes. */
+TEST_F(window, change_of_a_large_range_reaches_its_last_page)
+{
+	unsigned char *at = mmap(NULL, far_len, PROT_READ, MAP_SHARED, self->fd, (uintptr_t)far);
+	uint64_t found, *last = (uint64_t *)(at + far_len - PAGE);
+
+	ASSERT_NE(MAP_FAILED, at);
+	orders->value = 77;
+	order(self, WRITE_FAR);
+	ASSERT_TRUE(load_word(last, &found));
+	EXPECT_EQ(77, found);
+	order(self, DROP_FAR);
+	ASSERT_TRUE(load_word(last, &found));
+	EXPECT_EQ(0, found);
+	order(self, WRITE_FAR);
+	ASSERT_TRUE(load_word(last, &found));
+	EXPECT_EQ(77, found);
+	set(&orders->order, LEAVE);
+	ASSERT_EQ(0, reap(self->target, LEAVE_MS));
+	self->target = 0;
+	EXPECT_EQ(SIGBUS, load_signal(last, &found));
+	EXPECT_EQ(0, munmap(at, far_len));
 }
 
 /* Windows that overlap, contain each other or have a page in common with none. */
