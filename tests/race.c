@@ -862,13 +862,31 @@ static long huge_kb(void)
 	return proc_number("/proc/self/smaps_rollup", "AnonHugePages:");
 }
 
+/*
+ * Make huge pages of the window. That often fails, because a task holds one of the pages
+ * (EAGAIN) or is splitting one (EINVAL: its entries are not present). Return: the window has
+ * more huge pages than before.
+ */
+static bool collapse_window(void)
+{
+	long before = huge_kb();
+	int tries;
+
+	for (tries = 0; tries < 8; tries++) {
+		madvise(window(0), window_pages() * PAGE, MADV_COLLAPSE);
+		if (huge_kb() > before)
+			return true;
+	}
+	return false;
+}
+
 /* Drop a page or two of a window of huge pages, and fill it again. */
 static void churn_huge(unsigned int round)
 {
-	unsigned int first = draw_lot(window_pages()), nr = 1 + draw_lot(3), tries;
+	unsigned int first = draw_lot(window_pages()), nr = 1 + draw_lot(3);
 	static long splits_before;
-	bool is_huger = false;
-	long splits, kb;
+	bool is_huger;
+	long splits;
 
 	if (!round)
 		splits_before = proc_number("/proc/vmstat", "thp_split_page");
@@ -892,17 +910,8 @@ static void churn_huge(unsigned int round)
 	}
 	sched_yield();
 	fill_pages(0, window_pages(), mark_of(round));
-	/*
-	 * It often fails, because a task holds one of the pages (EAGAIN) or is
-	 * splitting one (EINVAL: its entries are not present). Only the result counts:
-	 * all of the window is present, so a new huge page was collapsed. And since the
-	 * last one some must have been split.
-	 */
-	kb = huge_kb();
-	for (tries = 0; tries < 8 && !is_huger; tries++) {
-		madvise(window(0), window_pages() * PAGE, MADV_COLLAPSE);
-		is_huger = huge_kb() > kb;
-	}
+	is_huger = collapse_window();
+	/* All of the window was present, and some huge pages must have been split. */
 	splits = proc_number("/proc/vmstat", "thp_split_page");
 	if (is_huger && splits > splits_before) {
 		splits_before = splits;
@@ -1270,7 +1279,7 @@ static void churn_fork(unsigned int round)
 		pass_time(1000);
 	}
 	if (plan->huge)
-		madvise(window(0), window_pages() * PAGE, MADV_COLLAPSE);
+		collapse_window();
 }
 
 TEST_F_TIMEOUT(race, no_write_shows_in_parent_or_sibling, TIMEOUT_S)
