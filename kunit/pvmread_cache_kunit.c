@@ -5,6 +5,7 @@
 #include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/string.h>
 #include <linux/uio.h>
 
@@ -147,6 +148,14 @@ static void unmap_removes_its_cached_pages(struct kunit *test)
 	struct pvmread_cache *cache = cache_of(test);
 	struct pair *p = test->priv;
 
+	/*
+	 * A VMA of its own, smaller than a huge page: to split a VMA where a huge page could
+	 * be, the kernel invalidates all of that page.
+	 */
+	KUNIT_ASSERT_EQ(test, 0, remote_map(p, NULL, 0, PG(100),
+					    PROT_READ | PROT_WRITE | PROT_EXEC,
+					    MAP_PRIVATE | MAP_ANONYMOUS));
+	await_worker(test, cache);
 	fill(test, PG(8));
 	fill_cache(test, cache, 0, 8);
 	KUNIT_EXPECT_EQ(test, 8, count_pages(test, cache, 8));
