@@ -27,5 +27,5 @@ phases_arm64=(abi abi32 target batch cache window pressure wait parity parity32 
 # The kernel with pages of 16 KiB runs no 32-bit programs.
 phases_arm64_16k=(abi target batch cache window pressure wait parity lifetime tags trace
 	security)
-phases_ppc64el=(abi batch parity lifetime trace security)
+phases_ppc64el=(abi target batch parity lifetime trace security)
 phases_s390x=(abi target batch cache parity lifetime trace security)
