@@ -35,7 +35,7 @@ want() {
 start() {
 	start_file=$work/$1
 	shift
-	# Or what an earlier target of that name has printed may count.
+	# An earlier target of that name may have printed "ready" here.
 	: >"$start_file"
 	"$@" >"$start_file" 2>&1 &
 	pid=$!
