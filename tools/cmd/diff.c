@@ -619,7 +619,8 @@ int cmd_diff(int argc, char **argv)
 		       "A number is a PID; write ./NUMBER for a core file with such a name. With "
 		       "--bytes, lines of the first side begin with \"-\", lines of the second "
 		       "with \"+\". Memory that a core file leaves out, or that cannot be read, is "
-		       "not compared; its size is printed at the end.\n\n"
+		       "not compared; its size is printed at the end. Anonymous memory that a core "
+		       "file leaves out counts as zeros: core files leave out untouched pages.\n\n"
 		       "Exit status: 0 if nothing differs, 1 if something does, 2 for trouble.",
 	};
 	struct arguments args = { .gap = GAP_DEFAULT };
