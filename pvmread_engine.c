@@ -195,7 +195,8 @@ static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
  * handlers of xfs, ext4, btrfs and shmem. Past the end of the file they return
  * VM_FAULT_SIGBUS at once, except with DAX. ->page_mkwrite() may wait for a journal.
  * *@held is a reference to the page, which the caller puts after the fault: it keeps
- * reclaim and fadvise() from dropping the page.
+ * reclaim and fadvise() from dropping the page. If a hole is punched there meanwhile, or
+ * the file becomes shorter and longer again, the fault may read the page from the disk.
  *
  * shmem_fault() also waits while a hole is punched over this page. That wait is bounded,
  * because the punch depends on no user process.
@@ -222,6 +223,11 @@ static bool pvmread_engine_nowait_cached(struct vm_area_struct *vma,
 	       !folio_test_readahead(folio);
 }
 
+static bool pvmread_engine_is_fuse(const struct inode *inode)
+{
+	return inode && inode->i_sb->s_magic == FUSE_SUPER_MAGIC;
+}
+
 /*
  * Only mapped pages can be moved without waiting. A FUSE server, which may be the target,
  * can drop pages from the page cache at any time, and a wait for it is not killable.
@@ -232,8 +238,32 @@ static bool pvmread_engine_nowait_cached(struct vm_area_struct *vma,
 static bool pvmread_engine_nowait_mapped_only(struct vm_area_struct *vma)
 {
 	return is_vm_hugetlb_page(vma) || userfaultfd_armed(vma) ||
-	       (vma->vm_file &&
-		file_inode(vma->vm_file)->i_sb->s_magic == FUSE_SUPER_MAGIC);
+	       (vma->vm_file && pvmread_engine_is_fuse(file_inode(vma->vm_file)));
+}
+
+/*
+ * Put the first page that belongs to a FUSE file, and all pages after it. A private copy does
+ * not belong to the file. After a write the engine marks each page dirty, which may wait for the
+ * page's lock. When the kernel drops a dirty page of a FUSE file, it holds that lock until the
+ * server, which may be the target, has written the page.
+ *
+ * Return: false if no page is left.
+ */
+static noinline bool pvmread_engine_nowait_keep(struct pvmread_engine *eng)
+{
+	unsigned long nr;
+
+	mmap_assert_locked(eng->mm);
+	for (nr = 0; nr < eng->nr; nr++) {
+		struct folio *folio = page_folio(eng->pages[nr]);
+		struct address_space *mapping = READ_ONCE(folio->mapping);
+
+		if (mapping && !folio_test_anon(folio) && pvmread_engine_is_fuse(mapping->host))
+			break;
+	}
+	unpin_user_pages(eng->pages + nr, eng->nr - nr);
+	eng->nr = nr;
+	return nr;
 }
 
 /*
@@ -337,6 +367,9 @@ int pvmread_engine_hold(struct pvmread_engine *eng, unsigned long addr,
 		if (got > 0)
 			eng->nr = got;
 		if (likely(got > 0 && locked)) {
+			if (unlikely(eng->write && eng->nowait) &&
+			    !pvmread_engine_nowait_keep(eng))
+				return -EAGAIN;
 			if (PVMREAD_HAVE_CACHE && eng->cache_fill)
 				pvmread_cache_fill(eng->cache, eng->cache_seq, eng->first,
 						   eng->pages, eng->nr);

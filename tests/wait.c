@@ -2214,6 +2214,53 @@ TEST_F(target, nowait_reads_only_mapped_pages_on_fuse)
 	munmap(mapping, FS_PAGES * PAGE);
 }
 
+/* Pages of the file that the target has written to. */
+static void build_written_fs_pages(void)
+{
+	*map(FILE_AT, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fs_fd, 0) = 1;
+	*map(FILE_AT + PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fs_fd, PAGE) = 1;
+	/* A private page right before a shared one. */
+	*map(ANON_AT, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
+	*map(ANON_AT + PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fs_fd, 2 * PAGE) = 1;
+}
+
+/*
+ * After a write, the kernel waits for the page's lock. A file system in user space can make it
+ * hold that lock.
+ */
+TEST_F(target, nowait_does_not_write_to_shared_pages_on_fuse)
+{
+	struct answer a;
+	size_t i;
+
+	if (!have_fuse())
+		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
+	assert_started(_metadata, start_file_system());
+	let_file_system_answer(FS_ALWAYS);
+	fs_fd = open_fs_file(O_RDWR);
+	ASSERT_LE(0, fs_fd);
+	assert_started(_metadata, start_target(build_written_fs_pages));
+	fill(LOCAL, 2 * PAGE, own_byte);
+	for (i = 0; i < DOORS; i++) {
+		const struct door *door = &doors[i];
+
+		if (!door->write)
+			continue;
+		a = ask(door, &target, PVMREAD_NOWAIT, FILE_AT, LOCAL, PAGE);
+		EXPECT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, FILE_AT, 0, EAGAIN));
+		a = ask(door, &target, PVMREAD_NOWAIT, FILE_AT + PAGE, LOCAL, PAGE);
+		EXPECT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, FILE_AT + PAGE, PAGE, 0));
+		a = ask(door, &target, PVMREAD_NOWAIT, ANON_AT, LOCAL, 2 * PAGE);
+		EXPECT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, ANON_AT, PAGE, EAGAIN));
+		if (i >= PLAIN_DOORS)
+			continue;
+		a = ask(door, &target, 0, FILE_AT, LOCAL, PAGE);
+		EXPECT_TRUE(is_answer(&a, door, 0, FILE_AT, PAGE, 0));
+	}
+	/* Otherwise the kernel would wait for the server to write the page. */
+	ASSERT_EQ(0, kill(fs_pid, SIGKILL));
+}
+
 /* --- A long page fault --- */
 
 static void *write_back(void *page)
