@@ -34,6 +34,9 @@
  */
 #define PVMREAD_BATCH_HOLD	14
 
+/* After so many segments that failed, any signal ends the batch. */
+#define PVMREAD_BATCH_FAILED	128
+
 /* A hold ends if it has fewer bytes left than one chunk of small segments can read. */
 #define PVMREAD_BATCH_ROOM	(PVMREAD_BATCH_CHUNK * PVMREAD_SMALL)
 
@@ -201,7 +204,8 @@ pvmread_batch_copy_small(struct pvmread_engine *eng, struct pvmread_segment *seg
  * faulted: then @tried is set. @left is the number of segments left in the chunk, including
  * this one. Page faults are enabled.
  *
- * Return: 0, or why the segment was not moved completely. seg->done is the bytes moved.
+ * Return: 0; 1 if the segment was truncated to MAX_RW_COUNT; or why it was not moved
+ * completely. seg->done is the bytes moved.
  */
 static noinline int pvmread_batch_move(struct pvmread_target *target,
 				       struct pvmread_engine *eng,
@@ -255,9 +259,12 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
 		ret = pvmread_engine_move(eng, seg->remote, reach, &local);
 	}
 	seg->done = len - iov_iter_count(&local);
-	if (!ret && reach < len)
-		return -EIO;
-	return min(ret, 0);
+	if (ret < 0)
+		return ret;
+	/* The NUL was found. */
+	if (ret)
+		return 0;
+	return reach < len ? -EIO : len < seg->length;
 }
 
 /*
@@ -278,10 +285,14 @@ static unsigned int pvmread_batch_cached(const struct pvmread_target *target,
 	return done;
 }
 
-/* Other signals than fatal ones, and the freezer, wait no longer than for one read(2). */
-static bool pvmread_batch_is_interrupted(u64 moved)
+/*
+ * Does a signal that is not fatal, or the freezer, end the batch? A read(2) keeps them waiting
+ * for as many bytes. A segment that fails may have waited for a page fault of the target.
+ */
+static bool pvmread_batch_is_interrupted(u64 moved, unsigned int failed)
 {
-	return moved >= MAX_RW_COUNT && signal_pending(current);
+	return (moved >= MAX_RW_COUNT || failed >= PVMREAD_BATCH_FAILED) &&
+	       signal_pending(current);
 }
 
 /*
@@ -297,7 +308,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 			     struct pvmread_segment __user *usegs, u64 *total)
 {
 	struct pvmread_segment segs[PVMREAD_BATCH_CHUNK] __uninitialized;
-	unsigned int chunks = 0;
+	unsigned int chunks = 0, failed = 0;
 	bool stop = false;
 
 	while (batch->completed < batch->count && !stop) {
@@ -307,7 +318,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		if (pvmread_batch_is_interrupted(*total))
+		if (pvmread_batch_is_interrupted(*total, failed))
 			break;
 		if (++chunks % PVMREAD_BATCH_HOLD == 0 || need_resched() ||
 		    pvmread_engine_must_end(eng) ||
@@ -338,10 +349,12 @@ static int pvmread_batch_run(struct pvmread_target *target,
 					}
 				}
 				reason = pvmread_batch_move(target, eng, &segs[i], n - i, small);
-				if (unlikely(segs[i].done > PVMREAD_ENGINE_CHUNK)) {
-					cut = !segs[i].flags && segs[i].done < segs[i].length;
+				cut = reason > 0;
+				reason = min(reason, 0);
+				if (unlikely(reason || segs[i].done > PVMREAD_ENGINE_CHUNK)) {
+					failed += !!reason;
 					stop = pvmread_batch_is_interrupted(*total + moved +
-									    segs[i].done);
+									    segs[i].done, failed);
 				}
 				pagefault_disable();
 			}

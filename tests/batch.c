@@ -1541,6 +1541,50 @@ TEST_F(batch, signal_ends_a_batch_that_moved_max_rw_count)
 	close(fd);
 }
 
+/* Each segment that fails may have waited for a page fault of the target. */
+TEST_F(batch, signal_ends_a_batch_in_which_128_segments_failed)
+{
+	const struct itimerval often = {
+		.it_value.tv_usec = 1000,
+		.it_interval.tv_usec = 1000,
+	};
+	enum { COUNT = 65536 };
+	struct pvmread_segment *seg;
+	uint64_t completed, local = 0;
+	pid_t pid;
+	size_t i;
+	int fd;
+
+	seg = calloc(COUNT, sizeof(*seg));
+	ASSERT_NE(NULL, seg);
+	for (i = 0; i < COUNT; i++)
+		seg[i] = (struct pvmread_segment) {
+			.remote = XBASE + CHUNKS * CHUNK,
+			.local = (uintptr_t)&local,
+			.length = 1,
+			.done = NO_DONE,
+		};
+	pid = start_target(map_chunks, (void *)XBASE);
+	ASSERT_NE(0, pid);
+	fd = attach(world.dev, pid, 0, 0, 0);
+	ASSERT_LE(0, fd);
+	signal(SIGALRM, count_signal);
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
+	EXPECT_EQ(0, send_batch(fd, 0, seg, COUNT, &completed));
+	ASSERT_EQ(0, setitimer(ITIMER_REAL, &(struct itimerval){}, NULL));
+	stop_target(&pid);
+	say("%llu segments, %d signals", (unsigned long long)completed, (int)signals);
+	EXPECT_LE(1, signals);
+	EXPECT_LE(128, completed);
+	EXPECT_GT(COUNT, completed);
+	for (i = 0; i < COUNT; i++) {
+		ASSERT_EQ(i < completed ? 0 : NO_DONE, seg[i].done);
+		ASSERT_EQ(i < completed ? EIO : 0, seg[i].error);
+	}
+	free(seg);
+	close(fd);
+}
+
 /* --- What no segment asks for --- */
 
 TEST_F(batch, page_that_no_segment_needs_is_not_faulted_in)

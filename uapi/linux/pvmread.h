@@ -449,8 +449,8 @@ struct pvmread_segment {
  *
  * Moves one segment after the other and writes a result for each. A segment that fails does
  * not end the batch, unless PVMREAD_STOP is set: then it is the last one, and @completed
- * counts it. Once max_bytes have been moved, any signal ends the batch: ioctl() returns 0,
- * and @completed says how far it has come.
+ * counts it. Once max_bytes have been moved or 128 segments have failed, any signal ends the
+ * batch: ioctl() returns 0, and @completed says how far it has come.
  *
  * The array is read, and results are written, a few elements at a time. The module may
  * keep pages of the target for the next segments, so many small segments cost least in
