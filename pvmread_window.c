@@ -71,6 +71,9 @@
 #define PVMREAD_WINDOW_AROUND	16UL
 #define PVMREAD_WINDOW_AHEAD	64UL
 
+/* An invalidation removes entries of this much memory at a time. */
+#define PVMREAD_WINDOW_STEP	(32 * PMD_SIZE)
+
 /* Added to window->walkers to forbid walks of the page tables. */
 #define PVMREAD_WINDOW_CLOSED	INT_MIN
 
@@ -293,23 +296,32 @@ static bool pvmread_window_clear(struct pvmread_window *window, unsigned long fi
 				 unsigned long last, bool may_sleep)
 {
 	struct vm_area_struct *vma = window->vma;
-	unsigned long start, end;
+	unsigned long start, end, next, at;
 	bool clears;
 
 	start = vma->vm_start + (max(first, window->node.start) - window->node.start);
 	end = vma->vm_start + (min(last, window->node.last) - window->node.start) + 1;
-	/*
-	 * If another invalidation has cleared an entry, but not flushed the TLBs yet, flush them
-	 * here also: the caller of this invalidation may free the page. zap_vma_ptes() flushes
-	 * everything if another removal runs in parallel.
-	 */
-	clears = pvmread_window_has_entries(window, &start, end);
-	if (!clears && !pvmread_window_is_zapping(window, start, end))
-		return true;
-	if (!may_sleep)
-		return false;
-	pvmread_window_zap(window, start, end, clears);
-	atomic64_inc(&window->windows->zapped);
+	for (; start < end; start = next) {
+		at = start;
+		next = min(end, ALIGN_DOWN(start, PVMREAD_WINDOW_STEP) + PVMREAD_WINDOW_STEP);
+		/*
+		 * If another invalidation has cleared an entry, but not flushed the TLBs yet,
+		 * flush them here also: the caller of this invalidation may free the page.
+		 * zap_vma_ptes() flushes everything if another removal runs in parallel.
+		 */
+		clears = pvmread_window_has_entries(window, &at, next);
+		if (clears || pvmread_window_is_zapping(window, at, next)) {
+			if (!may_sleep)
+				return false;
+			pvmread_window_zap(window, at, next, clears);
+			atomic64_inc(&window->windows->zapped);
+		}
+		/* pvmread_window_invalidate_view() has removed all, and waits. */
+		if (atomic_read(&window->walkers) < 0)
+			break;
+		if (may_sleep)
+			cond_resched();
+	}
 	return true;
 }
 
