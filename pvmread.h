@@ -289,10 +289,12 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
  * @last: the last one
  * @ops: its callback
  * @free: frees the object that this is part of
- * @lock: protects @busy and @closed
+ * @lock: protects @busy, @closed, @runs and @wanted
  * @inserted: @sub receives invalidations; does not change after that
  * @busy: @work is queued or runs, so it must not be queued again: it may free the object
  * @closed: set by pvmread_notifier_close(); @work frees the object
+ * @runs: number of times that @work has run
+ * @wanted: a task waits until @runs is this
  * @seq: what mmu_interval_read_begin() last returned
  * @work: gets a new @seq, or frees the object
  * @wait: woken when @work has run
@@ -308,6 +310,8 @@ struct pvmread_notifier {
 	bool inserted;
 	bool busy;
 	bool closed;
+	unsigned long runs;
+	unsigned long wanted;
 	unsigned long seq;
 	struct work_struct work;
 	wait_queue_head_t wait;

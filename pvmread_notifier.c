@@ -13,9 +13,10 @@
  * mm_count, not to mm_users. After pvmread_notifier_insert(), pvmread_notifier_close() hands
  * the object to the worker, which frees it after the last callback has returned.
  *
- * notifier->lock protects @busy and @closed.
+ * notifier->lock protects @busy, @closed, @runs and @wanted.
  */
 #include <linux/err.h>
+#include <linux/lockdep.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
@@ -38,7 +39,7 @@ static void pvmread_notifier_work(struct work_struct *work)
 {
 	struct pvmread_notifier *notifier =
 		container_of(work, struct pvmread_notifier, work);
-	bool closed;
+	bool closed, again;
 
 	if (!READ_ONCE(notifier->closed)) {
 		unsigned long seq = mmu_interval_read_begin(&notifier->sub);
@@ -48,7 +49,11 @@ static void pvmread_notifier_work(struct work_struct *work)
 	}
 	spin_lock(&notifier->lock);
 	closed = notifier->closed;
-	WRITE_ONCE(notifier->busy, closed);
+	WRITE_ONCE(notifier->runs, notifier->runs + 1);
+	again = !closed && (long)(notifier->wanted - notifier->runs) > 0;
+	if (again)
+		queue_work(pvmread_notifier_workers, &notifier->work);
+	WRITE_ONCE(notifier->busy, closed || again);
 	wake_up_all(&notifier->wait);
 	spin_unlock(&notifier->lock);
 	if (!closed)
@@ -137,6 +142,8 @@ void pvmread_notifier_init(struct pvmread_notifier *notifier, struct mm_struct *
 	notifier->inserted = false;
 	notifier->busy = false;
 	notifier->closed = false;
+	notifier->runs = 0;
+	notifier->wanted = 0;
 	/* Valid numbers are odd. */
 	notifier->seq = 0;
 	spin_lock_init(&notifier->lock);
@@ -189,6 +196,16 @@ int pvmread_notifier_insert(struct pvmread_notifier *notifier)
 	return ret;
 }
 
+/* Let the worker run, unless it is going to. */
+static void pvmread_notifier_queue(struct pvmread_notifier *notifier)
+{
+	lockdep_assert_held(&notifier->lock);
+	if (notifier->busy)
+		return;
+	WRITE_ONCE(notifier->busy, true);
+	queue_work(pvmread_notifier_workers, &notifier->work);
+}
+
 /**
  * pvmread_notifier_renew() - let the worker get a new number
  * @notifier: the notifier, which was inserted
@@ -198,10 +215,7 @@ int pvmread_notifier_insert(struct pvmread_notifier *notifier)
 void pvmread_notifier_renew(struct pvmread_notifier *notifier)
 {
 	spin_lock(&notifier->lock);
-	if (!notifier->busy) {
-		WRITE_ONCE(notifier->busy, true);
-		queue_work(pvmread_notifier_workers, &notifier->work);
-	}
+	pvmread_notifier_queue(notifier);
 	spin_unlock(&notifier->lock);
 }
 
@@ -215,13 +229,16 @@ void pvmread_notifier_renew(struct pvmread_notifier *notifier)
  */
 int pvmread_notifier_wait(struct pvmread_notifier *notifier)
 {
-	/* A run of the worker that is under way may have begun too early. */
-	int ret = wait_event_killable(notifier->wait, !READ_ONCE(notifier->busy));
+	unsigned long run;
 
-	if (ret)
-		return ret;
-	pvmread_notifier_renew(notifier);
-	return wait_event_killable(notifier->wait, !READ_ONCE(notifier->busy));
+	spin_lock(&notifier->lock);
+	/* A run of the worker that is under way may have begun too early. */
+	run = notifier->runs + notifier->busy + 1;
+	notifier->wanted = run;
+	pvmread_notifier_queue(notifier);
+	spin_unlock(&notifier->lock);
+	return wait_event_killable(notifier->wait,
+				   (long)(READ_ONCE(notifier->runs) - run) >= 0);
 }
 
 /**
@@ -238,10 +255,7 @@ void pvmread_notifier_close(struct pvmread_notifier *notifier)
 	}
 	spin_lock(&notifier->lock);
 	WRITE_ONCE(notifier->closed, true);
-	if (!notifier->busy) {
-		WRITE_ONCE(notifier->busy, true);
-		queue_work(pvmread_notifier_workers, &notifier->work);
-	}
+	pvmread_notifier_queue(notifier);
 	spin_unlock(&notifier->lock);
 }
 
