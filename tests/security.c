@@ -2403,10 +2403,12 @@ TEST_F(child, still_shares_the_page_after_a_read)
 {
 	static const unsigned int flags[] = { 0, PVMREAD_NOWAIT, PVMREAD_RESIDENT };
 	long free_pages = proc_number("/proc/meminfo", "HugePages_Free:");
-	/* More than one pin can hold. */
+	/* More than one pin can hold, if a huge page is as large. */
 	static unsigned char buf[400 * PAGE];
-	struct iovec local = { buf, sizeof(buf) };
-	struct iovec remote = { (void *)(HUGE_AT - PAGE), sizeof(buf) };
+	size_t huge = proc_number("/proc/meminfo", "Hugepagesize:") * 1024;
+	size_t len = huge + PAGE < sizeof(buf) ? huge + PAGE : sizeof(buf);
+	struct iovec local = { buf, len };
+	struct iovec remote = { (void *)(HUGE_AT - PAGE), len };
 	struct pvmread_rw rw = {
 		.size = sizeof(rw),
 		.flags = PVMREAD_RESIDENT,
@@ -2422,18 +2424,18 @@ TEST_F(child, still_shares_the_page_after_a_read)
 		int file = attach(dev, self->pid, flags[i], 0, 0);
 
 		ASSERT_LE(0, file);
-		memset(buf, OURS, sizeof(buf));
+		memset(buf, OURS, len);
 		/* A single page and then a huge one. */
-		EXPECT_EQ(sizeof(buf), pread(file, buf, sizeof(buf), HUGE_AT - PAGE));
+		EXPECT_EQ(len, pread(file, buf, len, HUGE_AT - PAGE));
 		EXPECT_TRUE(is_all(buf, 3 * PAGE, THEIRS));
-		EXPECT_TRUE(is_all(buf + 3 * PAGE, sizeof(buf) - 3 * PAGE, 0));
+		EXPECT_TRUE(is_all(buf + 3 * PAGE, len - 3 * PAGE, 0));
 		close(file);
 	}
-	memset(buf, OURS, sizeof(buf));
+	memset(buf, OURS, len);
 	EXPECT_EQ(0, ioctl(dev, PVMREAD_IOC_READV, &rw));
-	EXPECT_EQ(sizeof(buf), rw.transferred);
+	EXPECT_EQ(len, rw.transferred);
 	EXPECT_TRUE(is_all(buf, 3 * PAGE, THEIRS));
-	EXPECT_TRUE(is_all(buf + 3 * PAGE, sizeof(buf) - 3 * PAGE, 0));
+	EXPECT_TRUE(is_all(buf + 3 * PAGE, len - 3 * PAGE, 0));
 	EXPECT_EQ(free_pages, proc_number("/proc/meminfo", "HugePages_Free:"));
 }
 
