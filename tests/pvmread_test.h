@@ -43,6 +43,16 @@
 #define PAGE		4096UL
 #endif
 
+/*
+ * How many bytes before the first one that faults a copy from or to the caller's memory may
+ * end. On riscv the kernel's copy ends at a word before the fault, or before a block of eight.
+ */
+#ifdef __riscv
+#define COPY_SLACK	71
+#else
+#define COPY_SLACK	0
+#endif
+
 static __attribute__((constructor)) void check_page_size(void)
 {
 	if ((unsigned long)getpagesize() == PAGE)
