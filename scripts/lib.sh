@@ -121,6 +121,7 @@ kernel_arch() {
 		ARM armhf
 		S390 s390x
 		PPC64 ppc64el
+		RISCV riscv64
 	END
 	debian_arch
 }
@@ -153,6 +154,14 @@ debian_suite() {
 	*:6.12)		echo trixie ;;
 	*:7.3)		echo trixie-backports ;;
 	*)		die "Debian packages no kernel $1: set KSRC to a tree" ;;
+	esac
+}
+
+# debian_port_suite SUITE ARCH - print the suite that has ARCH: Debian has riscv64 from trixie on
+debian_port_suite() {
+	case $1:$2 in
+	bookworm*:riscv64)	echo trixie ;;
+	*)			echo "$1" ;;
 	esac
 }
 
