@@ -33,6 +33,7 @@
 
 #include <kselftest_harness.h>
 
+#include "chunks.h"
 #include "numbers.h"
 #include "process.h"
 #include "random.h"
@@ -1423,34 +1424,13 @@ TEST_F(batch, nothing_outside_the_attached_range_is_moved)
 	EXPECT_TRUE(same_target(&world, true));
 }
 
-/*
- * More than 2 GiB in one segment. Both sides are a few pages that are mapped many
- * times, because the guest does not have 2 GiB of memory.
- *
- * User mode Linux needs a host mapping for each run of physically contiguous pages, and
- * kills a process that needs more than the host's vm.max_map_count. So other memory
- * takes the scattered pages first.
- */
-#define CHUNK		(4UL << 20)
-#define CHUNKS		513UL
-#define BALLAST		(128UL << 20)
-
-static bool map_chunks(void *at)
+/* Both sides of a segment of more than 2 GiB. */
+static bool map_filled_chunks(void *at)
 {
-	int fd = memfd_create("chunk", MFD_CLOEXEC);
-	void *ballast;
 	size_t i;
 
-	ballast = mmap(NULL, BALLAST, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (ballast == MAP_FAILED || fd < 0 || fallocate(fd, 0, 0, CHUNK))
+	if (!map_chunks(at))
 		return false;
-	munmap(ballast, BALLAST);
-	for (i = 0; i < CHUNKS; i++)
-		if (mmap((char *)at + i * CHUNK, CHUNK, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
-			return false;
-	close(fd);
 	for (i = 0; i < CHUNK; i += sizeof(uint64_t))
 		*(uint64_t *)((char *)at + i) = mix(i + (uintptr_t)at);
 	return true;
@@ -1467,11 +1447,11 @@ TEST_F(batch, segment_is_cut_at_max_rw_count)
 	pid_t pid;
 	int fd;
 
-	pid = start_target(map_chunks, (void *)XBASE);
+	pid = start_target(map_filled_chunks, (void *)XBASE);
 	ASSERT_NE(0, pid);
 	fd = attach(world.dev, pid, 0, 0, 0);
 	ASSERT_LE(0, fd);
-	ASSERT_TRUE(map_chunks(local));
+	ASSERT_TRUE(map_filled_chunks(local));
 	/* It was not moved completely. */
 	EXPECT_EQ(0, send_batch(fd, PVMREAD_STOP, seg, 2, &completed));
 	EXPECT_EQ(1, completed);
@@ -1521,11 +1501,11 @@ TEST_F(batch, signal_ends_a_batch_that_moved_max_rw_count)
 			.length = LENGTH,
 			.done = NO_DONE,
 		};
-	pid = start_target(map_chunks, (void *)XBASE);
+	pid = start_target(map_filled_chunks, (void *)XBASE);
 	ASSERT_NE(0, pid);
 	fd = attach(world.dev, pid, 0, 0, 0);
 	ASSERT_LE(0, fd);
-	ASSERT_TRUE(map_chunks((char *)YBASE));
+	ASSERT_TRUE(map_filled_chunks((char *)YBASE));
 	signal(SIGALRM, count_signal);
 	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
 	EXPECT_EQ(0, send_batch(fd, 0, seg, COUNT, &completed));
@@ -1545,8 +1525,8 @@ TEST_F(batch, signal_ends_a_batch_that_moved_max_rw_count)
 TEST_F(batch, signal_ends_a_batch_in_which_128_segments_failed)
 {
 	const struct itimerval often = {
-		.it_value.tv_usec = 1000,
-		.it_interval.tv_usec = 1000,
+		.it_value.tv_usec = 20,
+		.it_interval.tv_usec = 20,
 	};
 	enum { COUNT = 65536 };
 	struct pvmread_segment *seg;
@@ -1564,7 +1544,7 @@ TEST_F(batch, signal_ends_a_batch_in_which_128_segments_failed)
 			.length = 1,
 			.done = NO_DONE,
 		};
-	pid = start_target(map_chunks, (void *)XBASE);
+	pid = start_target(map_filled_chunks, (void *)XBASE);
 	ASSERT_NE(0, pid);
 	fd = attach(world.dev, pid, 0, 0, 0);
 	ASSERT_LE(0, fd);
