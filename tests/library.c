@@ -29,6 +29,7 @@
 
 #include <kselftest_harness.h>
 
+#include "chunks.h"
 #include "pvmread_test.h"
 
 /*
@@ -773,6 +774,35 @@ TEST_F(library, stop_ends_at_bad_segment)
 			EXPECT_EQ(0xa5, segs[at[i] + 1].done);
 		munmap(segs, ARRAY);
 	}
+}
+
+/* The process moves its own memory onto itself. No page of it is unique. */
+TEST_F(library, stop_ends_at_truncated_segment)
+{
+	const size_t size = CHUNKS * CHUNK;
+	uint64_t value = 0;
+	size_t i;
+	char *at;
+
+	if (sizeof(void *) < 8)
+		SKIP(return, "32-bit processes have no room for a segment that is truncated");
+	at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ASSERT_NE(MAP_FAILED, at);
+	ASSERT_TRUE(map_chunks(at));
+
+	for (i = 0; i < 2; i++) {
+		struct pvmread_segment segs[] = {
+			{ .remote = (uintptr_t)at, .local = (uintptr_t)at,
+			  .length = size, .done = 0xa5 },
+			{ .remote = FAR, .local = (uintptr_t)&value, .length = 8, .done = 0xa5 },
+		};
+
+		EXPECT_EQ(i ? 1 : 2, pvmread_batch(self->target, segs, 2, i ? PVMREAD_STOP : 0));
+		EXPECT_EQ(0, segs[0].error);
+		EXPECT_EQ(INT_MAX / PAGE * PAGE, segs[0].done);
+		EXPECT_EQ(i ? 0xa5 : 8, segs[1].done);
+	}
+	munmap(at, size);
 }
 
 TEST_F(library, batch_returns_count_done)

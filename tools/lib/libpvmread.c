@@ -215,6 +215,16 @@ ssize_t pvmread_read_string(int target, uint64_t addr, char *buf, size_t size)
 	return size;
 }
 
+/* The module truncates a segment without an error. A string is complete after its NUL. */
+static bool is_complete(const struct pvmread_segment *seg)
+{
+	const char *local = (const char *)(uintptr_t)seg->local;
+
+	if (seg->error || seg->done == seg->length)
+		return !seg->error;
+	return seg->flags & PVMREAD_SEGMENT_STRING && seg->done && !local[seg->done - 1];
+}
+
 ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
 		      unsigned int flags)
 {
@@ -237,8 +247,8 @@ ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
 		done += batch.completed;
 		if (ret)
 			return done ? (ssize_t)done : -1;
-		/* The segment that failed may have been the last one of its ioctl. */
-		if (flags & PVMREAD_STOP && done && segs[done - 1].error)
+		/* That segment may have been the last one of its ioctl. */
+		if (flags & PVMREAD_STOP && done && !is_complete(&segs[done - 1]))
 			break;
 	} while (done < count);
 	return done;
