@@ -71,7 +71,7 @@
 #define PVMREAD_WINDOW_AROUND	16UL
 #define PVMREAD_WINDOW_AHEAD	64UL
 
-/* An invalidation removes entries of this much memory at a time. */
+/* An invalidation clears the entries of 32 page tables before it looks if munmap() waits. */
 #define PVMREAD_WINDOW_STEP	(32 * PMD_SIZE)
 
 /* Added to window->walkers to forbid walks of the page tables. */
@@ -250,12 +250,14 @@ static bool pvmread_window_table_has_entries(struct mm_struct *mm, pmd_t *pmd,
 
 /*
  * Are there entries from *@start to @end? If so, set *@start to the address of the first one.
+ * If munmap() waits, there are none: pvmread_window_invalidate_view() has removed all.
  * The page tables stay: see window->walkers. None of them is huge, as only
  * pvmread_window_set() sets entries. Linux 6.14 does not export
  * apply_to_existing_page_range().
  */
 static bool pvmread_window_has_entries(const struct pvmread_window *window,
-				       unsigned long *start, unsigned long end)
+				       unsigned long *start, unsigned long end,
+				       bool may_sleep)
 {
 	struct mm_struct *mm = window->vma->vm_mm;
 	unsigned long addr, next;
@@ -284,6 +286,10 @@ static bool pvmread_window_has_entries(const struct pvmread_window *window,
 			continue;
 		if (pvmread_window_table_has_entries(mm, pmd, addr, next, start))
 			return true;
+		if (atomic_read(&window->walkers) < 0)
+			return false;
+		if (may_sleep)
+			cond_resched();
 	}
 	return false;
 }
@@ -303,24 +309,24 @@ static bool pvmread_window_clear(struct pvmread_window *window, unsigned long fi
 	end = vma->vm_start + (min(last, window->node.last) - window->node.start) + 1;
 	for (; start < end; start = next) {
 		at = start;
-		next = min(end, ALIGN_DOWN(start, PVMREAD_WINDOW_STEP) + PVMREAD_WINDOW_STEP);
+		clears = pvmread_window_has_entries(window, &at, end, may_sleep);
+		next = end;
+		if (clears)
+			next = min(end, ALIGN_DOWN(at, PVMREAD_WINDOW_STEP) + PVMREAD_WINDOW_STEP);
 		/*
 		 * If another invalidation has cleared an entry, but not flushed the TLBs yet,
 		 * flush them here also: the caller of this invalidation may free the page.
 		 * zap_vma_ptes() flushes everything if another removal runs in parallel.
 		 */
-		clears = pvmread_window_has_entries(window, &at, next);
-		if (clears || pvmread_window_is_zapping(window, at, next)) {
+		if (clears || pvmread_window_is_zapping(window, start, next)) {
 			if (!may_sleep)
 				return false;
 			pvmread_window_zap(window, at, next, clears);
 			atomic64_inc(&window->windows->zapped);
 		}
-		/* pvmread_window_invalidate_view() has removed all, and waits. */
+		/* pvmread_window_invalidate_view() has removed all entries, and waits for us. */
 		if (atomic_read(&window->walkers) < 0)
 			break;
-		if (may_sleep)
-			cond_resched();
 	}
 	return true;
 }
