@@ -157,7 +157,7 @@ debian_suite() {
 	esac
 }
 
-# debian_port_suite SUITE ARCH - print the suite that has ARCH: Debian has riscv64 from trixie on
+# debian_port_suite SUITE ARCH - print SUITE, or trixie if SUITE does not have ARCH
 debian_port_suite() {
 	case $1:$2 in
 	bookworm*:riscv64)	echo trixie ;;
@@ -228,4 +228,12 @@ private_apt() {
 	apt-get "${APT[@]}" update >"$dir/update.log" 2>&1 ||
 		{ cat "$dir/update.log" >&2; die "cannot read the package lists of $suite"; }
 	say "package lists of Debian's $suite from $mirror ($(took "$start"))"
+}
+
+# download_debs DIR PACKAGE... - download packages into DIR, from the suite of private_apt
+download_debs() {
+	local dir=$1
+	shift
+	(cd "$dir" && apt-get "${APT[@]}" download "$@" >"$dir.log" 2>&1) ||
+		{ cat "$dir.log" >&2; die "the download failed"; }
 }

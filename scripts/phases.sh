@@ -28,6 +28,6 @@ phases_arm64=(abi abi32 target batch cache window pressure wait parity parity32 
 phases_arm64_16k=(abi target batch cache window pressure wait parity lifetime tags trace
 	security)
 phases_ppc64el=(abi target batch parity lifetime trace security)
-# The others expect that a copy ends at the byte that faults: see COPY_SLACK in the tests.
+# Some tests of target and batch expect that a copy ends at the byte that faults: see COPY_SLACK.
 phases_riscv64=(abi parity lifetime trace security)
 phases_s390x=(abi target batch cache parity lifetime trace security)
