@@ -44,8 +44,9 @@
 #endif
 
 /*
- * How many bytes before the first one that faults a copy from or to the caller's memory may
- * end. On riscv the kernel's copy ends at a word before the fault, or before a block of eight.
+ * A copy to or from the caller's memory may stop up to this many bytes before the first byte
+ * that faults. On riscv the kernel copies words, or blocks of eight words, and counts only
+ * complete ones.
  */
 #ifdef __riscv
 #define COPY_SLACK	71

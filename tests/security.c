@@ -2403,7 +2403,7 @@ TEST_F(child, still_shares_the_page_after_a_read)
 {
 	static const unsigned int flags[] = { 0, PVMREAD_NOWAIT, PVMREAD_RESIDENT };
 	long free_pages = proc_number("/proc/meminfo", "HugePages_Free:");
-	/* More than one pin can hold, if a huge page is as large. */
+	/* More than one hold covers, unless a huge page is smaller. */
 	static unsigned char buf[400 * PAGE];
 	size_t huge = proc_number("/proc/meminfo", "Hugepagesize:") * 1024;
 	size_t len = huge + PAGE < sizeof(buf) ? huge + PAGE : sizeof(buf);

@@ -2225,8 +2225,8 @@ static void build_written_fs_pages(void)
 }
 
 /*
- * After a write, the kernel waits for the page's lock. A file system in user space can make it
- * hold that lock.
+ * After a write, the module locks the page to mark it dirty. A FUSE server can keep that page
+ * locked.
  */
 TEST_F(target, nowait_does_not_write_to_shared_pages_on_fuse)
 {
@@ -2246,16 +2246,17 @@ TEST_F(target, nowait_does_not_write_to_shared_pages_on_fuse)
 
 		if (!door->write)
 			continue;
+		/* Writeback may have made the page read-only. */
+		if (i < PLAIN_DOORS) {
+			a = ask(door, &target, 0, FILE_AT, LOCAL, PAGE);
+			EXPECT_TRUE(is_answer(&a, door, 0, FILE_AT, PAGE, 0));
+		}
 		a = ask(door, &target, PVMREAD_NOWAIT, FILE_AT, LOCAL, PAGE);
 		EXPECT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, FILE_AT, 0, EAGAIN));
 		a = ask(door, &target, PVMREAD_NOWAIT, FILE_AT + PAGE, LOCAL, PAGE);
 		EXPECT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, FILE_AT + PAGE, PAGE, 0));
 		a = ask(door, &target, PVMREAD_NOWAIT, ANON_AT, LOCAL, 2 * PAGE);
 		EXPECT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, ANON_AT, PAGE, EAGAIN));
-		if (i >= PLAIN_DOORS)
-			continue;
-		a = ask(door, &target, 0, FILE_AT, LOCAL, PAGE);
-		EXPECT_TRUE(is_answer(&a, door, 0, FILE_AT, PAGE, 0));
 	}
 	/* Otherwise the kernel would wait for the server to write the page. */
 	ASSERT_EQ(0, kill(fs_pid, SIGKILL));
