@@ -294,7 +294,7 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
  * @busy: @work is queued or runs, so it must not be queued again: it may free the object
  * @closed: set by pvmread_notifier_close(); @work frees the object
  * @runs: number of times that @work has run
- * @wanted: a task waits until @runs is this
+ * @wanted: the highest value of @runs that a task waits for
  * @seq: what mmu_interval_read_begin() last returned
  * @work: gets a new @seq, or frees the object
  * @wait: woken when @work has run

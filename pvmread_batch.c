@@ -34,7 +34,7 @@
  */
 #define PVMREAD_BATCH_HOLD	14
 
-/* After so many segments that failed, any signal ends the batch. */
+/* Once this many segments have failed, any signal ends the batch. */
 #define PVMREAD_BATCH_FAILED	128
 
 /* A hold ends if it has fewer bytes left than one chunk of small segments can read. */
@@ -204,8 +204,8 @@ pvmread_batch_copy_small(struct pvmread_engine *eng, struct pvmread_segment *seg
  * faulted: then @tried is set. @left is the number of segments left in the chunk, including
  * this one. Page faults are enabled.
  *
- * Return: 0; 1 if the segment was truncated to MAX_RW_COUNT; or why it was not moved
- * completely. seg->done is the bytes moved.
+ * Return: 0 if all was moved, 1 if only the first MAX_RW_COUNT bytes were, or an errno.
+ * seg->done is the bytes moved.
  */
 static noinline int pvmread_batch_move(struct pvmread_target *target,
 				       struct pvmread_engine *eng,
@@ -286,8 +286,9 @@ static unsigned int pvmread_batch_cached(const struct pvmread_target *target,
 }
 
 /*
- * Does a signal that is not fatal, or the freezer, end the batch? A read(2) keeps them waiting
- * for as many bytes. A segment that fails may have waited for a page fault of the target.
+ * Does a signal that is not fatal, or the freezer, end the batch? It does once the batch has moved
+ * as many bytes as one read(2) can, or once so many segments have failed: each may have waited
+ * for a page fault.
  */
 static bool pvmread_batch_is_interrupted(u64 moved, unsigned int failed)
 {

@@ -195,8 +195,8 @@ static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
  * handlers of xfs, ext4, btrfs and shmem. Past the end of the file they return
  * VM_FAULT_SIGBUS at once, except with DAX. ->page_mkwrite() may wait for a journal.
  * *@held is a reference to the page, which the caller puts after the fault: it keeps
- * reclaim and fadvise() from dropping the page. If a hole is punched there meanwhile, or
- * the file becomes shorter and longer again, the fault may read the page from the disk.
+ * reclaim and fadvise() from dropping the page. If a hole is punched there before the fault,
+ * or the file is truncated and extended, the fault may read the page from the disk.
  *
  * shmem_fault() also waits while a hole is punched over this page. That wait is bounded,
  * because the punch depends on no user process.
@@ -242,10 +242,12 @@ static bool pvmread_engine_nowait_mapped_only(struct vm_area_struct *vma)
 }
 
 /*
- * Put the first page that belongs to a FUSE file, and all pages after it. A private copy does
- * not belong to the file. After a write the engine marks each page dirty, which may wait for the
+ * Unpin the pages from the first one on that belongs to a FUSE file. A private copy does not
+ * belong to the file. After a write the engine marks each page dirty, which may wait for the
  * page's lock. When the kernel drops a dirty page of a FUSE file, it holds that lock until the
  * server, which may be the target, has written the page.
+ *
+ * The inode stays: mmap_lock has been held since GUP found the page in a mapping of the file.
  *
  * Return: false if no page is left.
  */

@@ -50,6 +50,7 @@ static void pvmread_notifier_work(struct work_struct *work)
 	spin_lock(&notifier->lock);
 	closed = notifier->closed;
 	WRITE_ONCE(notifier->runs, notifier->runs + 1);
+	/* Does a task wait for a run that begins after this one? */
 	again = !closed && (long)(notifier->wanted - notifier->runs) > 0;
 	if (again)
 		queue_work(pvmread_notifier_workers, &notifier->work);
@@ -196,7 +197,7 @@ int pvmread_notifier_insert(struct pvmread_notifier *notifier)
 	return ret;
 }
 
-/* Let the worker run, unless it is going to. */
+/* Queue the work if it is neither queued nor running. */
 static void pvmread_notifier_queue(struct pvmread_notifier *notifier)
 {
 	lockdep_assert_held(&notifier->lock);
@@ -232,7 +233,7 @@ int pvmread_notifier_wait(struct pvmread_notifier *notifier)
 	unsigned long run;
 
 	spin_lock(&notifier->lock);
-	/* A run of the worker that is under way may have begun too early. */
+	/* If the work runs already, it may have begun too early. Wait for the run after it. */
 	run = notifier->runs + notifier->busy + 1;
 	notifier->wanted = run;
 	pvmread_notifier_queue(notifier);

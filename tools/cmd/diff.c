@@ -618,9 +618,10 @@ int cmd_diff(int argc, char **argv)
 		       "core file differs.\v"
 		       "A number is a PID; write ./NUMBER for a core file with such a name. With "
 		       "--bytes, lines of the first side begin with \"-\", lines of the second "
-		       "with \"+\". Memory that a core file leaves out, or that cannot be read, is "
-		       "not compared; its size is printed at the end. Anonymous memory that a core "
-		       "file leaves out counts as zeros: core files leave out untouched pages.\n\n"
+		       "with \"+\". Anonymous memory that a core file leaves out counts as zeros, "
+		       "because core files leave out untouched pages. Other memory that is left "
+		       "out, or cannot be read, is not compared; its size is printed at the "
+		       "end.\n\n"
 		       "Exit status: 0 if nothing differs, 1 if something does, 2 for trouble.",
 	};
 	struct arguments args = { .gap = GAP_DEFAULT };

@@ -218,14 +218,14 @@ enum pvmread_feature {
  *	even after its pid was reused. The pidfd of a single thread (PIDFD_THREAD) works
  *	if that thread leads its process. The kernel decides about special values
  *	(PIDFD_SELF, 6.15 and later)
- * @PVMREAD_NOWAIT: do not wait for the target. Mapped pages are moved, except in a write to
- *	shared pages of a file system in user space. Unmapped private anonymous pages are
- *	faulted in, as are pages in the page cache that are up to date, unlocked and without
- *	PG_readahead. Any other page ends the transfer with EAGAIN, as does a contended
- *	mmap_lock. No file system is asked to read a page or to make it writable. These waits
- *	remain: for execve(2) of the target (READV, WRITEV, ATTACH), memory allocation,
- *	migration, swap devices in memory, page locks (writes), hugetlb locks, and the peers of
- *	a cluster file system
+ * @PVMREAD_NOWAIT: do not wait for the target. Mapped pages are moved; a write does not move
+ *	shared pages of a FUSE file. Unmapped private anonymous pages are faulted in, as are
+ *	pages in the page cache that are up to date, unlocked and without PG_readahead. Any
+ *	other page ends the transfer with EAGAIN, as does a contended mmap_lock. No file system
+ *	is asked to read a page or to make it writable, unless the file is truncated at that
+ *	moment. These waits remain: for execve(2) of the target (READV, WRITEV, ATTACH), memory
+ *	allocation, migration, swap devices in memory, the lock of a page that was written,
+ *	hugetlb locks, and the peers of a cluster file system
  * @PVMREAD_RESIDENT: move only pages that the target has mapped with the permission
  *	needed. Any other page ends the transfer with EIO, as a hole does. So does a page
  *	under migration, although a retry may succeed, and on s390 a page that is shared
