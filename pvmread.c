@@ -3,8 +3,8 @@
  * pvmread: read and write the memory of another process through a device.
  *
  * This file has the device: its ioctls, READV and WRITEV, the module's init and
- * exit. The ABI is in uapi/linux/pvmread.h, a drawing of all files in
- * doc/architecture.md.
+ * exit. The ABI is in uapi/linux/pvmread.h.
+ * doc/architecture.md has a drawing of all files.
  *
  * READV and WRITEV take the path of process_vm_readv(2) and process_vm_writev(2).
  * Their functions mirror those of mm/process_vm_access.c and lib/iov_iter.c:
@@ -166,7 +166,7 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_vectors_release);
  * @rw: the addresses of the arrays and their lengths, any values
  *
  * Both arrays consist of the caller's own struct iovec, native or compat. The
- * remote array is read only if the local side is not empty, as the syscalls do.
+ * remote array is read only if the local side is not empty, as in the syscalls.
  *
  * Return: the number of bytes on the local side, 0 to MAX_RW_COUNT; or -EINVAL,
  * -EFAULT or -ENOMEM, with nothing left allocated.
@@ -258,8 +258,8 @@ static int pvmread_rw_pages(struct page **pages, unsigned int offset, size_t len
  * Copy one remote segment, as far as @iter has room. @pages has space for
  * @max_pages. *@stop is set to the remote address at which the copy ended.
  *
- * Return: 0, or the reason of a short copy: -EFAULT for the caller's memory,
- * -EIO, -ENOMEM for the target's, -EINTR.
+ * Return: 0, or why the copy is short: -EFAULT for the caller's memory, -EIO
+ * or -ENOMEM for the target's, or -EINTR.
  */
 static int pvmread_rw_single_vec(unsigned long addr, size_t len,
 				 struct iov_iter *iter, struct page **pages,
@@ -296,7 +296,7 @@ static int pvmread_rw_single_vec(unsigned long addr, size_t len,
 		addr += bytes;
 		len -= bytes;
 
-		/* Dirty even after a fault: part of the pages may have been written. */
+		/* Dirty them even after a fault: some pages may have been written. */
 		unpin_user_pages_dirty_lock(pages, pinned, write);
 	}
 	*stop = addr;
@@ -432,7 +432,7 @@ free_pages:
 
 /**
  * pvmread_rw() - READV or WRITEV, after the struct was copied in
- * @rw: the request; its @error and @stop_addr are set if the target was found
+ * @rw: the request; its @error and @stop_addr are set if a copy was begun
  * @write: true for WRITEV
  *
  * A request may be wrong in more than one way. The first check that fails sets its
@@ -534,14 +534,14 @@ static long pvmread_ioctl_rw(struct file *file, struct pvmread_rw *rw, size_t us
 {
 	ssize_t moved;
 
-	/* A struct that cannot be answered must fail before bytes move. */
+	/* An unwritable struct must fail before bytes move. */
 	rw->error = 0;
 	rw->transferred = 0;
 	rw->stop_addr = 0;
 	if (pvmread_put_rw(urw, rw, usize))
 		return -EFAULT;
 
-	/* Check like read(2) and write(2) do: a group may have read access only. */
+	/* Check as read(2) and write(2) do: the file may be open only for reading. */
 	if (!(file->f_mode & (write ? FMODE_WRITE : FMODE_READ)))
 		moved = -EBADF;
 	else if (write && readonly)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files of the module share, and what the KUnit suite sees of it. A file uses
- * those below it in this list:
+ * What the files of the module share, and what the KUnit suite sees of it. A file mostly
+ * uses those below it:
  *
  *   pvmread.c          the device, READV and WRITEV
  *   pvmread_target.c   a process as a file
@@ -38,7 +38,7 @@
 
 /* Page pointers of READV and WRITEV on the stack: PVM_MAX_PP_ARRAY_COUNT of the syscalls. */
 #define PVMREAD_RW_STACK_PAGES	16UL
-/* Page pointers that they allocate at most: PVM_MAX_USER_PAGES of the syscalls. */
+/* The most page pointers they allocate: PVM_MAX_USER_PAGES of the syscalls. */
 #define PVMREAD_RW_MAX_PAGES	(2 * PAGE_SIZE / sizeof(struct page *))
 
 /*
@@ -68,7 +68,7 @@ struct seq_file;
  * @local_stack: room for a few local segments
  * @remote_stack: room for a few remote segments
  *
- * pvmread_vectors_import() fills it in, pvmread_vectors_release() frees what is
+ * pvmread_vectors_import() fills it in; pvmread_vectors_release() frees what is
  * allocated.
  */
 struct pvmread_vectors {
@@ -214,7 +214,7 @@ static inline bool pvmread_engine_has(const struct pvmread_engine *eng,
 
 /*
  * Does the engine have to make way for a task that waits for mmap_lock? A @nowait engine
- * does not: to take the lock again may fail and cut the request short.
+ * does not: taking the lock again may fail and cut the request short.
  */
 static inline bool pvmread_engine_is_in_the_way(const struct pvmread_engine *eng)
 {
@@ -269,7 +269,7 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 #endif
 
 /*
- * Keep equal to Kbuild. On x86-64 and arm64 a special PTE keeps fast GUP out of a window. User
+ * Must match Kbuild. On x86-64 and arm64 a special PTE keeps fast GUP out of a window. User
  * mode Linux has neither special PTEs nor fast GUP. On arm64 CONFIG_DEBUG_VM makes set_pte_at()
  * call a function that is not exported.
  */
@@ -375,7 +375,7 @@ pvmread_engine_cache(const struct pvmread_engine *eng)
 }
 
 /*
- * Copy @len bytes, at least 1 and few, to @buf with page faults disabled. Return: false if
+ * Copy @len bytes, few but at least 1, to @buf with page faults disabled. Return: false if
  * that needs a fault; a part may have been copied.
  */
 static __always_inline bool pvmread_copy_small(void __user *buf, const void *mem,
@@ -383,7 +383,7 @@ static __always_inline bool pvmread_copy_small(void __user *buf, const void *mem
 {
 	bool copied = false;
 
-	/* A data race in the target's memory is the target's own. */
+	/* KCSAN must ignore data races in the target's memory. */
 	kcsan_disable_current();
 	if (user_write_access_begin(buf, len)) {
 		unsafe_copy_to_user(buf, mem, len, end);

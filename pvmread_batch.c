@@ -131,7 +131,7 @@ static int pvmread_batch_store(struct pvmread_engine *eng,
 }
 
 /*
- * The number of bytes to look pages up for, from the first of @n segments on. The next
+ * How far to look up pages, in bytes from the first of @n segments on. The next
  * segments count as long as each begins in a page that an earlier one needs, or in the
  * page after those. The result never exceeds one hold.
  */
@@ -287,7 +287,7 @@ static unsigned int pvmread_batch_cached(const struct pvmread_target *target,
 
 /*
  * Does a signal that is not fatal, or the freezer, end the batch? It does once the batch has moved
- * as many bytes as one read(2) can, or once so many segments have failed: each may have waited
+ * as many bytes as one read(2) can, or once too many segments have failed: each may have waited
  * for a page fault.
  */
 static bool pvmread_batch_is_interrupted(u64 moved, unsigned int failed)
@@ -301,7 +301,7 @@ static bool pvmread_batch_is_interrupted(u64 moved, unsigned int failed)
  *
  * Return: 0, or what ended it: -EFAULT for the array, -EINTR. In any case
  * batch->completed is how many segments have their result, and *@total is the number
- * of bytes moved, also of segments whose result could not be written.
+ * of bytes moved, even for segments whose result was not written.
  */
 static int pvmread_batch_run(struct pvmread_target *target,
 			     struct pvmread_engine *eng,

@@ -267,7 +267,7 @@ free:
 EXPORT_SYMBOL_TO_SUITE(pvmread_cache_create);
 
 /**
- * pvmread_cache_destroy() - free a cache, from a worker
+ * pvmread_cache_destroy() - let a worker free a cache
  * @cache: the cache, unused from now on
  */
 void pvmread_cache_destroy(struct pvmread_cache *cache)
@@ -297,7 +297,7 @@ static __always_inline void pvmread_cache_unlock(struct pvmread_cache *cache)
 
 /*
  * Copy with page faults disabled. check_object_size() has nothing to check: a page of a
- * process is no object of the kernel. Return: how many bytes were not copied, as
+ * process is not a kernel object. Return: how many bytes were not copied, as
  * raw_copy_to_user().
  */
 static __always_inline size_t pvmread_cache_copy(void __user *buf, const void *mem,
@@ -429,7 +429,7 @@ size_t pvmread_cache_read(struct pvmread_cache *cache, unsigned long addr, size_
 	atomic64_inc(mem ? &cache->hits : &cache->misses);
 	miss = !mem;
 	while (!miss) {
-		/* The table may end between two pages: their entries are no neighbours. */
+		/* The table may wrap between two pages: they are not neighbours in it. */
 		part = (cache->mask + 1 - ((addr >> PAGE_SHIFT) & cache->mask)) * PAGE_SIZE -
 		       offset_in_page(addr);
 		part = min(left, part);
@@ -533,7 +533,7 @@ size_t pvmread_cache_peek(struct pvmread_cache *cache, unsigned long addr, size_
 /*
  * Where @len bytes at @addr are in the kernel. Return: NULL if they are not all in one block
  * of 4 KiB, or not all in the attached range from @start to @start + @span, or if the cache
- * does not have the page. Only in the last case, *@missed is set.
+ * does not have the page. *@missed is set only in the last case.
  */
 static __always_inline void *
 pvmread_cache_find_segment(const struct pvmread_cache *cache, unsigned long start,
@@ -589,7 +589,7 @@ pvmread_cache_read_string(const struct pvmread_target *target,
  * @target: the target file, which has a cache
  * @segs: the segments; the results of those that are moved are set
  * @n: their number
- * @moved: number of bytes moved, is added to
+ * @moved: the number of bytes moved is added to it
  * @missed: set to true if the first segment that is left is in a page that the cache does
  *	not have, or if the target has exited
  *
@@ -650,7 +650,7 @@ unsigned int pvmread_cache_read_segments(const struct pvmread_target *target,
  *
  * May sleep in an allocation.
  *
- * Return: false if the pages that GUP returns are not to be remembered.
+ * Return: false if the caller must not fill in the pages from GUP.
  */
 bool pvmread_cache_begin(struct pvmread_cache *cache, unsigned long *seq)
 {

@@ -57,7 +57,7 @@
  */
 #define PVMREAD_ENGINE_TRIES	16
 
-/* A move checks for a task that waits for mmap_lock at least once in so many bytes. */
+/* A move looks for a waiter on mmap_lock at least once per this many bytes. */
 #define PVMREAD_ENGINE_STEP	((size_t)SZ_32K)
 
 /* --- hold ----------------------------------------------------------------- */
@@ -88,10 +88,10 @@ static void pvmread_engine_put_pages(struct pvmread_engine *eng, bool dirty)
 }
 
 /*
- * A reader can steal an rwsem from a waiting writer for 4 ms and longer. So if the target
+ * A reader can steal an rwsem from a waiting writer for 4 ms or longer. So if the target
  * waits to change its mappings, sleep until it has had time to wake up and take mmap_lock.
- * A hold lasts as long as its copy: the more the last hold has copied, or the next may
- * copy, the longer the target may work first. A @nowait engine does not sleep:
+ * A hold lasts as long as its copy, so the sleep grows with what the last hold copied, or
+ * the next may copy. A @nowait engine does not sleep:
  * mmap_read_trylock() steals nothing.
  */
 static void pvmread_engine_give_way(const struct pvmread_engine *eng, size_t len)
@@ -154,7 +154,7 @@ static __always_inline long pvmread_engine_gup(struct pvmread_engine *eng,
 /* --- nowait ---------------------------------------------------------------- */
 
 /*
- * GUP will refuse the page before it calls a fault handler. Mirrors check_vma_flags(). If
+ * Will GUP refuse the page before it calls a fault handler? Mirrors check_vma_flags(). If
  * only check_vma_flags() refuses a page, the caller merely gets EAGAIN instead of EIO.
  */
 static bool pvmread_engine_nowait_refused(struct vm_area_struct *vma, bool write)
@@ -164,8 +164,8 @@ static bool pvmread_engine_nowait_refused(struct vm_area_struct *vma, bool write
 }
 
 /*
- * The fault will find private anonymous memory: a zero page, a new page, or the copy
- * of one that is mapped. Mirrors do_pte_missing(), which calls do_anonymous_page() for
+ * Will the fault find private anonymous memory: a zero page, a new page, or the copy
+ * of one that is mapped? Mirrors do_pte_missing(), which calls do_anonymous_page() for
  * such a VMA, and do_wp_page(), which calls no file system for a private mapping.
  * FAULT_FLAG_RETRY_NOWAIT keeps do_swap_page() from waiting for a swapped-out page.
  *
@@ -178,7 +178,7 @@ static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
 {
 	struct page *page;
 
-	/* Without a file it is anonymous, or the kernel's own as [vdso] is. */
+	/* Without a file it is anonymous, or the kernel's own like [vdso]. */
 	if (!vma->vm_file || vma_is_anonymous(vma))
 		return true;
 	if (vma->vm_flags & VM_SHARED ||
@@ -190,8 +190,8 @@ static bool pvmread_engine_nowait_private(struct pvmread_engine *eng,
 }
 
 /*
- * The fault will find a page in the page cache that is up to date, unlocked and without
- * PG_readahead. Mirrors filemap_fault(), which gets such a page without I/O, as do the
+ * Will the fault find a page in the page cache that is up to date, unlocked and without
+ * PG_readahead? Mirrors filemap_fault(), which gets such a page without I/O, as do the
  * handlers of xfs, ext4, btrfs and shmem. Past the end of the file they return
  * VM_FAULT_SIGBUS at once, except with DAX. ->page_mkwrite() may wait for a journal.
  * *@held is a reference to the page, which the caller puts after the fault: it keeps
@@ -229,10 +229,10 @@ static bool pvmread_engine_is_fuse(const struct inode *inode)
 }
 
 /*
- * Only mapped pages can be moved without waiting. A FUSE server, which may be the target,
+ * May moving an unmapped page of @vma wait? A FUSE server, which may be the target,
  * can drop pages from the page cache at any time, and a wait for it is not killable.
  * hugetlb_fault() waits for a mutex that another fault holds while it clears a page.
- * Without a fix of 6.15 handle_userfault() makes GUP repeat the fault, with mmap_lock
+ * Without a 6.15 fix, handle_userfault() makes GUP repeat the fault, with mmap_lock
  * held, while the userfaultfd is being closed.
  */
 static bool pvmread_engine_nowait_mapped_only(struct vm_area_struct *vma)
@@ -242,7 +242,7 @@ static bool pvmread_engine_nowait_mapped_only(struct vm_area_struct *vma)
 }
 
 /*
- * Unpin the pages from the first one on that belongs to a FUSE file. A private copy does not
+ * Unpin the first page of a FUSE file and all that follow. A private copy does not
  * belong to the file. After a write the engine marks each page dirty, which may wait for the
  * page's lock. When the kernel drops a dirty page of a FUSE file, it holds that lock until the
  * server, which may be the target, has written the page.
@@ -492,7 +492,7 @@ static size_t pvmread_engine_copy_cached(struct pvmread_engine *eng, unsigned lo
 		*part = copied;
 	}
 	if (eng->locked) {
-		/* Who waits to write mmap_lock waits for this copy, too. */
+		/* Waiters for mmap_lock wait for this copy, too. */
 		eng->copied += copied;
 		if (pvmread_engine_must_end(eng))
 			pvmread_engine_release(eng);
@@ -553,7 +553,7 @@ static int pvmread_engine_retry(struct pvmread_engine *eng, struct iov_iter *loc
  * @local: the other side; advanced by what was moved
  *
  * May sleep as pvmread_engine_hold() does, and in the caller's page faults. A fatal
- * signal ends a wait for a page fault if its handler allows it. The hold may go on: see
+ * signal ends a page fault if the fault handler allows it. The hold may go on: see
  * pvmread_engine_release().
  *
  * Return: 0 if the piece was moved or @local is used up, or why not: -EFAULT for the
@@ -751,7 +751,7 @@ EXPORT_SYMBOL_TO_SUITE(pvmread_engine_string);
  * @bytes: number of bytes moved
  * @ret: 0, or the negative errno that ended it
  *
- * Out of line: inline it costs every request registers. Call it only if
+ * Inlining it would cost every request registers. Call it only if
  * trace_transfer_enabled().
  */
 __cold void pvmread_engine_trace(const struct pvmread_engine *eng,

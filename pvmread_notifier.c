@@ -179,7 +179,7 @@ int pvmread_notifier_insert_locked(struct pvmread_notifier *notifier)
 }
 
 /**
- * pvmread_notifier_insert() - insert a notifier, with mmap_lock taken here
+ * pvmread_notifier_insert() - take mmap_lock and insert a notifier
  * @notifier: the notifier; the caller holds a reference to mm_users
  *
  * Return: 0; -EINTR if a fatal signal ended the wait for mmap_lock; or what
@@ -233,7 +233,7 @@ int pvmread_notifier_wait(struct pvmread_notifier *notifier)
 	unsigned long run;
 
 	spin_lock(&notifier->lock);
-	/* If the work runs already, it may have begun too early. Wait for the run after it. */
+	/* If the work is running, it may have begun too early. Wait for the run after it. */
 	run = notifier->runs + notifier->busy + 1;
 	notifier->wanted = run;
 	pvmread_notifier_queue(notifier);

@@ -44,7 +44,7 @@ bool pvmread_symbols_have_pidfd __ro_after_init;
 #endif
 
 /*
- * How many symbols the search visits at most: more than a kernel's text has. Functions of
+ * The most symbols that the search visits: more than a kernel's text has. Functions of
  * one source file are usually close together: mm_access() is 5 symbols from mmput() on
  * User mode Linux, about 40 on Debian's kernel. A linker that orders functions may put
  * them anywhere.

@@ -78,7 +78,7 @@ pvmread_target_rw(struct kiocb *iocb, struct iov_iter *iter, bool write,
 /**
  * pvmread_target_read() - read by the engine
  * @iocb: as ->read_iter() has it
- * @to: the same, advanced by @done
+ * @to: likewise, advanced by @done
  * @cache: the target file's cache, or NULL
  * @done: number of bytes that were copied from @cache
  * @missed: whether @cache is known not to have the next page

@@ -12,7 +12,7 @@
  * The target's side: windows->notifier watches the attached range. On an invalidation,
  * pvmread_windows_invalidate() removes entries from the caller's page table. The kernel may
  * call it with i_mmap_rwsem or an anon_vma lock held, so it must not take the caller's
- * mmap_lock or i_mmap_rwsem of the window's own file. Therefore no lock of mm/ keeps the
+ * mmap_lock or i_mmap_rwsem of the window's own file. Therefore no kernel lock keeps the
  * caller's page tables from being freed while it walks them.
  *
  * The caller's side: window->view watches the VMA. Before its page tables are freed or moved,
@@ -67,11 +67,11 @@
 
 #include "pvmread.h"
 
-/* Pages that a fault maps: the aligned block of its address; ahead, in a row of faults. */
+/* Pages that a fault maps: the aligned block around it; ahead in sequential access. */
 #define PVMREAD_WINDOW_AROUND	16UL
 #define PVMREAD_WINDOW_AHEAD	64UL
 
-/* An invalidation clears the entries of 32 page tables before it looks if munmap() waits. */
+/* An invalidation clears 32 page tables, then checks whether munmap() waits. */
 #define PVMREAD_WINDOW_STEP	(32 * PMD_SIZE)
 
 /* Added to window->walkers to forbid walks of the page tables. */
@@ -106,7 +106,7 @@ struct pvmread_windows {
  * @changes: number of invalidations of this memory of the target
  * @settled: all invalidations counted up to this value of @changes have ended
  * @low: the first address that the last fault mapped; racy, a hint
- * @high: the address behind the last one; racy, a hint
+ * @high: the address after the last one; racy, a hint
  */
 struct pvmread_window {
 	struct pvmread_windows *windows;
@@ -127,7 +127,7 @@ struct pvmread_window {
  * @task: the task that runs it
  * @window: where the entries are
  * @start: the first address in the caller's memory
- * @end: the address behind the last one
+ * @end: the address after the last one
  * @clears: there are entries; if not set, it only flushes TLBs
  */
 struct pvmread_zap {
@@ -251,7 +251,7 @@ static bool pvmread_window_table_has_entries(struct mm_struct *mm, pmd_t *pmd,
 /*
  * Are there entries from *@start to @end? If so, set *@start to the address of the first one.
  * If munmap() waits, there are none: pvmread_window_invalidate_view() has removed all.
- * The page tables stay: see window->walkers. None of them is huge, as only
+ * The page tables stay: see window->walkers. No entry is huge, as only
  * pvmread_window_set() sets entries. Linux 6.14 does not export
  * apply_to_existing_page_range().
  */
@@ -371,7 +371,7 @@ static const struct mmu_interval_notifier_ops pvmread_windows_ops = {
 };
 
 /*
- * Called by munmap(), mremap() and exit_mmap(). No fault runs: the VMA is locked for writing
+ * For munmap(), mremap() and exit_mmap(). Then no fault runs: the VMA is locked for writing
  * or has left the tree, or mm_users is 0.
  */
 static bool pvmread_window_invalidate_view(struct mmu_interval_notifier *sub,
@@ -536,7 +536,7 @@ static void pvmread_window_choose(const struct pvmread_window *window,
 	/* Stay in the window and in one page table. */
 	*start = max3(*start, vma->vm_start, addr & PMD_MASK);
 	*end = min3(*end, vma->vm_end, (addr & PMD_MASK) + PMD_SIZE);
-	/* The target's VMA may begin before the window and end behind it. */
+	/* The target's VMA may begin before the window and end after it. */
 	if (source->vm_start > *start - offset)
 		*start = source->vm_start + offset;
 	if (source->vm_end < *end - offset)
@@ -658,8 +658,8 @@ static void pvmread_window_wait_open(struct pvmread_window *window)
 }
 
 /*
- * Fault in the page with no lock held, wait for what kept pvmread_window_fill() from mapping
- * it, and map it.
+ * Drop mmap_lock, fault the page in, wait for what stopped pvmread_window_fill(), and map
+ * the page.
  *
  * Return: VM_FAULT_RETRY with mmap_lock dropped, or held if FAULT_FLAG_RETRY_NOWAIT is set;
  * or anything else with mmap_lock held.
@@ -692,7 +692,7 @@ static vm_fault_t pvmread_window_wait(struct pvmread_window *window, struct mm_s
 	settled = pvmread_window_begin(window, &fill.changes);
 	if (mmap_read_lock_killable(mm))
 		goto out;
-	/* If another VMA replaces this one while GUP waits, window->changes tells. */
+	/* If another VMA replaces it while GUP waits, window->changes shows that. */
 	source = vma_lookup(mm, from);
 	if (source && pvmread_window_allows(source))
 		got = get_user_pages_remote(mm, from, 1, 0, &page, &locked);
@@ -759,7 +759,7 @@ static void pvmread_window_close(struct vm_area_struct *vma)
 {
 	struct pvmread_window *window = vma->vm_private_data;
 
-	/* mremap() makes a copy of the VMA, and unmaps it when it cannot move the window. */
+	/* mremap() copies the VMA, and unmaps the copy if it cannot move the window. */
 	if (window->vma != vma)
 		return;
 	WARN_ON_ONCE(atomic_read(&window->walkers) != PVMREAD_WINDOW_CLOSED);

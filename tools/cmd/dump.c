@@ -626,7 +626,7 @@ int cmd_dump(int argc, char **argv)
 		{ "filter", OPT_FILTER, "BITS", 0,
 		  "Use these bits instead of the process's coredump_filter", 0 },
 		{ "all", 'a', NULL, 0,
-		  "Dump all readable mappings, also those with MADV_DONTDUMP", 0 },
+		  "Dump all readable mappings, even those with MADV_DONTDUMP", 0 },
 		{ "guess-frame-pointer", OPT_GUESS, NULL, 0,
 		  "Look for each thread's frame pointer on its stack", 0 },
 		{ "verbose", 'v', NULL, 0, "List the threads, and everything not in the core", 0 },

@@ -44,7 +44,7 @@ int pvmread_open(int flags);
  * @info: filled; &struct pvmread_info.features also has the bits of features that are
  *	newer than the library
  *
- * Return: 0, or -1: EBADF, ENODEV if @dev is not the device.
+ * Return: 0, or -1: EBADF; ENODEV if @dev is not the device.
  */
 int pvmread_get_info(int dev, struct pvmread_info *info);
 
@@ -99,7 +99,7 @@ int pvmread_attach(int dev, pid_t pid, unsigned int flags,
  * @buf: the destination
  * @len: number of bytes, any value
  *
- * If the kernel moves only a part, it continues with the rest. So a short count
+ * After a partial transfer it continues with the rest. So a short count
  * means that the byte at @addr + count cannot be read; a second call there says why.
  *
  * Return: the bytes read, or -1 if there is not even one: EIO (not mapped, or
@@ -121,7 +121,7 @@ ssize_t pvmread_write(int target, uint64_t addr, const void *buf, size_t len);
  * @buf: the destination; on success NUL-terminated if @size is not 0
  * @size: the size of @buf
  *
- * No page behind the NUL is accessed.
+ * No page past the NUL is accessed.
  *
  * Return: the length of the string without its NUL; or @size if there is no NUL in
  * @size bytes, and @buf then has the first @size - 1; or -1 if the memory ends before

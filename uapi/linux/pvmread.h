@@ -13,7 +13,7 @@
 /**
  * DOC: Rules for every command
  *
- * Structs grow and never change. The first member of each struct is @size, which the
+ * Structs only grow. The first member of each struct is @size, which the
  * caller sets to sizeof() of the struct it was compiled with. If the struct is shorter
  * than the kernel's, the missing fields count as zero, and a field that @size does not
  * cover completely is not written. If it is longer, the bytes that the kernel does not
@@ -45,18 +45,18 @@
  * once. The file is a capability: a process that receives it over a Unix socket has the
  * same access.
  *
- * The file does not keep the target's memory alive, and neither does a request whose
- * caller is slow to fault its own memory in. When the target has exited or has called
+ * Neither the file nor a request that is faulting in the caller's own memory keeps
+ * the target's memory alive. When the target has exited or has called
  * execve(2), every read, write and BATCH fails with ESRCH. The file never shows anything of
- * a new image. Requests keep working while another process still shares the memory, as
- * after vfork(2), or accesses it, as process_vm_readv(2) or a page fault in a window does.
+ * a new image. Requests keep working while another process shares the memory, as
+ * after vfork(2), or accesses it by process_vm_readv(2) or a page fault in a window.
  *
  * A read does not break copy-on-write sharing (except on s390). A write makes a private
  * copy for the target first, and marks pages dirty that it has written or was about to
  * write when it ended. If the caller moves its own memory onto itself, the order in
  * which bytes move is undefined.
  *
- * A transfer that ends early is short, like those of read(2) and write(2). A transfer that
+ * A transfer that ends early returns a short count, as read(2) does. A transfer that
  * moved nothing fails with
  *
  *  - ESRCH: the target has exited or called execve(2)
@@ -78,8 +78,8 @@
  *
  * /proc/PID/fdinfo/FD of a target file shows
  *
- *  - pid: the process, as the /proc of the reader numbers it; 0 if it is not in that pid
- *    namespace, -1 if it has exited
+ *  - pid: the target's pid in the pid namespace of the reader's /proc; 0 if it has none
+ *      there, -1 if it has exited
  *  - range: the attached range, as in /proc/PID/maps
  *  - mode: "r" or "rw", with "nowait" and "resident" if attached so, "cache" if the file
  *    has a cache, "window" if it can be mapped
@@ -100,8 +100,8 @@
  * A target file that was attached with PVMREAD_CACHE caches the kernel addresses of the
  * pages that it has read. A later read or BATCH of such a page does not look it up in the
  * target. An 8-byte read takes about a third of the instructions of the same read without
- * the flag, a read of 1 MiB about half. It returns the bytes that the target's memory holds
- * at the time of the call, as without the flag, and the same errors. Writes do not use the
+ * the flag, a read of 1 MiB about half. As without the flag, a read returns what the
+ * target's memory holds at the time of the call, and the same errors. Writes do not use the
  * cache.
  *
  * The cache holds no reference to the target's pages. An MMU notifier removes an entry
@@ -119,7 +119,7 @@
  *    more. Mapping a new page costs nothing extra
  *  - A change waits for reads that are copying. Each copies at most 64 KiB
  *  - After a change in the attached range the cache gets no new entries until a kernel
- *    worker has found no invalidation running in the target. Its other entries stay valid
+ *    worker has found no invalidation running in the target. The entries left stay valid
  *  - A read from the cache does not set the page's accessed bit. So reclaim may treat the
  *    page as unused
  *
@@ -216,8 +216,8 @@ enum pvmread_feature {
  * enum pvmread_flag - how a request names its target and what it may do
  * @PVMREAD_PIDFD: the pid field is a pidfd (see pidfd_open(2)). It names the process
  *	even after its pid was reused. The pidfd of a single thread (PIDFD_THREAD) works
- *	if that thread leads its process. The kernel decides about special values
- *	(PIDFD_SELF, 6.15 and later)
+ *	if that thread leads its process. Special values (PIDFD_SELF, 6.15
+ *	and later) work if the kernel has them
  * @PVMREAD_NOWAIT: do not wait for the target. Mapped pages are moved; a write does not move
  *	shared pages of a FUSE file. Unmapped private anonymous pages are faulted in, as are
  *	pages in the page cache that are up to date, unlocked and without PG_readahead. Any
@@ -234,8 +234,8 @@ enum pvmread_feature {
  *	target
  * @PVMREAD_STOP: BATCH: stop after the first segment that is not moved completely
  * @PVMREAD_CACHE: ATTACH: cache the kernel addresses of the target's pages. A request with
- *	PVMREAD_NOWAIT or PVMREAD_RESIDENT reads from the cache but does not fill it. If
- *	ATTACH has one of these flags, the file has no cache. See Cached target files
+ *	PVMREAD_NOWAIT or PVMREAD_RESIDENT reads from the cache but does not fill it. A
+ *	file attached with either has no cache. See Cached target files
  * @PVMREAD_WINDOW: ATTACH: the file can be mapped. Not with PVMREAD_NOWAIT or
  *	PVMREAD_RESIDENT. See Windows
  *
@@ -292,7 +292,8 @@ struct pvmread_info {
  * @transferred: out: number of bytes moved: what the syscall returns if that is not
  *	negative
  * @stop_addr: out: the remote address at which the transfer ended: one past the last byte
- *	moved, which is the first byte that could not be moved. 0 if the request was
+ *	moved, the first one that could not be moved if
+ *	the transfer ended early. 0 if the request was
  *	refused or empty
  *
  * READV copies from the target to the caller, WRITEV from the caller to the target. They do
@@ -323,9 +324,9 @@ struct pvmread_info {
  *  - EINTR: the caller is being killed
  *  - ESRCH: PVMREAD_NOWAIT or PVMREAD_RESIDENT, and the target has exited meanwhile
  *
- * In any other case @error is errno. If at least one byte moved, ioctl() returns 0. If no
- * byte moved for one of the reasons above, errno is EINTR or ESRCH for the last two, and
- * EFAULT for the others.
+ * In any other failure @error is errno. If at least one byte moved, ioctl() returns 0. If no
+ * byte moved for one of the reasons above, errno is @error if that is EINTR or ESRCH,
+ * else EFAULT.
  *
  * errno, in the order of the checks:
  *
@@ -338,7 +339,7 @@ struct pvmread_info {
  *  - ENOMEM: no memory for a copy of the local array
  *  - (success, 0 bytes: all local lengths are 0)
  *  - EINVAL, ENOMEM, EFAULT: the same for the remote array, except that an address
- *    outside of user space fails only when it is to be copied
+ *    outside of user space fails only when the copy reaches it
  *  - (success, 0 bytes: all remote lengths are 0)
  *  - ENOMEM: no memory for page pointers
  *  - EOPNOTSUPP: PVMREAD_PIDFD, and the module did not find pidfd_get_task()
@@ -410,7 +411,7 @@ struct pvmread_attach {
 /**
  * enum pvmread_segment_flag - bits of &struct pvmread_segment.flags
  * @PVMREAD_SEGMENT_STRING: the segment is complete after the first NUL byte, which is also
- *	moved. If there is none in @length bytes, all of them are moved. No page behind the
+ *	moved. If there is none in @length bytes, all of them are moved. No page past the
  *	NUL is accessed. EINVAL with PVMREAD_WRITE
  */
 enum pvmread_segment_flag {
@@ -421,7 +422,7 @@ enum pvmread_segment_flag {
  * struct pvmread_segment - one segment of a BATCH
  * @remote: in: its address in the target
  * @local: in: its address in the caller; all of @length must be user space
- * @length: in: its number of bytes, any value. More than &struct pvmread_info.max_bytes are
+ * @length: in: its number of bytes, any value. Anything over &struct pvmread_info.max_bytes is
  *	truncated. If it is 0, @remote and @local are ignored
  * @flags: in: bits of &enum pvmread_segment_flag
  * @error: out: 0 if all of it was moved, or why not: EIO, EFAULT, EAGAIN, ENOMEM or EINTR
@@ -453,9 +454,9 @@ struct pvmread_segment {
  * batch: ioctl() returns 0, and @completed says how far it has come.
  *
  * The array is read, and results are written, a few elements at a time. The module may
- * keep pages of the target for the next segments, so many small segments cost least in
- * ascending order of their addresses. The target cannot remap such a page meanwhile, but
- * it may drop it with madvise(2), and a segment may then still find its old contents. If
+ * keep pages of the target for the next segments, so small segments cost least in
+ * ascending order of their addresses. The target cannot remap such a page meanwhile. If
+ * it drops the page with madvise(2), a segment may still find the old contents. If
  * the caller moves its own memory onto itself, the order in which bytes move is undefined.
  *
  * ioctl() returns 0 even if segments have failed.
