@@ -4,8 +4,8 @@
  *
  * The array of segments is read, and its results are written, a chunk at a time. One
  * hold of the engine serves several chunks, so the array is first accessed with page
- * faults disabled. Where that fails, the hold ends before the array is faulted in: the
- * engine's law.
+ * faults disabled. If that fails, the engine must end the hold before the array is
+ * faulted in.
  *
  * A batch owns nothing but its engine, on the stack of the ioctl.
  */
@@ -200,8 +200,8 @@ pvmread_batch_copy_small(struct pvmread_engine *eng, struct pvmread_segment *seg
 }
 
 /*
- * Move a segment that is not small, or not in a page that is held, or whose small copy has
- * faulted: then @tried is set. @left is the number of segments left in the chunk, including
+ * Move a segment that is not small, is in no held page, or whose small copy has faulted
+ * (@tried). @left is the number of segments left in the chunk, including
  * this one. Page faults are enabled.
  *
  * Return: 0 if all was moved, 1 if only the first MAX_RW_COUNT bytes were, or an errno.
@@ -268,8 +268,8 @@ static noinline int pvmread_batch_move(struct pvmread_target *target,
 }
 
 /*
- * Read the first of @n segments from the cache, as far as it has their pages. Return: how
- * many were read. Their bytes are added to *@moved.
+ * Read segments from the cache until one is not in it, @n at most. Return: how many
+ * were read. Their bytes are added to *@moved.
  */
 static unsigned int pvmread_batch_cached(const struct pvmread_target *target,
 					 struct pvmread_engine *eng,

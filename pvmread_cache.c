@@ -75,7 +75,7 @@ struct pvmread_cache_entry {
  *	invalidation of all from @low to @high
  * @mm: the target's memory. The notifier keeps the struct alive (mm_count)
  * @hits: number of look-ups for a read or a segment that found the first page here
- * @misses: number of those that did not, or not all pages if nothing less was wanted
+ * @misses: number of the others, and of all-or-nothing look-ups that lacked a page
  * @invalidations: how often the notifier was called
  * @displaced: number of entries displaced by others since the last attempt to get a larger
  *	table
@@ -553,8 +553,8 @@ pvmread_cache_find_segment(const struct pvmread_cache *cache, unsigned long star
 }
 
 /*
- * Read a string whose NUL is among its first 64 bytes and in its first 4 KiB block. The bytes
- * that are searched for the NUL are those that are passed on.
+ * Read a string whose NUL is among its first 64 bytes and in its first 4 KiB block. Pass on
+ * the same bytes that were searched for the NUL.
  *
  * Return: the number of bytes read; 0 if the segment is for the engine.
  */

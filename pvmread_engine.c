@@ -677,7 +677,7 @@ static bool pvmread_engine_peek_cached(struct pvmread_engine *eng, unsigned long
  * pvmread_engine_string() - read up to and including the first NUL
  * @eng: the engine, which does not write
  * @addr: address of the string, any value
- * @len: its length at most
+ * @len: its maximum length
  * @local: where it goes; advanced by what was moved
  *
  * No page after the NUL is accessed. The target may be changing the string: the bytes

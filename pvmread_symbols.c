@@ -84,7 +84,7 @@ static bool pvmread_symbols_at(struct pvmread_symbol *sym, unsigned long addr)
  * @neighbour: an exported function, of the same source file if possible
  *
  * Walks from symbol to symbol, up and down alternately. That needs kallsyms, but neither
- * kprobes nor an exported kallsyms_lookup_name(). Not reentrant: the module's init calls
+ * kprobes nor an exported kallsyms_lookup_name(). Not reentrant: only module init calls
  * it.
  *
  * Return: the address; 0 if no such symbol is found.

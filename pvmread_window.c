@@ -450,7 +450,7 @@ static vm_fault_t pvmread_window_set_entries(struct pvmread_fill *fill, unsigned
 
 /*
  * Refuse memory that a driver has mapped: it may not be RAM, or may need other attributes.
- * vma_set_page_prot() may clear VM_SHARED.
+ * vma_set_page_prot() may ignore VM_SHARED.
  */
 static bool pvmread_window_allows(const struct vm_area_struct *source)
 {

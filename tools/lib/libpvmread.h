@@ -53,7 +53,7 @@ int pvmread_get_info(int dev, struct pvmread_info *info);
  * @dev: from pvmread_open()
  * @pid: the target; with PVMREAD_PIDFD a pidfd
  * @local_iov: the caller's memory
- * @liovcnt: its number of elements, not truncated to 32 bits as in the syscall
+ * @liovcnt: its number of elements; the syscall truncates it to 32 bits
  * @remote_iov: the target's memory
  * @riovcnt: its number of elements
  * @flags: 0, or PVMREAD_PIDFD, PVMREAD_NOWAIT, PVMREAD_RESIDENT
@@ -102,7 +102,7 @@ int pvmread_attach(int dev, pid_t pid, unsigned int flags,
  * After a partial transfer it continues with the rest. So a short count
  * means that the byte at @addr + count cannot be read; a second call there says why.
  *
- * Return: the bytes read, or -1 if there is not even one: EIO (not mapped, or
+ * Return: the bytes read, or -1 if there are none: EIO (not mapped, or
  * outside of the attached range), EAGAIN, ESRCH, EFAULT (@buf) ...
  */
 ssize_t pvmread_read(int target, uint64_t addr, void *buf, size_t len);
@@ -124,7 +124,7 @@ ssize_t pvmread_write(int target, uint64_t addr, const void *buf, size_t len);
  * No page past the NUL is accessed.
  *
  * Return: the length of the string without its NUL; or @size if there is no NUL in
- * @size bytes, and @buf then has the first @size - 1; or -1 if the memory ends before
+ * @size bytes (@buf then has the first @size - 1); or -1 if the memory ends before
  * the string does (EIO), or on another error of pvmread_read().
  */
 ssize_t pvmread_read_string(int target, uint64_t addr, char *buf, size_t size);
@@ -182,8 +182,8 @@ int pvmread_unmap(const void *window, size_t len);
  * involved. It costs a system call, process_vm_writev(2) on this process. A loop that
  * handles SIGBUS can load from the window directly.
  *
- * Return: the bytes copied, fewer than @len if the next byte cannot be loaded; or -1 if there
- * is not even one: EIO (a load would raise SIGBUS, or @buf cannot be written), ENOSYS (the
+ * Return: the bytes copied, fewer than @len if the next byte cannot be loaded; or -1 if
+ * there are none: EIO (a load would raise SIGBUS, or @buf cannot be written), ENOSYS (the
  * kernel has no process_vm_writev(2)), or the errno of a seccomp filter.
  */
 ssize_t pvmread_map_read(const void *window, size_t offset, void *buf, size_t len);

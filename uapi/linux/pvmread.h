@@ -53,8 +53,8 @@
  *
  * A read does not break copy-on-write sharing (except on s390). A write makes a private
  * copy for the target first, and marks pages dirty that it has written or was about to
- * write when it ended. If the caller moves its own memory onto itself, the order in
- * which bytes move is undefined.
+ * write when it ended.
+ * If source and destination overlap, the order in which bytes move is undefined.
  *
  * A transfer that ends early returns a short count, as read(2) does. A transfer that
  * moved nothing fails with
@@ -70,8 +70,8 @@
  *  - EBADF: the file was not attached for writing
  *  - EINVAL, EOVERFLOW: the position is 2^63 or more and the VFS refuses it
  *
- * An asynchronous request with RWF_NOWAIT is all or nothing: it moves all its bytes, at
- * most 64 KiB, or fails with EAGAIN. Only its first page is faulted in; the others must be
+ * An asynchronous request with RWF_NOWAIT moves all its bytes or fails with EAGAIN, as
+ * any over 64 KiB does. Only its first page is faulted in; the others must be
  * mapped. io_uring first tries every request this way. After EAGAIN, an io_uring worker
  * repeats the whole request. If the caller's own memory had to be faulted in midway, a
  * part may have been copied before EAGAIN.
@@ -85,11 +85,10 @@
  *    has a cache, "window" if it can be mapped
  *  - read, written: bytes moved so far
  *  - faults: number of transfers that ended at the target's memory (EIO)
- *  - hits, misses: number of look-ups for a read or a segment that found the first page in
- *    the cache, and of those that did not. A read of more than 64 KiB makes one for each
- *    64 KiB
+ *  - hits, misses: number of cache look-ups that found the first page they needed, and of
+ *    those that did not. A read makes at least one for each 64 KiB
  *  - invalidations: number of MMU notifier invalidations in the attached range
- *  - mapped: number of pages in the ranges that page faults have mapped in windows
+ *  - mapped: size in pages of the ranges that page faults have mapped in windows
  *  - zapped: number of times that an invalidation removed pages from a window, or flushed
  *    the TLBs for it
  */
@@ -115,8 +114,8 @@
  *    also makes the kernel lock every mapped file and anon_vma
  *  - Until the file is closed, each change of a translation in the attached range (munmap,
  *    mprotect, madvise, a break of copy-on-write sharing, migration, reclaim ...) costs
- *    the target about 100 instructions for each such file, and the first file up to 250
- *    more. Mapping a new page costs nothing extra
+ *    the target about 100 instructions per such file, plus up to 250 for the first.
+ *    Mapping a new page costs nothing extra
  *  - A change waits for reads that are copying. Each copies at most 64 KiB
  *  - After a change in the attached range the cache gets no new entries until a kernel
  *    worker has found no invalidation running in the target. The entries left stay valid
@@ -165,7 +164,7 @@
  * and MADV_SEQUENTIAL control how many neighbours a fault maps. The file descriptor can be
  * closed while the window is in use.
  *
- * Cost: ATTACH, and changes of the target's memory, cost what they cost with PVMREAD_CACHE. An
+ * Cost: ATTACH and changes to the target's mappings cost the same as with PVMREAD_CACHE. An
  * MMU notifier also watches the caller's own mappings. A change that removes pages from a
  * window also waits until they are unmapped in the caller. The next load takes a page fault,
  * which waits for a kernel worker. The OOM reaper and process_mrelease(2) cannot wait, so they
@@ -196,8 +195,8 @@
  * @PVMREAD_FEATURE_CACHE: PVMREAD_CACHE works. It needs a 64-bit kernel with MMU notifiers.
  *	It is not available on s390, in paravirtualized Xen guests, or with aliasing CPU caches
  * @PVMREAD_FEATURE_WINDOW: PVMREAD_WINDOW works. The module was loaded with windows=1, and
- *	PVMREAD_FEATURE_CACHE is set. Only on x86-64 and arm64, if the
- *	kernel does not check page tables (page_table_check=on)
+ *	PVMREAD_FEATURE_CACHE is set. It needs x86-64, or arm64 without
+ *	CONFIG_DEBUG_VM, and no page_table_check=on
  */
 enum pvmread_feature {
 	PVMREAD_FEATURE_READV		= 1 << 0,
@@ -218,7 +217,7 @@ enum pvmread_feature {
  *	even after its pid was reused. The pidfd of a single thread (PIDFD_THREAD) works
  *	if that thread leads its process. Special values (PIDFD_SELF, 6.15
  *	and later) work if the kernel has them
- * @PVMREAD_NOWAIT: do not wait for the target. Mapped pages are moved; a write does not move
+ * @PVMREAD_NOWAIT: do not wait for the target. Mapped pages are copied; a write does not copy to
  *	shared pages of a FUSE file. Unmapped private anonymous pages are faulted in, as are
  *	pages in the page cache that are up to date, unlocked and without PG_readahead. Any
  *	other page ends the transfer with EAGAIN, as does a contended mmap_lock. No file system
@@ -226,7 +225,7 @@ enum pvmread_feature {
  *	moment. These waits remain: for execve(2) of the target (READV, WRITEV, ATTACH), memory
  *	allocation, migration, swap devices in memory, the lock of a page that was written,
  *	hugetlb locks, and the peers of a cluster file system
- * @PVMREAD_RESIDENT: move only pages that the target has mapped with the permission
+ * @PVMREAD_RESIDENT: access only pages that the target has mapped with the permission
  *	needed. Any other page ends the transfer with EIO, as a hole does. So does a page
  *	under migration, although a retry may succeed, and on s390 a page that is shared
  *	copy-on-write. No fault handler runs: the target's resident set does not change
@@ -457,7 +456,7 @@ struct pvmread_segment {
  * keep pages of the target for the next segments, so small segments cost least in
  * ascending order of their addresses. The target cannot remap such a page meanwhile. If
  * it drops the page with madvise(2), a segment may still find the old contents. If
- * the caller moves its own memory onto itself, the order in which bytes move is undefined.
+ * source and destination overlap, the order in which bytes move is undefined.
  *
  * ioctl() returns 0 even if segments have failed.
  * errno, in the order of the checks:
