@@ -1480,13 +1480,28 @@ static void count_signal(int sig)
 	signals++;
 }
 
+/* Send a batch while a timer raises signals, the first one after @us. */
+static int send_beside_signals(int fd, struct pvmread_segment *seg, size_t count, long us,
+			       uint64_t *completed)
+{
+	const struct itimerval often = {
+		.it_value.tv_usec = us,
+		.it_interval.tv_usec = us,
+	};
+	int ret;
+
+	signal(SIGALRM, count_signal);
+	if (setitimer(ITIMER_REAL, &often, NULL))
+		return -1;
+	ret = send_batch(fd, 0, seg, count, completed);
+	setitimer(ITIMER_REAL, &(struct itimerval){}, NULL);
+	say("%llu segments, %d signals", (unsigned long long)*completed, (int)signals);
+	return ret;
+}
+
 /* So few segments are read from the array at once. */
 TEST_F(batch, signal_ends_a_batch_that_moved_max_rw_count)
 {
-	const struct itimerval often = {
-		.it_value.tv_usec = 1000,
-		.it_interval.tv_usec = 10000,
-	};
 	enum { LENGTH = 256 << 20, COUNT = 12 };
 	struct pvmread_segment seg[COUNT];
 	uint64_t completed;
@@ -1506,12 +1521,8 @@ TEST_F(batch, signal_ends_a_batch_that_moved_max_rw_count)
 	fd = attach(world.dev, pid, 0, 0, 0);
 	ASSERT_LE(0, fd);
 	ASSERT_TRUE(map_filled_chunks((char *)YBASE));
-	signal(SIGALRM, count_signal);
-	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
-	EXPECT_EQ(0, send_batch(fd, 0, seg, COUNT, &completed));
-	ASSERT_EQ(0, setitimer(ITIMER_REAL, &(struct itimerval){}, NULL));
+	EXPECT_EQ(0, send_beside_signals(fd, seg, COUNT, 1000, &completed));
 	stop_target(&pid);
-	say("%llu segments, %d signals", (unsigned long long)completed, (int)signals);
 	EXPECT_LE(1, signals);
 	EXPECT_LE((MAX_RW_COUNT + LENGTH - 1) / LENGTH, completed);
 	EXPECT_GT(COUNT, completed);
@@ -1524,10 +1535,6 @@ TEST_F(batch, signal_ends_a_batch_that_moved_max_rw_count)
 /* Each segment that fails may have waited for a page fault of the target. */
 TEST_F(batch, signal_ends_a_batch_in_which_128_segments_failed)
 {
-	const struct itimerval often = {
-		.it_value.tv_usec = 20,
-		.it_interval.tv_usec = 20,
-	};
 	enum { COUNT = 65536 };
 	struct pvmread_segment *seg;
 	uint64_t completed, local = 0;
@@ -1548,12 +1555,8 @@ TEST_F(batch, signal_ends_a_batch_in_which_128_segments_failed)
 	ASSERT_NE(0, pid);
 	fd = attach(world.dev, pid, 0, 0, 0);
 	ASSERT_LE(0, fd);
-	signal(SIGALRM, count_signal);
-	ASSERT_EQ(0, setitimer(ITIMER_REAL, &often, NULL));
-	EXPECT_EQ(0, send_batch(fd, 0, seg, COUNT, &completed));
-	ASSERT_EQ(0, setitimer(ITIMER_REAL, &(struct itimerval){}, NULL));
+	EXPECT_EQ(0, send_beside_signals(fd, seg, COUNT, 20, &completed));
 	stop_target(&pid);
-	say("%llu segments, %d signals", (unsigned long long)completed, (int)signals);
 	EXPECT_LE(1, signals);
 	EXPECT_LE(128, completed);
 	EXPECT_GT(COUNT, completed);

@@ -776,7 +776,7 @@ TEST_F(library, stop_ends_at_bad_segment)
 	}
 }
 
-/* The process moves its own memory onto itself. No page of it is unique. */
+/* The process copies its own memory onto itself. */
 TEST_F(library, stop_ends_at_truncated_segment)
 {
 	const size_t size = CHUNKS * CHUNK;
