@@ -3,8 +3,8 @@
  * pvmread: read and write the memory of another process through a device.
  *
  * This file has the device: its ioctls, READV and WRITEV, the module's init and
- * exit. The ABI is in uapi/linux/pvmread.h.
- * doc/architecture.md has a drawing of all files.
+ * exit. The ABI is in uapi/linux/pvmread.h. doc/architecture.md has a drawing of all
+ * files.
  *
  * READV and WRITEV take the path of process_vm_readv(2) and process_vm_writev(2).
  * Their functions mirror those of mm/process_vm_access.c and lib/iov_iter.c:

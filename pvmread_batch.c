@@ -201,8 +201,8 @@ pvmread_batch_copy_small(struct pvmread_engine *eng, struct pvmread_segment *seg
 
 /*
  * Move a segment that is not small, is in no held page, or whose small copy has faulted
- * (@tried). @left is the number of segments left in the chunk, including
- * this one. Page faults are enabled.
+ * (@tried). @left is the number of segments left in the chunk, including this one. Page
+ * faults are enabled.
  *
  * Return: 0 if all was moved, 1 if only the first MAX_RW_COUNT bytes were, or an errno.
  * seg->done is the bytes moved.

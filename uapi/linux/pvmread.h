@@ -53,8 +53,8 @@
  *
  * A read does not break copy-on-write sharing (except on s390). A write makes a private
  * copy for the target first, and marks pages dirty that it has written or was about to
- * write when it ended.
- * If source and destination overlap, the order in which bytes move is undefined.
+ * write when it ended. If source and destination overlap, the order in which bytes move is
+ * undefined.
  *
  * A transfer that ends early returns a short count, as read(2) does. A transfer that
  * moved nothing fails with
@@ -79,7 +79,7 @@
  * /proc/PID/fdinfo/FD of a target file shows
  *
  *  - pid: the target's pid in the pid namespace of the reader's /proc; 0 if it has none
- *      there, -1 if it has exited
+ *    there, -1 if it has exited
  *  - range: the attached range, as in /proc/PID/maps
  *  - mode: "r" or "rw", with "nowait" and "resident" if attached so, "cache" if the file
  *    has a cache, "window" if it can be mapped
@@ -291,9 +291,8 @@ struct pvmread_info {
  * @transferred: out: number of bytes moved: what the syscall returns if that is not
  *	negative
  * @stop_addr: out: the remote address at which the transfer ended: one past the last byte
- *	moved, the first one that could not be moved if
- *	the transfer ended early. 0 if the request was
- *	refused or empty
+ *	moved. If the transfer ended early, the byte there could not be moved. 0 if the
+ *	request was refused or empty
  *
  * READV copies from the target to the caller, WRITEV from the caller to the target. They do
  * what process_vm_readv(2) and process_vm_writev(2) do: the same checks in the same order,
