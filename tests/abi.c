@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The device itself: what uapi/linux/pvmread.h promises beyond the system calls.
- * parity.c checks that both move the same bytes.
+ * parity.c checks that the device and the system calls move the same bytes.
  *
  * The tester is its own target: two ranges of its memory are the two sides.
  *
@@ -99,7 +99,7 @@ static_assert(PVMREAD_STOP == 16, "STOP");
 static_assert(PVMREAD_SEGMENT_STRING == 1, "STRING");
 static_assert(PVMREAD_ABI_VERSION == 1, "version");
 
-/* The device knows the numbers below; a target file knows this one: */
+/* The device knows the commands below DEVICE_END; a target file knows only TARGET_NR. */
 #define DEVICE_END	0x04
 #define TARGET_NR	0x04
 
@@ -191,7 +191,7 @@ static bool untouched(void)
 	return !differs(0, NEAR) && !differs(1, FAR);
 }
 
-/* Do the @len bytes at @at, of either side, hold what @side has at @from? */
+/* Do the @len bytes at @at hold the pattern that @side has at @from? */
 static bool holds(uintptr_t at, size_t len, int side, uintptr_t from)
 {
 	const unsigned char *byte = (void *)at;
@@ -265,13 +265,13 @@ static unsigned int command(bool write)
 	return write ? PVMREAD_IOC_WRITEV : PVMREAD_IOC_READV;
 }
 
-/* 0 or what errno says */
+/* Return: 0, or errno. */
 static int send(int fd, unsigned int cmd, const void *arg)
 {
 	return ioctl(fd, cmd, arg) ? errno : 0;
 }
 
-/* The same of ATTACH, which returns a file. */
+/* The same for ATTACH: close the file that it returns. */
 static int try_attach(int fd, const void *arg)
 {
 	int target = ioctl(fd, PVMREAD_IOC_ATTACH, arg);
@@ -385,7 +385,7 @@ FIXTURE_SETUP(abi)
 			if (page == READ_ONLY)
 				ASSERT_EQ(0, mprotect(at, PAGE, PROT_READ));
 		}
-	/* Three pages, of which the last is read-only, and nothing around them */
+	/* Three pages with nothing around them */
 	ASSERT_EQ((void *)ARG,
 		  mmap((void *)ARG, 3 * PAGE, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
@@ -434,7 +434,7 @@ TEST_F(abi, moves_requested_bytes)
 	}
 }
 
-/* The same for the other commands: these structs are valid. */
+/* The same test of good_forms(), for ATTACH and BATCH */
 TEST_F(abi, attaches_and_moves_a_batch)
 {
 	int write;
@@ -595,7 +595,7 @@ TEST_F(abi, refuses_unknown_flags)
 	}
 }
 
-/* All mapped memory is resident, and nothing has to be waited for. */
+/* All mapped memory is resident, and no request has to wait. */
 TEST_F(abi, accepts_all_known_flags)
 {
 	__u32 flags;
@@ -663,8 +663,8 @@ TEST_F(abi, refuses_a_struct_that_is_too_short)
 }
 
 /*
- * The struct of an older caller ends earlier. The memory after it, and a field that it
- * contains only in part, are not ours to write.
+ * The struct of an older caller ends earlier. The module must not write past its end, or
+ * to a field that the struct contains only in part.
  */
 TEST_F(abi, accepts_a_shorter_struct_and_writes_nothing_past_it)
 {
@@ -921,7 +921,7 @@ TEST_F(abi, unwritable_struct_is_efault_and_moves_nothing)
 	size_t i;
 	int write;
 
-	/* From all of it in the read-only page to all but one byte before that page */
+	/* First the whole struct is in the read-only page, at last only its final byte. */
 	for (i = 0; i < sizeof(self->rw); i++) {
 		ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ | PROT_WRITE));
 		memcpy(arg - i, &self->rw, sizeof(self->rw));
@@ -931,7 +931,7 @@ TEST_F(abi, unwritable_struct_is_efault_and_moves_nothing)
 				TH_LOG("%zu bytes can be written", i);
 			}
 	}
-	/* A BATCH reports how far it came; ATTACH reports nothing. */
+	/* Only BATCH: ATTACH does not write to its struct. */
 	for (i = 0; i < FORM_SIZE; i++) {
 		ASSERT_EQ(0, mprotect(arg, PAGE, PROT_READ | PROT_WRITE));
 		memcpy(arg - i, &self->batch, FORM_SIZE);
@@ -1003,7 +1003,7 @@ TEST_F(abi, info_lists_features)
 	EXPECT_EQ(65536, info.max_batch);
 
 	for (size = INFO_MIN; size < sizeof(info); size++) {
-		/* version and max_segments have 4 bytes, what follows has 8 */
+		/* version and max_segments have 4 bytes, the later fields 8 */
 		__u32 i, used = size < 16 ? size & ~3U : size & ~7U;
 		unsigned char arg[sizeof(info)];
 
@@ -1021,8 +1021,8 @@ TEST_F(abi, info_lists_features)
 }
 
 /*
- * A request that fails completely: it sets errno, and @error to errno or @detail; it
- * moves nothing and sets all out fields.
+ * Send a request that moves nothing. It must set errno to @err (0: succeed), the error
+ * field to @detail and all other out fields.
  */
 #define expect_failure(err, detail, stop, write) do { \
 	EXPECT_EQ(err, send(self->fd, command(write), &self->rw)); \
@@ -1053,7 +1053,7 @@ TEST_F(abi, checks_counts_as_64_bits)
 		}
 }
 
-/* Without their upper halves, these would be the addresses of the arrays. */
+/* Each address is valid except for one high bit, which the kernel must not ignore. */
 TEST_F(abi, reads_addresses_as_64_bits)
 {
 	static const int bits[] = { sizeof(long) == 4 ? 32 : 57, 62, 63 };
@@ -1272,7 +1272,7 @@ static const struct stop stops[] = {
 	{ N(0, 7), PAGE + 1000, F(1, 9), PAGE + 999, PAGE + 999, 0 },
 	{ N(0, 7), 96, F(3, PAGE - 96), 97, 96, 0 },
 	{ N(3, PAGE - 96), 97, F(0, 7), 96, 96, 0 },
-	/* remote hole: first byte, after some, after pages */
+	/* remote hole: at the first byte, after some bytes, after some pages */
 	{ N(0, 0), 10, F(HOLE, 0), 10, 0, EIO },
 	{ N(0, 0), 10, F(HOLE, 17), 10, 0, EIO },
 	{ N(0, 0), 10, F(3, PAGE - 1), 10, 1, EIO },
@@ -1514,7 +1514,7 @@ TEST_F(abi, refuses_a_direction_not_in_the_open_mode)
 		int writev = rows[i].writev ?: self->readonly ? EROFS : 0;
 
 		ASSERT_GE(fd, 0);
-		/* First the one that is refused, which must change nothing. */
+		/* First send the direction that is refused: it must change nothing. */
 		good_request(self);
 		if (rows[i].writev) {
 			EXPECT_EQ(EBADF, send(fd, PVMREAD_IOC_WRITEV, &self->rw));

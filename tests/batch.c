@@ -2,19 +2,19 @@
 /*
  * BATCH: many segments in one request, each with its own result.
  *
- * Nearly all requests here are sent by agree(). It asks a model first: a copy of both
- * memories and, for each page, whether it can be read and written. The model executes
- * the segments one after the other. Then the kernel does. The result must be that of
- * the model: errno and @completed, @done and @error of each segment, every byte of both
- * memories, and nothing else in the array. The model itself is compared with
+ * Nearly all requests here are sent by agree(). It first asks a model, which has a copy of
+ * both memories and knows which pages can be read and written. The model executes the
+ * segments one after the other. Then the kernel does. The kernel's results must match the
+ * model's: errno and @completed, @done and @error of each segment, and every byte of both
+ * memories. Nothing else in the array may change. The model itself is compared with
  * process_vm_readv(2) of the same pieces.
  *
  * Environment:
  *   CASES=n  number of random cases to run (2,000)
  *   SEED=n   seed of 32 bits (a new one every time)
- *   CASE=n   run one case again and print it: the number that a divergence
- *            prints. It holds seed and case. The cases before it with the same target
- *            run first, because they have changed it.
+ *   CASE=n   run one case again and print it. n is the number that a divergence
+ *            prints, and holds seed and case. The cases before it with the same target
+ *            run first, because they change the target.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -38,11 +38,11 @@
 #include "process.h"
 #include "random.h"
 
-/* Unused in every process here: above the program and its heap, below everything else. */
+/* No process here uses these addresses: above the program and its heap, below all else. */
 #define LBASE		0x50000000UL	/* the arena: the caller's memory */
 #define VBASE		0x58000000UL	/* the segment array */
 #define RBASE		0x60000000UL	/* the target's memory */
-#define XBASE		0x70000000UL	/* more of either, for one test */
+#define XBASE		0x70000000UL	/* more memory of caller or target */
 #define YBASE		0x100000000UL	/* and more */
 
 #define MAX_PAGES	1320UL
@@ -339,7 +339,7 @@ static bool build_common(const struct side *s)
 	return true;
 }
 
-/* Of our own pages that build_common() made. */
+/* Return: a checksum of our own pages that build_common() made. */
 static uint64_t sum_up_common(const struct side *s)
 {
 	const uint64_t *word;
@@ -639,7 +639,7 @@ static void run_model(struct world *w, const struct plan *p)
 	w->completed = i;
 }
 
-/* --- The kernel, and both compared --- */
+/* --- The kernel, compared with the model --- */
 
 /**
  * send_batch() - the ioctl
@@ -748,13 +748,13 @@ static bool same_target(struct world *w, bool all)
 			return false;
 	}
 	if (all && w->common != sum_up_common(&w->remote)) {
-		say("what was written to the target came to its parent, too");
+		say("a write to the target also changed its parent's memory");
 		return false;
 	}
 	return true;
 }
 
-/* Does process_vm_readv(2) see it as the model does? */
+/* Does process_vm_readv(2) agree with the model? */
 static bool same_oracle(const struct world *w, const struct plan *p)
 {
 	size_t i;
@@ -769,12 +769,12 @@ static bool same_oracle(const struct world *w, const struct plan *p)
 			say("process_vm_readv does not read segment %zu", i);
 			return false;
 		}
-		if (done && !same_bytes("by process_vm_readv, the target", seg->remote, scratch,
+		if (done && !same_bytes("process_vm_readv: the target", seg->remote, scratch,
 					image_at(&w->remote, remote_of(p, seg)), done))
 			return false;
 		if (want[i].errors == 1U << EIO && !is_ranged(p) && !is_resident(p) &&
 		    oracle(w, seg->remote + done, 1) != -1) {
-			say("process_vm_readv reads on behind segment %zu", i);
+			say("process_vm_readv reads past the end of segment %zu", i);
 			return false;
 		}
 	}
@@ -795,7 +795,7 @@ static bool same_result(const struct plan *p, const struct pvmread_segment *arra
 	if (!memcmp(&got, &expect, sizeof(got)))
 		return true;
 	say("segment %zu, %s: done %llu error %u%s", i,
-	    has_result ? "completed" : "behind the last", (unsigned long long)got.done, got.error,
+	    has_result ? "completed" : "not completed", (unsigned long long)got.done, got.error,
 	    got.remote != expect.remote || got.local != expect.local ||
 	    got.length != expect.length || got.flags != expect.flags ?
 	    ", and its in fields were changed" : "");
@@ -964,7 +964,7 @@ TEST_F(batch, counts_over_max_batch_are_einval_and_move_nothing)
 			ASSERT_TRUE(same_result(&plan, array, j, false));
 		ASSERT_TRUE(same_arena(&world));
 	}
-	/* It was the count. */
+	/* The array was good: only the count was wrong. */
 	plan.gap = 0;
 	EXPECT_TRUE(agree(&world, &plan));
 }
@@ -1001,7 +1001,7 @@ TEST_F(batch, size_tail_and_flags_are_checked)
 		EXPECT_EQ(EINVAL, errno);
 	}
 	arg.batch.flags = 0;
-	/* A command of target files, and only of those. */
+	/* BATCH is a command of target files only, and READV of the device only. */
 	EXPECT_EQ(-1, ioctl(world.dev, PVMREAD_IOC_BATCH, &arg));
 	EXPECT_EQ(ENOTTY, errno);
 	EXPECT_EQ(-1, ioctl(world.file[PLAIN], PVMREAD_IOC_READV, &arg));
@@ -1251,11 +1251,11 @@ static const struct row odd_rows[] = {
 	{ "remote wraps into the target's memory",
 	  FAR(UINT64_MAX - PAGE + 1, LBASE, RBASE + 2 * PAGE), 0, EIO },
 	{ "remote end is 2^64", FAR(UINT64_MAX - 9, LBASE, 10), 0, EIO },
-	{ "remote last byte of all", FAR(UINT64_MAX, LBASE, 1), 0, EIO },
+	{ "remote last address", FAR(UINT64_MAX, LBASE, 1), 0, EIO },
 	{ "local hole", R(0, 3 * PAGE, 10), 0, EFAULT },
 	{ "into a local hole", R(0, 3 * PAGE - 4, 10), 4, EFAULT },
 	{ "into a local hole, page-wise", R(0, 2 * PAGE, 2 * PAGE), PAGE, EFAULT },
-	{ "into a local hole, both oblique", R(50, PAGE + 13, 3 * PAGE - 50), 2 * PAGE - 13,
+	{ "into a local hole, both unaligned", R(50, PAGE + 13, 3 * PAGE - 50), 2 * PAGE - 13,
 	  EFAULT },
 	{ "local PROT_NONE", R(0, 6 * PAGE, 10), 0, EFAULT },
 	{ "into local PROT_NONE", R(0, 6 * PAGE - 2, 10), 2, EFAULT },
@@ -1270,7 +1270,7 @@ static const struct row odd_rows[] = {
 	{ "local ends before remote", R(3 * PAGE - 20, 3 * PAGE - 10, 100), 10, EFAULT },
 };
 
-/* Each alone, then all at once, then all through a file of their own. */
+/* Try each row alone, then all in one batch. */
 static bool try_rows(struct world *w, struct plan *p, const struct row *row, size_t n)
 {
 	size_t i;
@@ -1307,7 +1307,7 @@ TEST_F(batch, odd_addresses_and_lengths_affect_only_their_segment)
 }
 
 /*
- * On the map "wrqtz-e" of the target. These pages must not be written: the private
+ * The target's map is "wrqtz-e". BATCH must not write to a read-only page: the private
  * file's page also belongs to other processes.
  */
 TEST_F(batch, target_mapping_protection_is_enforced)
@@ -1424,7 +1424,7 @@ TEST_F(batch, nothing_outside_the_attached_range_is_moved)
 	EXPECT_TRUE(same_target(&world, true));
 }
 
-/* Both sides of a segment of more than 2 GiB. */
+/* Map one side of a segment of more than 2 GiB. */
 static bool map_filled_chunks(void *at)
 {
 	size_t i;
@@ -1452,7 +1452,7 @@ TEST_F(batch, segment_is_cut_at_max_rw_count)
 	fd = attach(world.dev, pid, 0, 0, 0);
 	ASSERT_LE(0, fd);
 	ASSERT_TRUE(map_filled_chunks(local));
-	/* It was not moved completely. */
+	/* STOP ends the batch at a segment that was cut. */
 	EXPECT_EQ(0, send_batch(fd, PVMREAD_STOP, seg, 2, &completed));
 	EXPECT_EQ(1, completed);
 	EXPECT_EQ(MAX_RW_COUNT, seg[0].done);
@@ -1499,7 +1499,7 @@ static int send_beside_signals(int fd, struct pvmread_segment *seg, size_t count
 	return ret;
 }
 
-/* So few segments are read from the array at once. */
+/* The module reads all 12 segments from the array at once. */
 TEST_F(batch, signal_ends_a_batch_that_moved_max_rw_count)
 {
 	enum { LENGTH = 256 << 20, COUNT = 12 };
@@ -1600,7 +1600,7 @@ TEST_F(batch, page_that_no_segment_needs_is_not_faulted_in)
 
 /* --- Strings --- */
 
-/* On the target "www.wu", which has no NUL except those written here. */
+/* The target's map is "www.wu". Its "w" pages have no NUL except those that a test writes. */
 static bool open_strings(struct world *w)
 {
 	size_t i;
@@ -1733,7 +1733,7 @@ TEST_F(batch, page_after_the_nul_is_not_faulted_in)
 		EXPECT_FALSE(world.present[2]);
 		EXPECT_FALSE(world.present[3]);
 	}
-	/* An access would fault it in. */
+	/* A segment that reaches these pages faults them in. */
 	plan.seg[0].length = 3 * PAGE;
 	plan.seg[0].flags = 0;
 	ASSERT_TRUE(agree(&world, &plan));
@@ -1764,8 +1764,8 @@ TEST_F(batch, array_may_cross_pages)
 }
 
 /*
- * An array with @good elements and @rest bytes of the next one before VEND. The caller
- * has made the memory after it inaccessible.
+ * An array with @good elements and @rest bytes of the next one before VEND. Nothing is
+ * mapped after it.
  */
 static bool try_cut_array(struct world *w, struct plan *p, size_t good, size_t rest, size_t behind)
 {
@@ -1797,13 +1797,13 @@ static bool try_cut_array(struct world *w, struct plan *p, size_t good, size_t r
 		if (!same_result(p, array, i, true))
 			return false;
 	if (memcmp(before, after, rest)) {
-		say("the element that is cut was written");
+		say("the incomplete element was written");
 		return false;
 	}
 	return same_arena(w) && same_target(w, true);
 }
 
-TEST_F(batch, array_with_unmapped_tail_counts_done_ones)
+TEST_F(batch, array_with_unmapped_tail_counts_completed_segments)
 {
 	static const size_t rest[] = { 0, 1, 8, 28, 32, 39 };
 	static const size_t behind[] = { 1, 5, 40 };
@@ -1938,7 +1938,7 @@ TEST_F(batch, batch_overwriting_its_own_array_ends)
 	int err;
 
 	ASSERT_TRUE(open_world(&world, "www", "wwwww", 20));
-	/* In the target: segments that are meant to read to the arena's first page. */
+	/* Put segments into the target that read to the arena's first page. */
 	crafted = (void *)world.remote.image;
 	for (i = 0; i < count; i++)
 		crafted[i] = piece(RBASE + 8 * i, LBASE + 8 * i, 8, 0);
@@ -1952,19 +1952,19 @@ TEST_F(batch, batch_overwriting_its_own_array_ends)
 	for (k = 0; k < count; k++) {
 		for (i = 0; i < count; i++)
 			array[i] = piece(RBASE + 8 * i, LBASE + 8 * i, 8, 0);
-		/* Alternately the crafted array and random bytes. */
+		/* Overwrite the array with the crafted one and random bytes, alternately. */
 		array[k] = piece(RBASE + (k % 2 ? 2 * PAGE : 0), (uintptr_t)array,
 				 count * sizeof(*array), 0);
 		err = send_batch(world.file[PLAIN], 0, array, count, &completed);
 		EXPECT_EQ(0, err);
 		EXPECT_EQ(count, completed);
-		/* After the first page, which is the destination of all intended segments. */
+		/* All segments are meant to read to the first page: the others must not change. */
 		EXPECT_TRUE(same_bytes("the arena", LBASE + PAGE, (void *)(LBASE + PAGE),
 				       world.local.image + PAGE, 2 * PAGE));
-		/* Its result was written after its bytes came. */
+		/* The segment's result was written after its bytes. */
 		EXPECT_EQ(count * sizeof(*array), array[k].done);
 	}
-	/* Only this element and the next one. */
+	/* Overwrite only this element and the next one. */
 	for (k = 0; k < count - 1; k++) {
 		for (i = 0; i < count; i++)
 			array[i] = piece(RBASE + 8 * i, LBASE + 8 * i, 8, 0);
@@ -2137,7 +2137,7 @@ TEST_F(batch, array_unmapped_during_the_batch_is_efault)
 	for (k = 0; k < ARRAY_SIZE(at); k++) {
 		err = send_with_meddler(&world, array, 100, at[k], unmap_array, array, &completed);
 		EXPECT_EQ(EFAULT, err);
-		/* Its own result cannot have been written. */
+		/* The result of segment at[k] cannot have been written. */
 		EXPECT_LE(completed, at[k]);
 		ASSERT_EQ(array, mmap(array, PAGE, PROT_READ | PROT_WRITE,
 				      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
@@ -2165,13 +2165,13 @@ TEST_F(batch, array_rewritten_once_changes_no_other_memory)
 
 	if (!have_uffd())
 		SKIP(return, "not in this kernel: userfaultfd: %s", strerror(errno));
-	/* After the arena's good pages is a hole, where a segment of 2^63 bytes ends. */
+	/* A hole follows the arena's good pages. A segment of 2^63 bytes ends there. */
 	ASSERT_TRUE(open_world(&world, "ww.www", "www.", 24));
 	for (k = 0; k < ARRAY_SIZE(at); k++) {
 		err = send_with_meddler(&world, array, 100, at[k], spoil_array, array, &completed);
 		EXPECT_EQ(0, err);
 		EXPECT_EQ(40, completed);
-		/* That element was read before, and has its result. */
+		/* Segment at[k] was read before the array changed, and has its result. */
 		EXPECT_EQ(8, array[at[k]].done);
 		EXPECT_EQ(0, array[at[k]].error);
 	}
@@ -2320,7 +2320,7 @@ TEST_F(batch, reader_killed_during_a_batch_exits)
 		EXPECT_EQ(0, legacy->ended);
 		c = legacy->batch.completed;
 		TH_LOG("killed in segment %zu: left after %ld ms, completed %llu", at[k], ms, c);
-		/* The segments before it were complete; it and the following ones were not. */
+		/* The segments before at[k] were complete; at[k] and those after it were not. */
 		ASSERT_LE(c, at[k] + 1);
 		for (i = 0; i < c; i++) {
 			EXPECT_EQ(i < at[k] ? 8 : 0, legacy->seg[i].done);
@@ -2383,7 +2383,7 @@ TEST_F(batch, process_reads_and_writes_itself)
 
 #define CASES_DEFAULT	2000
 #define CASES_PER_WORLD	100
-#define GOOD_PAGES	26	/* at the begin of each side: longer runs than 16 pages */
+#define GOOD_PAGES	26	/* at the start of each side, for runs of over 16 pages */
 #define SIDE_PAGES	48
 
 /* The classes of cases that were generated. Each must occur, or the test proves nothing. */
@@ -2403,8 +2403,8 @@ static const char * const class_name[CLASSES] = {
 	[BAD_FLAG] = "segments with a flag that is refused",
 	[NOTHING_ASKED] = "segments of length 0",
 	[STRING_FOUND] = "strings ended by their NUL",
-	[STRING_WHOLE] = "strings without one",
-	[STRING_CUT] = "strings ended before",
+	[STRING_WHOLE] = "strings without a NUL",
+	[STRING_CUT] = "strings ended before their NUL",
 	[WROTE] = "segments written to the target",
 	[STOPPED] = "batches that stopped",
 	[OVER_16_PAGES] = "segments of more than 16 pages moved",
@@ -2415,7 +2415,7 @@ static const char * const class_name[CLASSES] = {
 	[PAST_RANGE] = "segments ended by the attached range",
 	[OVER_100] = "batches of more than 100 segments",
 	[CACHE_HIT] = "segments served by the cache",
-	[CACHE_HIT_STRING] = "strings served by the cache, at least",
+	[CACHE_HIT_STRING] = "strings served by the cache (a lower bound)",
 };
 
 static void classify(unsigned long *met, const struct world *w, const struct plan *p)

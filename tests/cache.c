@@ -5,10 +5,10 @@
  *
  * Each variant of the fixture is one event that changes translations. The target causes
  * it again and again, and after each event writes the number of the round to all its
- * pages. First tester and target take turns: the tester reads all pages twice, so that
- * the cache has them, then the target causes the next event, and the tester must see
- * it. Then both run at the same time for RACE_SECONDS, and the tester checks each read
- * against the target's announcements before and after it.
+ * pages. First tester and target take turns: the tester reads all pages until the cache
+ * has them, then the target causes the next event, and the tester must see it. Then both
+ * run at the same time for RACE_SECONDS, and the tester checks each read against the
+ * target's announcements before and after it.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -43,9 +43,9 @@ enum { CHANGING, HOLDS_ROUND, IS_ZERO, IS_GONE };
  * @state: number of the stage; the low two bits are the state of the memory
  * @floor: the smallest number that a page can still hold
  * @round: the number that is being written
- * @turn: the stage that the tester has read; UINT64_MAX: do not wait for it
+ * @turn: the stage that the tester has read; UINT64_MAX: the target waits for no read
  * @stop: tells the target to end
- * @trouble: why it gave up
+ * @trouble: why the target gave up
  */
 struct board {
 	uint64_t state;
@@ -228,7 +228,7 @@ static void do_collapse(void)
 	must(!madvise(WINDOW, PAGES * PAGE, MADV_DONTNEED));
 }
 
-/* New pages are anywhere until compaction moves them to the end of memory. */
+/* New pages can be anywhere in memory. Compaction moves them towards its end. */
 static void do_compact(void)
 {
 	do_dontneed();
@@ -292,10 +292,10 @@ static void swap_out(void)
 			break;
 		errno = ETIMEDOUT;
 		must(now_ms() < end);
-		/* Pages that another CPU has yet to put on the LRU list stay. */
+		/* MADV_PAGEOUT skips pages in another CPU's LRU batch: drain the batches. */
 		must(!write_file("/proc/sys/vm/drop_caches", "1"));
 	}
-	/* Let other pages take the old frames, so that these are swapped in to different ones. */
+	/* Let other pages take the old frames, so that swapped pages return to different ones. */
 	map_at(TWIN, 8 * PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	memset(TWIN, 0xee, 8 * PAGES * PAGE);
 }
@@ -334,7 +334,7 @@ static void prepare_two_threads(void)
 	must(!pthread_create(&thread, NULL, sleep_always, NULL));
 }
 
-/* The kernel makes a task scan its memory after it has run for a while, as here. */
+/* Do not sleep: the kernel makes a task scan its memory once the task has run for a while. */
 static void await_hinting(void)
 {
 	long before = proc_number("/proc/vmstat", "numa_pte_updates");
@@ -405,7 +405,7 @@ static void do_uffd_move(void)
 	};
 
 	must(!ioctl(uffd, UFFD_MOVE, &move));
-	/* The pages are now present and zero. */
+	/* The tester's next read maps the zero page. */
 	stage(IS_ZERO);
 	must(!madvise(ELSEWHERE, PAGES * PAGE, MADV_DONTNEED));
 }
@@ -527,7 +527,7 @@ FIXTURE(cache) {
  * @make: causes it, once per round; the round's number is then written to the memory
  * @prepare: maps the memory; map_anonymous() if NULL
  * @needs: whether this kernel supports it; NULL: every kernel does
- * @lacks: the missing feature if it does not
+ * @lacks: the feature that the kernel lacks if @needs() is false
  * @counts: counters of /proc/vmstat that show that the event took place
  * @slow: divides the number of rounds
  */
@@ -738,7 +738,7 @@ struct look {
 	uint64_t values[PAGES];
 };
 
-/* Read all in one request, one request per page, by BATCH, or by loads from the window. */
+/* Read all pages: by one pread(2), by one for each page, by BATCH, or through the window. */
 static void look(const FIXTURE_DATA(cache) * self, unsigned int way, struct look *found)
 {
 	static unsigned char bytes[PAGES * PAGE];
@@ -878,7 +878,7 @@ static void expect_counts(struct __test_metadata *_metadata,
 	}
 }
 
-/* Have there been enough reads, a whole event and a hit since @rounds and @hits? */
+/* Has the race, which began at @rounds and @hits, had enough reads, a whole event and a hit? */
 static bool has_raced(FIXTURE_DATA(cache) * self, long rounds, long hits)
 {
 	return self->reads >= 100 && (long)get(&board->round) > rounds + 1 &&
@@ -917,7 +917,7 @@ TEST_F(cache, shows_each_change)
 		ASSERT_EQ(0, board->trouble[0]) TH_LOG("%s", board->trouble);
 	}
 	EXPECT_TRUE(has_raced(self, rounds, hits));
-	say("%lu reads beside %ld rounds were right; %ld hits, %ld invalidations", self->reads,
+	say("%lu reads during %ld rounds were right; %ld hits, %ld invalidations", self->reads,
 	    (long)get(&board->round) - rounds, figure(self, "hits:") - hits,
 	    figure(self, "invalidations:") - invalidations);
 	expect_counts(_metadata, variant, counts, 1);
@@ -995,7 +995,7 @@ static bool warm(int fd, const char *path, const void *addr, size_t len)
 	return false;
 }
 
-/* More pages than the initial table has, and than the largest one has. */
+/* The table has 64 entries at first, and at most 4,096. */
 TEST_F(cached, reads_any_number_of_pages_right)
 {
 	static const size_t counts[] = { 1, 63, 64, 65, 500, 4096, 6000 };
@@ -1011,7 +1011,7 @@ TEST_F(cached, reads_any_number_of_pages_right)
 	for (c = 0; c < sizeof(counts) / sizeof(*counts); c++) {
 		long hits = 0, tries;
 
-		/* After an invalidation it takes a worker until pages are cached again. */
+		/* After an invalidation a worker must run before pages are cached again. */
 		for (tries = 0; tries < 50 && hits < (long)counts[c]; tries++) {
 			hits = -proc_number(self->path, "hits:");
 			for (i = 0; i < 4 * counts[c]; i++) {
@@ -1031,7 +1031,7 @@ TEST_F(cached, reads_any_number_of_pages_right)
 	munmap(mem, 6000 * PAGE);
 }
 
-/* A request that neither waits nor causes a fault uses the cache, but never fills it. */
+/* A request with RWF_NOWAIT uses the cache, but does not fill it. */
 TEST_F(cached, nowait_adds_no_pages)
 {
 	uint64_t value = 7, got = 0;
@@ -1052,7 +1052,7 @@ TEST_F(cached, nowait_adds_no_pages)
 	EXPECT_EQ(k + 1, proc_number(self->path, "hits:"));
 }
 
-/* No request of such a file could fill a cache. */
+/* No request through a NOWAIT or RESIDENT file could fill a cache. */
 TEST_F(cached, nowait_and_resident_files_have_no_cache)
 {
 	static const unsigned int flags[] = { PVMREAD_NOWAIT, PVMREAD_RESIDENT };
@@ -1072,7 +1072,7 @@ TEST_F(cached, nowait_and_resident_files_have_no_cache)
 	}
 }
 
-/* A write through the file itself is visible, in a page that was shared until then. */
+/* The write replaces the zero page, and the next read must see the new page. */
 TEST_F(cached, read_sees_a_write_to_the_same_file)
 {
 	unsigned char *mem = map_pages(1);
@@ -1128,7 +1128,7 @@ TEST_F(cached, read_is_esrch_after_exec)
 	munmap(mem, PAGE);
 }
 
-/* Read once; with a cache, whose fdinfo is @path, until it has all pages. */
+/* Read once. If the file has a cache, read until it has all pages: @path is its fdinfo. */
 static bool read_for_references(int fd, const char *path, const void *addr, size_t len)
 {
 	static unsigned char copy[8 * HUGE];
@@ -1170,7 +1170,7 @@ TEST_F(cached, does_not_stop_cow_page_reuse)
 {
 	unsigned int plain, cached, tries;
 
-	/* Neither keeps all pages every time: another CPU's LRU batch also holds references. */
+	/* Even without a cache some pages are copied: another CPU's LRU batch may hold them. */
 	for (tries = 0; tries < 20; tries++) {
 		plain = count_kept(self->plain, NULL, 64);
 		cached = count_kept(self->fd, self->path, 64);

@@ -371,7 +371,7 @@ TEST_F(library, bad_vectors_return_an_errno)
 	EXPECT_TRUE(blank(near));
 	EXPECT_TRUE(holds(far, FAR, PAGES * PAGE));
 
-	/* The harness is root's. */
+	/* The harness runs as root. */
 	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, NOBODY));
 	EXPECT_ERROR(EPERM, pvmread_readv(dev, getppid(), &local, 1, &remote, 1, 0));
 	EXPECT_ERROR(EPERM, pvmread_attach(dev, getppid(), 0, 0, 0));
@@ -432,7 +432,7 @@ TEST_F(library, reads_any_number_of_bytes)
 	EXPECT_EQ(0, pvmread_read(self->target, FAR, near, 0));
 	EXPECT_TRUE(blank(near));
 
-	/* Up to the hole, however much is asked for, then why */
+	/* A read stops at the hole, whatever its length. The next one fails with the reason. */
 	EXPECT_EQ(100, pvmread_read(self->target, END - 100, near, 200));
 	EXPECT_EQ(100, pvmread_read(self->target, END - 100, near, SIZE_MAX / 4));
 	EXPECT_EQ(100, pvmread_read(self->target, END - 100, near, SSIZE_MAX));
@@ -642,7 +642,7 @@ static void expect_string(struct __test_metadata *_metadata, int target,
 	EXPECT_TRUE(holds(near, FAR + at, copied));
 	if (size)
 		EXPECT_EQ(0, near[copied]);
-	/* Nothing behind the string, nor behind the room for it */
+	/* Nothing was written past the string or past its buffer. */
 	EXPECT_EQ(0xa5, near[size < len + 1 ? size : len + 1]);
 	far[at + len] = pattern(at + len);
 }
@@ -805,7 +805,7 @@ TEST_F(library, stop_ends_at_truncated_segment)
 	munmap(at, size);
 }
 
-TEST_F(library, batch_returns_count_done)
+TEST_F(library, batch_returns_the_number_of_completed_segments)
 {
 	uint64_t *values = calloc(MANY, sizeof(*values));
 	struct pvmread_segment *segs = many(values);

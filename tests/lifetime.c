@@ -32,7 +32,7 @@
 #include "process.h"
 
 /*
- * Unused in every process here: the program is below, its heap begins at most 1 GiB
+ * No process here uses these addresses: the program is below, its heap begins at most 1 GiB
  * above it, and everything else is near the top.
  */
 #define LOCAL		((unsigned char *)0x50000000UL)
@@ -53,7 +53,7 @@ enum door { SYSCALL, IOCTL };
  * @uffd: the reader's or target's userfaultfd, a number in its own file table
  * @done: the reader's request is over
  * @signals: how many signals the reader has handled
- * @ret: what it returned
+ * @ret: what the request returned
  * @err: its errno
  * @held: the block count of the tmpfs when it returned, before the reader went on
  * @wrong: index of the first wrong byte, or -1
@@ -315,7 +315,7 @@ static void be_reader(void)
 	compare(LOCAL, LOCAL_PAGES * PAGE, old_byte);
 }
 
-/* Of the_request(), once the target has exec'd. */
+/* The byte that the_request() reads at @i after the target's execve(2). */
 static unsigned char new_byte(size_t i)
 {
 	if (i < PAGE)
@@ -441,7 +441,7 @@ FIXTURE_TEARDOWN(lifetime)
 	rmdir(dir);
 }
 
-/* Run until the reader has pinned the first page and waits for its own buffer. */
+/* Start both. Wait until the reader has pinned the first page and waits for its own buffer. */
 static void start_both(struct __test_metadata *_metadata,
 		       struct partners *of, void (*reader)(void))
 {
@@ -474,7 +474,7 @@ static void kill_reader(struct __test_metadata *_metadata, pid_t pid)
 	int status = 0;
 	long ms;
 
-	/* It is still in its request, and has not just finished it. */
+	/* The reader must still be in its request. */
 	ASSERT_EQ(0, get(&board->done));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ms = reap_in(pid, LEAVE_MS, &status);
@@ -503,12 +503,12 @@ TEST_F(lifetime, read_continues_after_target_exit_and_frees_its_memory)
 {
 	start_both(_metadata, &self->of, be_reader);
 	kill_target(_metadata, self->of.target);
-	/* Now only the reader holds it. */
+	/* Now only the reader holds the target's memory. */
 	usleep(50000);
 	ASSERT_EQ((long)FILE_PAGES, held());
 	ASSERT_TRUE(serve_page(self->of.uffd, (uintptr_t)LOCAL, zeros));
 	expect_old_bytes(_metadata, self->of.reader);
-	/* It was freed in the call, not by the reader's exit. */
+	/* The call freed the memory, not the reader's exit. */
 	EXPECT_EQ(0, board->held);
 	expect_no_trace(_metadata);
 }
@@ -693,7 +693,7 @@ static long pins_since(struct pins before)
 
 TEST_F(lifetime, page_pins_are_released)
 {
-	const size_t len = 40 * PAGE;	/* more than fit on the stack */
+	const size_t len = 40 * PAGE;	/* more page pointers than fit on the stack */
 	unsigned char *local, *remote;
 	struct iovec lvec, rvec;
 	struct request req = {
@@ -828,7 +828,7 @@ static void wait_to_be_read(void)
 		pause();
 }
 
-/* A user that could not open the device has its file from root. */
+/* A user that cannot open the device receives the open file from root. */
 static void use_received(void)
 {
 	pid_t child;
@@ -894,7 +894,7 @@ FIXTURE_SETUP(module)
 
 FIXTURE_TEARDOWN(module)
 {
-	/* The programs after this one need it. */
+	/* The programs after this one need the module. */
 	if (access(PVMREAD_DEVICE, F_OK))
 		load("windows=1");
 }

@@ -4,22 +4,22 @@
  * request sent through each door of the device, must have the same results: the return
  * value, the reason for the end, and every byte of both address spaces.
  *
- * The system call is the oracle. Each door has its own target: processes built from one
- * description, with equal addresses and contents. The caller's side, the arena, is
- * restored before each request. Then the results are compared. The targets' memory is
+ * The system call is the oracle. The targets are processes built from one description,
+ * with equal addresses and contents. The caller's side, the arena, is restored before
+ * each request. After the request the results are compared. The targets' memory is
  * read through other paths: the system call, /proc/PID/mem and the files of shared
  * mappings. See &enum door for the doors.
  *
- * One intended difference is not generated: of a local count above 32 bits, the system
- * call sees only the low half.
+ * One intended difference is not generated: the system call sees only the low 32 bits
+ * of the local count.
  *
  * Environment:
  *   CASES=n  number of random cases to run (100,000)
  *   SEED=n   seed of 32 bits (a new one every time)
- *   CASE=n   run one case again and print it: the number that a divergence or
- *            a case of a seed prints. It holds seed and case. The cases
- *            before it with the same targets run first, because they may have changed
- *            them.
+ *   CASE=n   run one case again and print it. n is the number that a divergence
+ *            prints, which holds seed and case; or the number of a case of SEED.
+ *            Earlier cases with the same targets run first, because they may have
+ *            changed the targets.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -80,7 +80,7 @@
 #define CAN_WRITE	"wucps"
 #define IN_PRIVATE_FILE	"pq"
 #define IN_SHARED_FILE	"st"
-#define HAS_NO_COPY	"up"	/* until it is written, if it can be */
+#define HAS_NO_COPY	"up"	/* until it is written */
 
 struct range {
 	uintptr_t base;
@@ -97,28 +97,27 @@ struct files {
 };
 
 /**
- * enum door - the ways that a request goes
+ * enum door - the ways to send a request
  * @BY_SYSCALL: process_vm_readv(2) or process_vm_writev(2)
  * @BY_IOCTL: READV or WRITEV
  * @BY_PIDFD: the same with PVMREAD_PIDFD, every other time also with PVMREAD_NOWAIT: there
  *	is nothing to wait for, because all files are in the page cache
- * @BY_FILE: a target file: preadv(2) or pwritev(2) for each remote element, with
- *	the part of the local side that belongs to it, up to the first short one
- * @BY_BATCH: BATCH with PVMREAD_STOP: a segment for each part of the request
- *	that one local and one remote element hold
- * @TARGETS: each door above has its own target. Those below use one of these targets, after
- *	the same request
+ * @BY_FILE: one preadv(2) or pwritev(2) of a target file for each remote element, until
+ *	one of them moves less than it should
+ * @BY_BATCH: BATCH with PVMREAD_STOP, with one segment for each &struct piece
+ * @TARGETS: each door above has its own target. The doors below use one of these targets,
+ *	after the target's own door has sent the same request
  * @BY_RESIDENT: READV or WRITEV with PVMREAD_RESIDENT, every other time with
  *	PVMREAD_NOWAIT. It goes to the target of @BY_IOCTL, in which all
  *	pages of the request are mapped by then
- * @BY_CACHED: as @BY_FILE, with PVMREAD_CACHE and to the same target; a read
+ * @BY_CACHED: as @BY_FILE and to the same target, with PVMREAD_CACHE; only for reads
  * @BY_CACHED_AGAIN: the same once more: the cache has the pages
  * @BY_CACHED_BATCH: as @BY_BATCH, by the file of @BY_CACHED
  * @DOORS: how many there are
  *
  * A target file does not see a request's arrays. So a request that fails because of its
- * arrays is not sent by @BY_FILE, @BY_BATCH and the like. ATTACH rejects one to a
- * process that does not exist.
+ * arrays is not sent by @BY_FILE, @BY_BATCH and the like. If the process does not exist,
+ * ATTACH fails.
  */
 enum door {
 	BY_SYSCALL,
@@ -160,7 +159,7 @@ struct target {
 	int file;		/* the target file; may be written */
 	int cached;		/* another one, with PVMREAD_CACHE, or -1 */
 	int mem;		/* /proc/PID/mem */
-	int ask;		/* a byte asks for the sum of the special memory */
+	int ask;		/* a byte asks for sum_up_hidden() */
 	int answer;
 	struct files files;
 	pid_t tid;		/* of a second thread, if there is one */
@@ -192,8 +191,8 @@ enum look {
  * @hidden: the targets' PROT_NONE memory
  * @lfiles: the files of the arena
  * @pristine: contents of the arena before each request
- * @after: contents after the system call, where they differ
- * @changed: the pages where they differ
+ * @after: contents after the system call, in pages where they differ from @pristine
+ * @changed: these pages
  * @touched: the targets' pages that requests have named so far. Other untouched pages
  *	are not read until the end, because reading touches them
  * @lnamed: the arena's pages that the last request named
@@ -243,8 +242,8 @@ enum whom { PEER, SELF, THREAD, NUMBER };
  * @rn: number of readable elements in @r
  * @lptr: what to pass as the local array
  * @rptr: what to pass as the remote array
- * @lcount: what to pass as its length
- * @rcount: what to pass as its length
+ * @lcount: what to pass as the local array's length
+ * @rcount: what to pass as the remote array's length
  */
 struct plan {
 	const char *name;
@@ -438,8 +437,8 @@ static uint64_t sum_up(uint64_t sum, uintptr_t base, size_t len)
 }
 
 /*
- * The memory that only the target itself can check: its special memory has no other
- * path, and only some kernels show PROT_NONE memory in /proc/PID/mem.
+ * Sum up the memory that only the target itself can always read: special memory, which
+ * may be secret, and PROT_NONE memory, which only some kernels show in /proc/PID/mem.
  */
 static uint64_t sum_up_hidden(const struct world *w)
 {
@@ -628,9 +627,9 @@ static bool same_bytes(enum door by, const char *what, uintptr_t base, const uns
 }
 
 /*
- * Drop the private copies of pages that had none before, even of pages that were
- * written with their old contents. In a request to oneself this matters: the copy is
- * made while the old page is pinned and read.
+ * Drop the private copies that the last request made, even if the contents are the same.
+ * A request of a process to itself needs that: the kernel may copy a page while the old
+ * one is pinned and read.
  */
 static void drop_copies(struct world *w)
 {
@@ -670,7 +669,7 @@ static void take_arena(struct world *w)
 	}
 }
 
-/* Did another door do the same to it? Also restore it. */
+/* Did another door do the same to the arena? Restore the arena. */
 static bool same_arena(struct world *w, enum door by)
 {
 	size_t i;
@@ -690,8 +689,8 @@ static bool same_arena(struct world *w, enum door by)
 }
 
 /*
- * Return: how many of the targets' pages from @i on to compare, through one of two paths:
- * /proc/PID/mem, or the file of a shared mapping.
+ * Return: how many of the targets' pages from @i on to compare through one path: the file
+ * of a shared mapping if @by_file, otherwise fetch().
  */
 static size_t run_to_compare(const struct world *w, size_t i, enum look at, bool by_file)
 {
@@ -711,7 +710,7 @@ static size_t run_to_compare(const struct world *w, size_t i, enum look at, bool
 	return n;
 }
 
-/* How many bytes do the elements name? Saturates where the kernel cuts. */
+/* How many bytes do the elements name? The sum saturates at the kernel's MAX_RW_COUNT. */
 static size_t total(const struct iovec *iov, unsigned long n)
 {
 	size_t sum = 0;
@@ -726,8 +725,8 @@ static size_t total(const struct iovec *iov, unsigned long n)
 }
 
 /*
- * Read these ranges of a target into @local: after a write with the system call, which
- * takes all ranges at once; otherwise through /proc/PID/mem.
+ * Read ranges of a target into @local. For WRITTEN_TO use the system call, which takes
+ * all ranges at once, otherwise /proc/PID/mem.
  */
 static bool fetch(const struct target *t, enum look at, const struct iovec *local,
 		  const struct iovec *remote, unsigned long n)
@@ -901,7 +900,7 @@ static void note_pages(bool *named, uintptr_t base, const char *map, const struc
 	}
 }
 
-/* Before a request is sent. */
+/* Before a request is sent, note the pages that it names. */
 static void note_named(struct world *w, const struct plan *p)
 {
 	memset(w->lnamed, 0, sizeof(w->lnamed));
@@ -912,7 +911,7 @@ static void note_named(struct world *w, const struct plan *p)
 		note_pages(w->touched, RBASE, w->rmap, p->r, p->rn, SIZE_MAX);
 }
 
-/* After the system call has moved @moved bytes. */
+/* After the system call has moved @moved bytes, note the pages that it wrote to. */
 static void note_written(struct world *w, const struct plan *p, ssize_t moved)
 {
 	size_t limit = moved < 0 ? 1 : moved + 1;
@@ -961,7 +960,7 @@ static void say_map(const char *what, const char *map)
 
 static void say_plan(const struct plan *p)
 {
-	/* What is long in the table only repeats itself */
+	/* A long request of the table repeats its first elements */
 	unsigned long max = p->name ? 12 : ULONG_MAX;
 	static const char * const whom[] = {
 		[PEER] = "the peer", [SELF] = "itself", [THREAD] = "the peer's thread",
@@ -1086,13 +1085,13 @@ static unsigned long cut(const struct plan *p)
 	return n;
 }
 
-/* The target that @by leads to: */
+/* Return: the target that @by leads to. */
 static const struct target *target_for(const struct world *w, const struct plan *p, enum door by)
 {
 	return p->whom == SELF ? &w->self : &w->t[host(by)];
 }
 
-/* its pid, or the id of its second thread; */
+/* Return: the pid or thread id that the request names. */
 static pid_t pid_for(const struct world *w, const struct plan *p, enum door by)
 {
 	const struct target *t = target_for(w, p, by);
@@ -1100,13 +1099,13 @@ static pid_t pid_for(const struct world *w, const struct plan *p, enum door by)
 	return p->whom == NUMBER ? p->pid : p->whom == THREAD ? t->tid : t->pid;
 }
 
-/* its pidfd, and a thread has none of its own; */
+/* Return: the pidfd of the process that the request names, even if it names a thread. */
 static int pidfd_for(const struct world *w, const struct plan *p, enum door by)
 {
 	return p->whom == NUMBER ? w->gone : target_for(w, p, by)->pidfd;
 }
 
-/* a target file of it, or -1 with errno set. */
+/* Return: a target file of the process that the request names, or -1 with errno set. */
 static int file_for(const struct world *w, const struct plan *p, enum door by)
 {
 	if (p->whom == NUMBER || p->whom == THREAD)
@@ -1224,8 +1223,8 @@ static bool send_by_batch(int file, const struct plan *p, struct outcome *o)
 
 /*
  * A request with PVMREAD_RESIDENT after the same one without it, so that all its pages
- * are present. Other bytes are put there first, because otherwise a write without
- * effect would go unnoticed.
+ * are present. Before a write, write other bytes to the target, because otherwise a write
+ * without effect would go unnoticed.
  */
 static bool send_by_resident(const struct world *w, struct request *req, const struct plan *p,
 			     ssize_t moved, struct outcome *o)
@@ -1252,14 +1251,14 @@ static bool send_by_resident(const struct world *w, struct request *req, const s
 }
 
 /**
- * send_by() - a request through one of the doors
+ * send_by() - send a request through one of the doors
  * @w: the world
  * @p: the request
  * @by: the door
  * @moved: what the system call returned
- * @o: what came of it
+ * @o: its result
  *
- * Return: true, or false when it went wrong in a way that @o cannot say.
+ * Return: true, or false if the request went wrong in a way that @o cannot say.
  */
 static bool send_by(const struct world *w, const struct plan *p, enum door by, ssize_t moved,
 		    struct outcome *o)
@@ -1318,7 +1317,7 @@ static bool comes_to_fresh_page(const struct world *w, const struct plan *p)
 	return false;
 }
 
-/* Does the request have a meaning there? See &enum door. */
+/* Can the request be sent through this door? See &enum door. */
 static bool leads_there(const struct world *w, const struct plan *p, enum door by,
 			const struct outcome *dev)
 {
@@ -1334,7 +1333,7 @@ static bool leads_there(const struct world *w, const struct plan *p, enum door b
 			return false;
 		if (p->whom == NUMBER)
 			return by == BY_FILE;
-		/* EFAULT and no address: an array */
+		/* EFAULT without an address means that the kernel rejected an array */
 		return dev->ret >= 0 ||
 		       (dev->err == EFAULT && (dev->rw.error == EIO || dev->rw.stop_addr));
 	case BY_RESIDENT:
@@ -1389,17 +1388,19 @@ static bool same_outcome(const struct plan *p, enum door by, const struct outcom
  * steps matters. READV and WRITEV take the steps of the system call. Target files,
  * BATCH, PVMREAD_NOWAIT and PVMREAD_RESIDENT do not:
  *
- *  - The system call pins the page that READV reads, and the page may get its private
- *    copy while it is pinned. The next read finds old or new bytes there. The engine
- *    holds no page while the caller's memory is faulted in, and looks it up again. A
+ *  - The system call pins the page that READV reads. A write to that page may give the
+ *    process a private copy, while the pinned page keeps the old bytes. The engine holds
+ *    no page while the caller's memory is faulted in, and then looks the page up again. A
  *    BATCH keeps pages for its next segments.
  *  - The two sides of one piece overlap. The engine copies in other units, and
  *    continues where the caller's memory faulted.
  *
- * So a byte may differ if READV reads it where the same request has written, in a
- * page that had no copy, or if it is copied from a byte that may differ itself. If
- * the two sides of a piece overlap, all that it both reads and writes may differ.
- * Nothing else may.
+ * So a byte that the request has written may differ in three cases, and no other byte may:
+ *
+ *  - It was copied from a byte that may differ itself.
+ *  - It was copied from a byte that the same piece writes.
+ *  - READV copied it from a byte that an earlier piece wrote, in a page that had no
+ *    private copy.
  */
 static bool may_differ(const struct plan *p, enum door by)
 {
@@ -1427,7 +1428,7 @@ static bool find_either(const struct world *w, const struct plan *p, size_t move
 		moved -= len;
 		for (k = 0; k < len && to + k < size; k++) {
 			unsigned char had = from + k < size ? mark[from + k] : 0;
-			/* Modulo the address space: also if it lies before */
+			/* If the source lies before @to, the difference wraps and is large. */
 			bool own = from + k - to < len;
 
 			mark[to + k] &= ~EITHER;
@@ -1536,7 +1537,7 @@ static bool agree(struct world *w, const struct plan *p, struct outcome *o)
 enum vec {
 	PLAIN,		/* at the area's start */
 	FLUSH,		/* the last element ends where the area does */
-	CUT,		/* so does the last but one: the last cannot be read */
+	CUT,		/* the last but one ends there: the last cannot be read */
 	SPLIT,		/* half of the last element is in the area */
 	ODD,		/* not aligned */
 	NOWHERE,	/* not mapped */
@@ -1596,7 +1597,7 @@ static const struct iovec *place(const struct iovec *iov, unsigned long *n, int 
 struct side {
 	const struct range *seg;
 	unsigned long n;	/* elements in @seg */
-	unsigned long repeat;	/* if not 0, elements in all: @seg again and again */
+	unsigned long repeat;	/* if not 0, the number of elements: @seg is repeated */
 	unsigned long count;	/* if not 0, what to pass as count */
 	enum vec vec;
 };
@@ -1679,7 +1680,7 @@ static bool try_row(struct world *w, const struct row *row)
 			return false;
 		got = o.ret < 0 ? -o.err : o.ret;
 		if (want != ANY && !is_wanted(got, want)) {
-			say("all returned %zd, but %zd was to be expected", got, want);
+			say("all doors returned %zd instead of %zd", got, want);
 			say_plan(p);
 			return false;
 		}
@@ -1831,7 +1832,7 @@ static const struct row lengths[] = {
 	{ "segments that overlap",
 	  { SEGS(L(0, 8, 3000), L(0, 108, 3000)) }, { SEGS(R(1, 1, 4000), R(1, 2, 4000)) },
 	  BOTH(6000) },
-	{ "8 segments either side, what the kernel keeps on its stack",
+	{ "8 segments either side, the most that fit on the kernel's stack",
 	  { SEGS(L(0, 8, 10)), .repeat = 8 }, { SEGS(R(0, 8, 10), R(1, 1, 10)), .repeat = 8 },
 	  BOTH(80) },
 	{ "9 segments either side",
@@ -1856,7 +1857,7 @@ static const struct row lengths[] = {
 	  { SEGS(L(0, 8, 7)), .count = 0xffffffffUL }, { SEGS(R(0, 8, 5)) }, BOTH(-EINVAL) },
 	{ "2^31 remote segments",
 	  { SEGS(L(0, 8, 7)) }, { SEGS(R(0, 8, 5)), .count = 0x80000000UL }, BOTH(-EINVAL) },
-	{ "as many remote segments as there are numbers",
+	{ "ULONG_MAX remote segments",
 	  { SEGS(L(0, 8, 7)) }, { SEGS(R(0, 8, 5)), .count = ULONG_MAX }, BOTH(-EINVAL) },
 #if __SIZEOF_POINTER__ == 8
 	{ "2^32 remote segments",
@@ -1915,7 +1916,7 @@ static const struct row numbers[] = {
 	  { SEGS(L(0, 0, 8 * PAGE)) }, { SEGS(R(4, 4, SSIZE_MAX)) }, BOTH(4 * PAGE - 4) },
 	{ "longest lengths on both sides",
 	  { SEGS(L(0, 0, SSIZE_MAX)) }, { SEGS(R(2, 4, SSIZE_MAX)) }, BOTH(6 * PAGE - 4) },
-	{ "lengths that sum up to less than nothing",
+	{ "lengths whose sum overflows",
 	  { SEGS(L(0, 0, 100)) }, { SEGS(R(0, 0, 50), R(0, 0, SSIZE_MAX), R(1, 0, SSIZE_MAX)) },
 	  BOTH(100) },
 	{ "local base + length wraps", { SEGS(AT(-PAGE, 2 * PAGE)) }, { SEGS(R(0, 0, 100)) },
@@ -1924,7 +1925,7 @@ static const struct row numbers[] = {
 	  { SEGS(L(0, 0, 8), AT(-PAGE, 2 * PAGE)) }, { SEGS(R(0, 0, 100)) }, BOTH(ANY) },
 	{ "remote base + length wraps", { SEGS(L(0, 0, 100)) }, { SEGS(AT(-PAGE, 2 * PAGE)) },
 	  BOTH(-EFAULT) },
-	{ "remote base + length wraps to a page that is there",
+	{ "remote base + length wraps to a mapped page",
 	  { SEGS(L(0, 0, 100)) }, { SEGS(R(0, 0, 50), AT(-PAGE, RBASE + 2 * PAGE)) }, BOTH(50) },
 	{ "remote base + length is 2^64", { SEGS(L(0, 0, 100)) }, { SEGS(AT(-PAGE, PAGE)) },
 	  BOTH(-EFAULT) },
@@ -1968,10 +1969,10 @@ static const struct row arrays[] = {
 	{ "both arrays NULL and empty", { .vec = NULL_PTR }, { .vec = NULL_PTR }, BOTH(0) },
 	{ "remote array NULL, but nothing local", { 0 }, { SEGS(R(0, 8, 10)), .vec = NULL_PTR },
 	  BOTH(0) },
-	{ "local array NULL, too many of them",
+	{ "local array NULL, count too large",
 	  { SEGS(L(0, 8, 10)), .vec = NULL_PTR, .count = 1025 }, { SEGS(R(0, 8, 10)) },
 	  BOTH(-EINVAL) },
-	{ "remote array NULL, too many of them",
+	{ "remote array NULL, count too large",
 	  { SEGS(L(0, 8, 10)) }, { SEGS(R(0, 8, 10)), .vec = NULL_PTR, .count = 1025 },
 	  BOTH(-EINVAL) },
 	{ "local array in the kernel",
@@ -1985,7 +1986,7 @@ static const struct row arrays[] = {
 	{ "local array runs into a hole",
 	  { SEGS(L(0, 8, 10), L(1, 0, 10), L(2, 0, 10)), .vec = CUT }, { SEGS(R(0, 8, 20)) },
 	  BOTH(-EFAULT) },
-	{ "remote array runs into a hole, where it would not be reached",
+	{ "remote array runs into a hole, at an element that is not needed",
 	  { SEGS(L(0, 8, 20)) }, { SEGS(R(0, 8, 10), R(1, 0, 10), R(2, 0, 10)), .vec = CUT },
 	  BOTH(-EFAULT) },
 	{ "local element half in a hole",
@@ -2039,7 +2040,7 @@ static const struct row pages[] = {
 	  { SEGS(L(0, 100, PAGE)) }, { SEGS(R(3, 2000, PAGE)) }, BOTH(PAGE) },
 	{ "15 pages", { SEGS(L(0, 0, 15 * PAGE)) }, { SEGS(R(0, 0, 15 * PAGE)) },
 	  BOTH(15 * PAGE) },
-	{ "16 pages, what the kernel keeps on its stack",
+	{ "16 pages, the most whose pointers fit on the kernel's stack",
 	  { SEGS(L(0, 0, 16 * PAGE)) }, { SEGS(R(0, 0, 16 * PAGE)) }, BOTH(16 * PAGE) },
 	{ "15 pages and 2 bytes, in 17 pages",
 	  { SEGS(L(0, 0, 17 * PAGE)) }, { SEGS(R(0, PAGE - 1, 15 * PAGE + 2)) },
@@ -2048,7 +2049,7 @@ static const struct row pages[] = {
 	  BOTH(17 * PAGE) },
 	{ "1,023 pages", { SEGS(L(0, 0, 1030 * PAGE)) }, { SEGS(R(0, 0, 1023 * PAGE)) },
 	  BOTH(1023 * PAGE) },
-	{ "1,024 pages, what is pinned at once",
+	{ "1,024 pages, the most that are pinned at once",
 	  { SEGS(L(0, 0, 1030 * PAGE)) }, { SEGS(R(0, 0, 1024 * PAGE)) }, BOTH(1024 * PAGE) },
 	{ "1,024 pages, the last by one byte",
 	  { SEGS(L(0, 0, 1030 * PAGE)) }, { SEGS(R(0, 1, 1023 * PAGE)) }, BOTH(1023 * PAGE) },
@@ -2158,7 +2159,7 @@ static const struct row holes[] = {
 	  { SEGS(L(7, PAGE - 96, 200)) }, { SEGS(R(1, 0, 3 * PAGE)) }, BOTH(96) },
 	{ "local hole in the middle of a segment, unaligned",
 	  { SEGS(L(7, PAGE - 95, 200)) }, { SEGS(R(1, 3, 3 * PAGE)) }, BOTH(95) },
-	{ "local hole pages into a segment",
+	{ "local hole some pages into a segment",
 	  { SEGS(L(2, 50, 7 * PAGE)) }, { SEGS(R(9, 3, 3 * PAGE - 3), R(13, 3, 3 * PAGE - 3)) },
 	  BOTH(6 * PAGE - 50) },
 	{ "local hole in a later segment",
@@ -2435,7 +2436,7 @@ TEST_F(parity, secret_memory_matches_syscall)
 	ASSERT_EQ(1, got);
 }
 
-/* Return: the start of a mapping of process @pid, found by name or an address in it. */
+/* Find a mapping of process @pid by name, or by an address in it. Return: true if found. */
 static bool find_mapping(pid_t pid, const char *name, uintptr_t addr, struct range *out)
 {
 	unsigned long from = 0, to = 0;
@@ -2458,8 +2459,8 @@ static bool find_mapping(pid_t pid, const char *name, uintptr_t addr, struct ran
 }
 
 /*
- * The distance below a stack. For less than 64 KiB the kernel logs once per hour, with
- * a stack trace, that "GUP no longer grows the stack".
+ * How far below a stack to read. The kernel may log "GUP no longer grows the stack", with
+ * a stack trace, for an access less than 64 KiB below.
  */
 #define BELOW	(17 * PAGE)
 
@@ -2484,7 +2485,7 @@ TEST_F(parity, a_stack_does_not_grow)
 
 	ASSERT_EQ(1, try_special(w, map_stack, STACK, 2 * PAGE, stack_rows, 4));
 
-	/* No stack has grown. The same for the real stacks, far below their pointers */
+	/* Neither the region nor the real stack may grow */
 	ASSERT_TRUE(open_world(w, short_map, short_map, TABLE_SEED));
 	for (i = 0; i < 4; i++)
 		ASSERT_TRUE(try_row(w, &stack_rows[i]));
@@ -2548,9 +2549,9 @@ static double now(void)
 }
 
 /*
- * A transfer is truncated at MAX_RW_COUNT only after that much has been moved: four
- * times 2 GiB, through mappings of 2 MiB of memory. The other doors truncate each piece
- * of a request separately, or are this one with a flag.
+ * A transfer is truncated at MAX_RW_COUNT only after it has moved that much: two doors
+ * each move 2 GiB in both directions, through mappings of 2 MiB of memory. The other doors
+ * truncate each piece of a request separately, or differ from BY_IOCTL only by a flag.
  */
 TEST_F_TIMEOUT(parity, cut_at_max_rw_count_matches_syscall, 1200)
 {
@@ -2577,7 +2578,7 @@ TEST_F_TIMEOUT(parity, cut_at_max_rw_count_matches_syscall, 1200)
 	row.want[1] = MAX_RW_COUNT;
 	if (took < budget)
 		ASSERT_TRUE(try_row(&world, &row));
-	row.name = "over MAX_RW_COUNT, but not of memory that is there";
+	row.name = "over MAX_RW_COUNT, but of memory that is not mapped";
 	row.l.seg = (const struct range[]){ L(0, 0, piece), L(600, 0, SSIZE_MAX) };
 	row.l.n = 2;
 	row.want[0] = ANY;
@@ -2709,7 +2710,7 @@ static void make_side(struct rng *rng, struct iovec *iov, unsigned long n, uintp
 	}
 }
 
-/* Make one element, or the way to the array, bad. */
+/* Make one element bad, or the array's address or count. */
 static void spoil(struct rng *rng, struct iovec *iov, unsigned long n, unsigned long *count,
 		  enum vec *vec, bool local)
 {
@@ -2718,7 +2719,7 @@ static void spoil(struct rng *rng, struct iovec *iov, unsigned long n, unsigned 
 	};
 	static const unsigned long counts[] = {
 		1025, 1026, 4096, 0x80000000UL, 0xffffffffUL,
-		/* from here on for the remote side only, see the top */
+		/* Only for the remote side, as the top of this file says: */
 		ULONG_MAX, LONG_MAX, (unsigned long)LONG_MAX + 1,
 #if __SIZEOF_POINTER__ == 8
 		1UL << 32, (1UL << 32) + 1,
@@ -2750,10 +2751,10 @@ static void spoil(struct rng *rng, struct iovec *iov, unsigned long n, unsigned 
 
 /**
  * make_plan() - a random request
- * @rng: the dice
- * @w: where to
+ * @rng: the random number generator
+ * @w: the world
  * @p: the result
- * @dead: a process id that nobody has
+ * @dead: an unused process id
  */
 static void make_plan(struct rng *rng, const struct world *w, struct plan *p, pid_t dead)
 {
@@ -2778,7 +2779,7 @@ static void make_plan(struct rng *rng, const struct world *w, struct plan *p, pi
 	if (p->whom == SELF && p->ln && p->rn && one_in(rng, 4))
 		p->l->iov_base = (char *)p->r->iov_base + below(rng, 17) - 8;
 
-	/* Page faults are most of the time that a case takes in some guests */
+	/* Page faults take most of a case's time in some guests */
 	p->fresh = p->whom == SELF || one_in(rng, 4);
 	p->nowait = one_in(rng, 2);
 
@@ -2891,7 +2892,7 @@ static void classify(unsigned long *met, const struct world *w, const struct pla
  * run_world() - the random cases that share their targets
  * @seed: of the run
  * @first: number of the first case
- * @end: number after that of the last
+ * @end: number of the last case, plus one
  * @show: print the last case
  * @careful: compare all of the targets' memory after each case
  * @met: counts by class
@@ -2970,7 +2971,7 @@ TEST_F_TIMEOUT(parity, random_requests_match_syscall, 7200)
 		say("%8lu  %s", met[i], class_name[i]);
 	for (i = 0; i < DOORS; i++)
 		say("%8lu  went by %s", world.sent[i], door_name[i]);
-	say("%8lu  of these may have shown other bytes, and need not", world.overlooked);
+	say("%8lu  of these were allowed to differ in some bytes", world.overlooked);
 	for (i = 0; i < CLASSES && cases >= 10000; i++)
 		EXPECT_NE(0UL, met[i]) {
 			TH_LOG("the generator never made a case that %s", class_name[i]);

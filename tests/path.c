@@ -2,12 +2,13 @@
 /*
  * The same path: ioctl and system call must run through the same kernel functions.
  *
- * Each request is sent a few times through each door with the function_graph tracer on.
- * Everything below the door's own entry is compared: process_vm_rw() for the system
- * call, the module's functions for the ioctl. If one door always calls a function and
- * the other never does, the test fails, unless the list "differences" has the function
- * and a reason. A function that is called only sometimes (an allocator that must
- * refill, a list that is full) is not a difference.
+ * There are two doors: the system call and the ioctl. The test sends each request a few
+ * times through each door with the function_graph tracer on. It compares all functions
+ * below the door's own entry: process_vm_rw() for the system call, the module's functions
+ * for the ioctl. If one door always calls a function and the other never does, the test
+ * fails, unless the list "differences" has the function and a reason. A function that is
+ * called only sometimes (an allocator that must refill, a list that is full) is not a
+ * difference.
  *
  * A second list, "path", names the functions that must have been seen by the end. The
  * tracer cannot see some: lib/ is built without it, and "inline" implies notrace even
@@ -38,8 +39,8 @@
 #include "process.h"
 
 /*
- * All below 4 GiB, for 32-bit iovecs, and unused in every process here: the program is
- * below, its heap begins at most 1 GiB above it.
+ * These addresses fit in a 32-bit iovec. Every process here leaves them free: the program
+ * is below them, and its heap begins at most 1 GiB above the program.
  */
 #define LOCAL		((unsigned char *)0x50000000UL)
 #define LOCAL_LATE	((unsigned char *)0x51000000UL)	/* on userfaultfd */
@@ -53,8 +54,9 @@
 #define PAGES		200UL
 
 /*
- * The number of requests through each door with breakpoints, which also warm everything
- * up, and with the tracer. An x86 CPU has four breakpoints.
+ * First ROUNDS requests go through each door with breakpoints and warm everything up.
+ * Then REPEATS requests go through each door with the tracer. An x86 CPU has four
+ * breakpoints.
  */
 #define ROUNDS		2
 #define BREAKPOINTS	4
@@ -69,7 +71,7 @@ static const char * const door_names[DOORS] = { "syscall", "ioctl" };
 /* --- What may differ, and why --- */
 
 struct difference {
-	enum door door;		/* that has it */
+	enum door door;		/* the door that calls the function */
 	const char *name;	/* a final '*' matches any suffix */
 	const char *reason;
 };
@@ -80,22 +82,25 @@ static const struct difference differences[] = {
 	{ SYSCALL, "__ia32_sys_process_vm_*", "the syscall's own code" },
 	{ SYSCALL, "find_get_task_by_vpid",
 	  "not exported: the module looks the pid up in the same two steps" },
-	{ SYSCALL, "find_task_by_vpid", "as above" },
-	{ SYSCALL, "find_task_by_pid_ns", "as above" },
-	{ SYSCALL, "rcu_read_lock_held*", "as above, on a debugging kernel" },
-	{ SYSCALL, "rcu_lockdep_*", "as above, on a debugging kernel" },
-	{ IOCTL, "find_vpid", "the first of the two steps" },
-	{ IOCTL, "get_pid_task", "the second" },
-	{ IOCTL, "pid_task", "inside of it" },
+	{ SYSCALL, "find_task_by_vpid", "called by find_get_task_by_vpid()" },
+	{ SYSCALL, "find_task_by_pid_ns", "called by find_task_by_vpid()" },
+	{ SYSCALL, "rcu_read_lock_held*",
+	  "called by find_task_by_pid_ns() on a debugging kernel" },
+	{ SYSCALL, "rcu_lockdep_*", "called by rcu_read_lock_held() on a debugging kernel" },
+	{ IOCTL, "find_vpid", "the module's first step to look the pid up" },
+	{ IOCTL, "get_pid_task", "the module's second step to look the pid up" },
+	{ IOCTL, "pid_task", "called by get_pid_task()" },
 	{ SYSCALL, "down_read",
-	  "mmap_lock; the module's is down_read_killable()" },
+	  "for mmap_lock: the module calls down_read_killable()" },
 	{ IOCTL, "__check_object_size",
 	  "the copies of the ioctl's struct and of the remote array" },
-	{ IOCTL, "__might_*", "as above, on a debugging kernel: it may sleep" },
-	{ IOCTL, "check_stack_object", "as above: they are on the stack" },
-	{ IOCTL, "__virt_addr_valid", "as above: the array is allocated" },
-	{ IOCTL, "is_vmalloc_addr", "as above" },
-	{ IOCTL, "__check_heap_object", "as above" },
+	{ IOCTL, "__might_*", "the same copies on a debugging kernel: they may sleep" },
+	{ IOCTL, "check_stack_object",
+	  "called by __check_object_size(): the struct is on the stack" },
+	{ IOCTL, "__virt_addr_valid",
+	  "called by __check_object_size(): the array is allocated" },
+	{ IOCTL, "is_vmalloc_addr", "called by __check_object_size()" },
+	{ IOCTL, "__check_heap_object", "called by __check_object_size()" },
 };
 
 /* --- What must be seen --- */
@@ -103,9 +108,9 @@ static const struct difference differences[] = {
 /**
  * struct step - a function that must be seen across the requests
  * @name: the function
- * @sibling: NULL if it cannot be inlined, because its caller is in another source file.
- *	Otherwise another function that the same caller calls, which proves that the caller
- *	got there
+ * @sibling: NULL if @name cannot be inlined, because its caller is in another source file.
+ *	Otherwise its caller, its callee, or a function that its caller also calls: if @name
+ *	is inlined, a call of @sibling proves that the kernel got there
  */
 struct step {
 	const char *name;
@@ -173,7 +178,7 @@ static int tracing_on = -1;
 static const char *tracefs;
 static char unavailable[200];
 
-/* What the kernel's tables say about a function of "path" and its sibling. */
+/* What kallsyms and available_filter_functions say about each function of "path". */
 static unsigned long address[STEPS];
 static bool traceable[STEPS];
 
@@ -226,7 +231,7 @@ static bool is_in_trace(const char *name, const char *word)
 	return found;
 }
 
-/* "name.part.0" is the name for all that we ask. */
+/* Compilers split functions: treat "name.part.0" as "name". */
 static bool is_variant_of(const char *symbol, const char *name)
 {
 	size_t len = strlen(name);
@@ -345,7 +350,7 @@ static int start_tracing(void)
 		return -1;
 	}
 	if (set_roots(roots) || read_kallsyms()) {
-		perror("# the kernel's tables");
+		perror("# set_graph_function, available_filter_functions or kallsyms");
 		return -1;
 	}
 	if (!roots[SYSCALL] || !roots[IOCTL]) {
@@ -413,7 +418,7 @@ static const char * const interludes[] = {
 /* Calls below these do not belong to the request. */
 static const char * const leaves[] = {
 	"__put_task_struct",
-	/* What an allocator calls depends on its stock. */
+	/* What an allocator calls depends on how much free memory it has cached. */
 	"__kmalloc", "__kmalloc_noprof", "__kmalloc_cache_noprof", "kfree",
 	/* Below is the notrace __schedule(). */
 	"__cond_resched",
@@ -478,7 +483,7 @@ static int parse(void)
 			continue;
 		len = strcspn(name, ".( ");
 		*end = 0;
-		/* A tracer that has just been enabled may show something else. */
+		/* Just after it was enabled, the tracer may show functions that are no roots. */
 		foreign = is_interlude(name);
 		if (!depth) {
 			foreign = !is_root(name, strstr(name, MODULE_TAG));
@@ -565,8 +570,8 @@ struct scene {
 	enum whom whom;
 	bool compat;
 	bool unprivileged;
-	unsigned int least;	/* functions that both must share */
-	/* What only the syscall calls here, as the variant lists it. */
+	unsigned int least;	/* how many functions both doors must call */
+	/* NULL, or the start of the names of functions that only the syscall may call here. */
 	const char *syscall_only;
 	ssize_t ret;
 	int err;
@@ -1091,7 +1096,7 @@ static void compare_functions(struct __test_metadata *_metadata,
 		}
 		if (door == SYSCALL && only &&
 		    !strncmp(names[i].name, only, strlen(only))) {
-			printf("# only by syscall: %s: in this request alone\n",
+			printf("# only by syscall: %s: expected for this request\n",
 			       names[i].name);
 			continue;
 		}
@@ -1123,7 +1128,7 @@ static void run_scene(struct __test_metadata *_metadata,
 		cpu_set_t set;
 
 		die_with_parent();
-		/* On one CPU everything is in one trace. */
+		/* Run on one CPU, so that one trace has everything. */
 		CPU_ZERO(&set);
 		CPU_SET(cpu, &set);
 		if (sched_setaffinity(0, sizeof(set), &set))
@@ -1167,12 +1172,12 @@ static void run_scene(struct __test_metadata *_metadata,
 		}
 		compare_breakpoints(_metadata, i);
 	}
-	/* The tracer was on, but its trace is full of breakpoints. */
+	/* The tracer was on in these rounds, but its trace also shows the breakpoints. */
 	ASSERT_EQ(0, write_trace("trace", " ", O_TRUNC));
 	for (i = 0; i < 2 * REPEATS; i++) {
 		/*
-		 * Alternate which goes first, because a page records whether it was
-		 * used once or twice.
+		 * Alternate the door that goes first, because a page records whether
+		 * it was used once or twice.
 		 */
 		door = (i ^ i / 2) & 1 ? IOCTL : SYSCALL;
 		send_one(_metadata, scene, door, uffd);
@@ -1372,7 +1377,7 @@ TEST_F(path, every_listed_function_was_called_by_both)
 		if (!address[i])
 			how = "inlined: not in kallsyms";
 		else if (!seen[SYSCALL] && !seen[IOCTL])
-			how = "inlined there: in kallsyms, but called by none";
+			how = "inlined in its caller: in kallsyms, but called by neither";
 		else if (traceable[i])
 			how = "traced";
 		else
@@ -1381,7 +1386,7 @@ TEST_F(path, every_listed_function_was_called_by_both)
 		       path[i].name, seen[SYSCALL], seen[IOCTL], how);
 		if (seen[SYSCALL] && seen[IOCTL])
 			continue;
-		/* It may be inlined, but its caller must have been seen. */
+		/* It may be inlined, but then its sibling must have been seen. */
 		EXPECT_EQ(seen[SYSCALL], seen[IOCTL]);
 		EXPECT_NE(NULL, path[i].sibling);
 		EXPECT_NE(0, seen_near(i, SYSCALL));

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Permission: a caller that may not use process_vm_readv(2) or process_vm_writev(2) on
- * a process must get nothing through the device either, and the same errno.
+ * Permission: if process_vm_readv(2) or process_vm_writev(2) would refuse a caller access
+ * to a process, the device must also refuse it, with the same errno.
  *
  * Each test has one target and one caller. The caller sends the same read and the same
- * write through all doors: the system calls, READV and WRITEV, and a target file
- * attached for this request, each with a pid and with a pidfd; and BATCH on such a
- * file. The results must be equal, and must be those of the kernel's rules, so that a
- * common error of all doors is also found. In the last but one fixture every caller
- * meets every target; there the system calls define the expected results.
+ * write through all doors:
+ *
+ *  - the system calls
+ *  - READV and WRITEV, by pid and by pidfd
+ *  - a target file attached for this request, by pid and by pidfd
+ *  - BATCH on such a file
+ *
+ * The results must be equal, and must be those of the kernel's rules, so that a common
+ * error of all doors is also found. The fixture "everyone" pairs every caller with every
+ * target; there the system calls define the expected results.
  *
  * The device is opened once, as root, and every caller inherits that open file: only
  * the caller counts, never the opener. The caller opens the pidfd itself. If it cannot,
@@ -57,7 +62,7 @@
 #define UNREAD		0x5555555555555555ULL	/* where the caller reads to */
 #define TOKEN(door)	(0x746f6b656e303030ULL + (door))	/* what it writes */
 
-/* The exit status of a child that could not do its part. */
+/* Exit statuses of a child: a step failed; the kernel lacks a feature that the child needs. */
 #define BROKEN		2
 #define MISSING		3
 
@@ -82,8 +87,8 @@ struct answer {
  * @next: the caller that has the next turn
  * @asked: the caller has finished
  * @named: the pid that the caller names
- * @thread: if not 0, the number by which the target is to be named
- * @outer: a process in a pid namespace, as its parent numbers it
+ * @thread: if not 0, the number by which the caller names the target
+ * @outer: the pid of process 1 of a pid namespace, as its parent sees it
  * @caller: the caller
  * @secret_at: where the target has SECRET
  * @inbox_at: where the target has @inbox
@@ -118,7 +123,7 @@ static int dev = -1;
 static bool pidfd_works;
 static int ready_fd = -1;
 
-/* Private to each process: what is read is the target's, not the caller's. */
+/* Private to each process, so that a caller can read SECRET only from the target. */
 static uint64_t secret;
 
 static void report(const char *what)
@@ -305,7 +310,7 @@ static void as_root_with_euid_of_bob(void)
 static void as_root_that_was_bob(void)
 {
 	as_root_with_euid_of_bob();
-	/* Do this first, because the rest needs its rights. */
+	/* Restore the euid first, because set_ids() needs root's rights. */
 	if (seteuid(0))
 		broken("seteuid");
 	set_ids(0, 0, 0, 0, 0, 0);
@@ -398,7 +403,7 @@ static void as_bob_with_ptrace_in_a_landlock_domain(void)
 	enter_landlock_domain();
 }
 
-/* The names of AppArmor profiles: one without capabilities, one with only this one. */
+/* The names of AppArmor profiles: one without capabilities, one with only CAP_SYS_PTRACE. */
 #define NO_PTRACE	"pvmread-test-no-ptrace"
 #define PTRACE		"pvmread-test-ptrace"
 #define PROFILES	"/sys/kernel/security/apparmor/.replace"
@@ -535,7 +540,7 @@ static char state_of(pid_t pid)
 	return end && end[1] ? end[2] : 0;
 }
 
-/* Does the caller name the leader, or a thread that has survived it? */
+/* True: the caller names the thread that has survived its leader, not the leader. */
 static bool name_survivor;
 
 static void *surviving_thread(void *unused)
@@ -637,7 +642,8 @@ static void naming_nobody(void)
 
 /*
  * A copy of this program, run as the target: PROGRAM --target BOARD READY HOW.
- * HOW is "stay" (no change), "drop" (drop the set-uid rights) or "undumpable".
+ * HOW is "stay" (no change), "setuid" (keep the set-uid rights), "drop" (drop them) or
+ * "undumpable".
  */
 static char copy_dir[40];
 static char copy_path[sizeof(copy_dir) + 8];
@@ -835,14 +841,14 @@ static void forget_the_answers(void)
 	board->asked = 0;
 }
 
-/* For a caller with many targets: the board of each, and the process that fills it in. */
+/* For a caller with many targets: each target's board and process. */
 static struct seat {
 	struct board *board;
 	int fd;
 	pid_t pid;
 } seats[64];
 
-/* The targets that root can trace and that have no tracer yet. */
+/* As root, trace each target that can be traced and has no tracer yet. */
 static void as_alice_tracing_the_targets(void)
 {
 	size_t i;
@@ -912,7 +918,7 @@ static void inside_naming_itself_from_outside(void)
 	board->named = board->outer;
 }
 
-/* Make the target a child of the caller; or a grandchild, if the child also becomes a parent. */
+/* Make the target a child of the caller; or a grandchild, if @become also calls adopt(). */
 static void adopt(void (*become)(void))
 {
 	int ready[2];
@@ -1217,7 +1223,7 @@ static void meet(struct __test_metadata *_metadata, void (*target)(void),
 	meet_in_order(_metadata, target, caller, false, err);
 }
 
-/* Use a pid that needs no target. */
+/* Let the caller name @pid, without starting a target. */
 static void meet_pid(struct __test_metadata *_metadata, pid_t pid,
 		     void (*caller)(void), int err)
 {
@@ -1304,13 +1310,13 @@ MEETING(euid_of_the_caller_does_not_count, as_alice, as_alice_with_euid_of_bob, 
 MEETING(egid_of_the_caller_does_not_count, as_alice, as_alice_with_egid_of_bob, 0)
 MEETING(real_uid_of_the_caller_counts, as_alice, as_bob_with_euid_of_alice, EPERM)
 
-/* Supplementary groups count for neither of them. */
+/* Neither the caller's nor the target's supplementary groups count. */
 MEETING(supplementary_group_of_the_caller_does_not_count,
 	as_alice_in_another_group, as_alice_also_in_the_group_of_bob, EPERM)
 MEETING(supplementary_group_of_the_target_does_not_count,
 	as_alice_also_in_the_group_of_bob, as_alice, 0)
 
-/* Of the target the real, effective and saved ids count. */
+/* The target's real, effective and saved ids count. */
 MEETING(euid_of_the_target_counts, as_alice_with_euid_of_bob, as_alice, EPERM)
 MEETING(egid_of_the_target_counts, as_alice_with_egid_of_bob, as_alice, EPERM)
 MEETING(saved_uid_of_the_target_counts, as_alice_with_suid_of_bob, as_alice, EPERM)
@@ -1410,7 +1416,7 @@ MEETING_OF_COPY(unreadable_program_is_closed_to_its_user,
 MEETING_OF_COPY(unreadable_program_is_open_to_root,
 		alice_execs_a_program_she_may_not_read, as_root, 0)
 
-/* If a process's rights change, it becomes undumpable (0), or readable by root (2). */
+/* A process whose rights change becomes undumpable (0), dumpable (1) or dumpable by root (2). */
 #define SUID_DUMPABLE	"/proc/sys/fs/suid_dumpable"
 
 FIXTURE(suid_dumpable) {
@@ -1606,23 +1612,23 @@ TEST_F(permission, seccomp_filter_of_the_syscalls_does_not_stop_the_ioctl)
 
 /* --- Landlock: no door leads out of a domain --- */
 
-MEETING(process_in_a_landlock_domain_may_not_with_one_outside,
+MEETING(process_in_a_landlock_domain_may_not_access_one_outside,
 	as_alice, as_alice_in_a_landlock_domain, EPERM)
-MEETING(process_in_a_landlock_domain_may_not_with_its_parent_outside,
+MEETING(process_in_a_landlock_domain_may_not_access_its_parent_outside,
 	NULL, in_a_landlock_domain_naming_the_parent_outside, EPERM)
-MEETING(root_in_a_landlock_domain_may_not_with_one_outside,
+MEETING(root_in_a_landlock_domain_may_not_access_a_process_outside,
 	as_alice, as_root_in_a_landlock_domain, EPERM)
-MEETING(process_in_a_landlock_domain_may_not_with_one_in_another,
+MEETING(process_in_a_landlock_domain_may_not_access_one_in_another,
 	as_alice_in_a_landlock_domain, as_alice_in_a_landlock_domain, EPERM)
-MEETING(process_in_a_nested_landlock_domain_may_not_with_the_outer_one,
+MEETING(process_in_a_nested_landlock_domain_may_not_access_the_outer_one,
 	NULL, in_a_nested_landlock_domain_naming_the_outer, EPERM)
-MEETING(process_outside_may_with_one_in_a_landlock_domain,
+MEETING(process_outside_may_access_one_in_a_landlock_domain,
 	as_alice_in_a_landlock_domain, as_alice, 0)
-MEETING(process_may_in_its_landlock_domain, NULL, in_a_landlock_domain_with_a_child, 0)
-MEETING(process_in_a_landlock_domain_may_with_a_nested_one,
+MEETING(process_may_access_one_in_its_landlock_domain, NULL, in_a_landlock_domain_with_a_child, 0)
+MEETING(process_in_a_landlock_domain_may_access_a_nested_one,
 	NULL, in_a_landlock_domain_with_a_child_in_a_nested_one, 0)
 MEETING(process_in_a_landlock_domain_may_name_itself, NULL, in_a_landlock_domain_naming_itself, 0)
-MEETING(cap_sys_ptrace_leads_out_of_no_landlock_domain,
+MEETING(cap_sys_ptrace_does_not_lead_out_of_a_landlock_domain,
 	as_alice, as_bob_with_ptrace_in_a_landlock_domain, EPERM)
 
 /* Read and write through a file that was attached before access was denied. */
@@ -1666,7 +1672,7 @@ static void entering_a_landlock_domain_with_a_target_file(void)
 }
 
 /* An open file still works, like any other; a new one cannot be attached. */
-MEETING(target_file_taken_into_a_landlock_domain_serves_on,
+MEETING(target_file_taken_into_a_landlock_domain_still_works,
 	as_alice, entering_a_landlock_domain_with_a_target_file, EPERM)
 
 /* --- AppArmor --- */
@@ -1852,7 +1858,7 @@ static const struct who {
 #undef WHO
 };
 
-/* The caller; the board of all callers; the process that a target can allow. */
+/* The current caller; the board of all callers; the process that targets allow to trace. */
 static const struct who *caller;
 static struct board *callers_board;
 static pid_t tester;
@@ -1864,7 +1870,7 @@ static void turn_to(size_t i)
 	board_fd = seats[i].fd;
 }
 
-/* Return: 0, or -1 for the board of one that cannot be a target. */
+/* Return: 0; or -1 if a target cannot start, and then @board is its board. */
 static int start_targets(void)
 {
 	size_t i;
@@ -1970,7 +1976,7 @@ FIXTURE(everyone) {
 
 FIXTURE_VARIANT(everyone) {
 	int scope;
-	bool ancestors;		/* of the targets are the callers, or strangers */
+	bool ancestors;		/* are the callers ancestors of the targets? */
 };
 
 FIXTURE_VARIANT_ADD(everyone, strangers_in_scope_0) {
@@ -1985,7 +1991,7 @@ FIXTURE_VARIANT_ADD(everyone, strangers_in_scope_2) {
 	.scope = 2,
 };
 
-/* Only in this scope does ancestry count. */
+/* Ancestry counts only in this scope. */
 FIXTURE_VARIANT_ADD(everyone, ancestors_in_scope_1) {
 	.scope = 1,
 	.ancestors = true,
@@ -2022,7 +2028,7 @@ TEST_F(everyone, gets_the_syscalls_errno_from_every_command)
 	callers_board = board;
 	tester = getpid();
 	if (variant->ancestors) {
-		/* Also of the callers, when their parents have ended. */
+		/* Adopt each caller whose parent, the previous caller, has exited. */
 		ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
 		pid = start_target(line_up);
 		ASSERT_LT(0, pid) {
@@ -2085,7 +2091,7 @@ TEST_F(everyone, gets_the_syscalls_errno_from_every_command)
 		__atomic_store_n(&callers_board->go, i + 1, __ATOMIC_RELEASE);
 		EXPECT_EQ(0, exit_status(pid));
 	}
-	say("%d meetings: %d allowed, %d refused, %d with nobody to be found",
+	say("%d meetings: %d allowed, %d refused, %d with no such process",
 	    meetings, allowed, refused, not_found);
 	EXPECT_LT(0, allowed);
 	EXPECT_LT(0, refused);
@@ -2098,10 +2104,14 @@ TEST_F(everyone, gets_the_syscalls_errno_from_every_command)
 FIXTURE(yama) {
 };
 
-/*
- * The errno for a caller of the same user that is the target's parent or another
- * ancestor; for a stranger; for a stranger that the target allowed, or that traces it;
- * for any process, if the target allowed all; for a stranger with CAP_SYS_PTRACE.
+/**
+ * FIXTURE_VARIANT(yama) - the errno for each kind of caller
+ * @scope: the value of ptrace_scope
+ * @parent: for the target's parent or another ancestor
+ * @stranger: for another process of the same user
+ * @allowed: for a stranger that the target allowed, or that traces it
+ * @anyone: for a stranger, if the target allowed all processes
+ * @root: for a stranger with CAP_SYS_PTRACE
  */
 FIXTURE_VARIANT(yama) {
 	int scope;
@@ -2170,7 +2180,7 @@ TEST_F(yama, stranger_allowed_by_the_target)
 		      variant->allowed);
 }
 
-/* It started to trace as root; in scope 3 that is impossible. */
+/* The caller starts to trace as root, which is impossible in scope 3. */
 TEST_F(yama, stranger_that_traces_the_target)
 {
 	meet(_metadata, as_alice, as_alice_tracing_the_targets, variant->allowed);

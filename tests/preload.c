@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The preload shim: process_vm_readv(2) and process_vm_writev(2), called through the C
- * library or syscall(2), return what the kernel's own return, whatever else the program
- * does.
+ * library or syscall(2), return what the kernel's own system calls return, whatever else
+ * the program does.
  *
  * The program puts itself under LD_PRELOAD, so it must be linked dynamically. On a
  * kernel without the two system calls it compares only with known results.
@@ -55,7 +55,7 @@ static bool readonly;
 /* The C library's own syscall(), which bypasses the shim. */
 static long (*kernel)(long number, ...);
 
-/* Does this kernel have them? */
+/* Does this kernel have the two system calls? */
 static bool has_syscalls(void)
 {
 	return !kernel(SYS_process_vm_readv, 0, NULL, 0, NULL, 0, 0);
@@ -182,7 +182,7 @@ TEST_F(preload, results_match_the_kernel)
 		{ BOTH, 100, 0, { 0, me, n2, 3, f2, 2, 0 } },
 		{ BOTH, 100, 0, { 0, me, n, 1, LOCAL(F(0, 500)), 1, 0 } },
 		{ BOTH, 30, 0, { 0, me, n, 1, LOCAL(F(5, 30)), 1, 0 } },
-		/* It is also one of our thread ids. */
+		/* Only the low half of the pid matters. */
 		{ BOTH, 100, 0, { 0, WIDE | me, n, 1, f, 1, 0 } },
 		/* Up to a hole, of either side */
 		{ 0, 40, 0, { 0, me, n, 1, LOCAL(F(END - 40, 100)), 1, 0 } },
@@ -217,7 +217,7 @@ TEST_F(preload, results_match_the_kernel)
 		{ BOTH, -1, ESRCH, { 0, NO_PID, n, 1, f, 1, 0 } },
 		{ BOTH, -1, ESRCH, { 0, -1, n, 1, f, 1, 0 } },
 		{ BOTH, -1, ESRCH, { 0, 0, n, 1, f, 1, 0 } },
-		/* Before every other check */
+		/* The flags are checked first. */
 		{ BOTH, -1, EINVAL, { 0, NO_PID, NULL, 1, NULL, 1, 1UL << 2 } },
 		{ BOTH, -1, EINVAL, { 0, me, n, 0, f, 0, 1UL << 3 } },
 		{ BOTH, -1, EINVAL, { 0, me, n, 1, f, 1, 1UL << 31 } },
@@ -229,7 +229,7 @@ TEST_F(preload, results_match_the_kernel)
 	int i, way, first;
 
 	ASSERT_NE(NULL, after);
-	/* An array is read to its end. */
+	/* Fill the array, because the kernel reads all of it. */
 	for (i = 1; i < 1025; i++)
 		many[i] = (struct iovec){ near, 0 };
 	for (i = 0; i < 2 * (int)ARRAY_SIZE(rows); i++) {
@@ -244,7 +244,7 @@ TEST_F(preload, results_match_the_kernel)
 			ret = -1;
 			error = EPERM;
 		}
-		/* The kernel defines the result, or else the other method. */
+		/* The kernel sets the bytes to compare with, or else syscall(2). */
 		first = has_syscalls() && error != EPERM ? KERNEL : SYSCALL;
 		for (way = first; way >= 0; way--) {
 			refill();
@@ -335,7 +335,7 @@ TEST_F(preload, no_access_is_eperm)
 	struct call call = { 0, getppid(), &local, 1, &remote, 1, 0 };
 	int way;
 
-	/* Opened while that was possible */
+	/* The shim opens the device while it has permission. */
 	ASSERT_TRUE(works(self->me));
 	become_nobody(_metadata);
 	for (way = has_syscalls() ? KERNEL : SYSCALL; way >= 0; way--) {
@@ -431,7 +431,7 @@ TEST_F(preload, reopens_after_the_program_closes_all_fds)
 	EXPECT_TRUE(works(self->me));
 	EXPECT_EQ(fd, device_fd());
 
-	/* Its number now names the program's own file, which stays open. */
+	/* The device's number now names a file of the program, which must stay open. */
 	file = open("/dev/null", O_RDWR);
 	ASSERT_GE(file, 0);
 	ASSERT_EQ(0, fstat(file, &null));
@@ -500,7 +500,7 @@ TEST_F(preload, sends_no_ioctl_to_another_file)
 	if (!filter_ioctl(fd, SECCOMP_RET_KILL_PROCESS))
 		SKIP(return, "not in this kernel: seccomp");
 	ASSERT_EQ(fd, dup2(file, fd));
-	/* Wait for some ticks of the kernel's clock. */
+	/* Wait a few ticks of the kernel's clock: the shim checks its descriptor once in each. */
 	usleep(100000);
 	EXPECT_TRUE(works(self->me));
 	EXPECT_NE(fd, device_fd());
@@ -623,7 +623,7 @@ TEST_F(preload, is_thread_safe)
 	}
 	EXPECT_EQ(0, atomic_load(&wrong));
 	EXPECT_TRUE(works(self->me));
-	/* A thread that was too late has closed its own descriptor. */
+	/* A thread that lost the race to open the device has closed its own descriptor. */
 	close(device_fd());
 	EXPECT_EQ(-1, device_fd());
 }
@@ -681,14 +681,14 @@ TEST_F(preload, is_no_cancellation_point)
 		EXPECT_TRUE(done);
 		EXPECT_EQ(PTHREAD_CANCELED, result);
 		close(device_fd());
-		/* Also without the device, which prints a line on stderr */
+		/* Again without the device: the shim then prints a line on stderr. */
 		if (!i)
 			replace_dev(_metadata, 0, 0);
 	}
 	EXPECT_EQ(has_syscalls() ? 0 : 1, atomic_load(&wrong));
 }
 
-/* A kernel without the two system calls, known by its errno; false if it has no seccomp */
+/* Make the two system calls fail with EDOM; false if the kernel has no seccomp */
 static bool forbid_syscalls(void)
 {
 	struct sock_filter filter[] = {
@@ -852,7 +852,7 @@ static void run(struct __test_metadata *_metadata, struct run *run, const char *
 	close(err[0]);
 }
 
-/* Do the @count reports of @run say that @pid made @times our calls? */
+/* Expect that @run reports @times some_calls() by @pid, through the device or the kernel. */
 static void expect_report(struct __test_metadata *_metadata, const struct run *run, pid_t pid,
 			  int times, bool device)
 {
@@ -870,7 +870,7 @@ static void expect_report(struct __test_metadata *_metadata, const struct run *r
 		 pid, device ? counts[0] : none, device ? none : counts[0],
 		 pid, device ? counts[1] : none, device ? none : counts[1]);
 	EXPECT_NE(NULL, strstr(run->err, text)) {
-		TH_LOG("not in it: %s", text);
+		TH_LOG("missing: %s", text);
 		TH_LOG("stderr: %s", run->err);
 	}
 }
@@ -975,7 +975,7 @@ TEST_F(preload, env_adds_flags)
 
 TEST_F(preload, reports_an_unknown_flag)
 {
-	/* No prefixes, longer words, capitals, blanks or numbers; one bad word spoils the list */
+	/* One unknown word makes the shim ignore the whole list. */
 	static const char *const flags[] = {
 		"now", "nowait2", "NOWAIT", "resident, nowait", "resident,x", "2",
 	};
@@ -1015,7 +1015,7 @@ TEST_F(preload, does_not_write_to_program_files)
 	EXPECT_STREQ("", r.err);
 	unlink("/tmp/preload-data");
 
-	/* and does not kill it if its stderr has no reader */
+	/* The shim does not kill the program if its stderr has no reader. */
 	run(_metadata, &r, "exit", "1", true);
 	EXPECT_TRUE(WIFEXITED(r.status));
 	EXPECT_EQ(3, WEXITSTATUS(r.status));
@@ -1048,7 +1048,7 @@ TEST_F(preload, reports_a_missing_device)
 	EXPECT_EQ(1, lines(r.err));
 	EXPECT_NE(NULL, strstr(r.err, "without PVMREAD_FLAGS"));
 	unsetenv("PVMREAD_FLAGS");
-	/* and once to the child */
+	/* The child also prints the line once. */
 	run(_metadata, &r, "fork", "0", false);
 	EXPECT_EQ(2, lines(r.err));
 	run(_metadata, &r, "nothing", "0", false);
@@ -1121,7 +1121,7 @@ int harness_main(int argc, char **argv);
 int main(int argc, char **argv)
 {
 	if (under_shim(argv)) {
-		printf("Bail out! the shim is not there: link dynamically, and see SHIM\n");
+		printf("Bail out! the shim is not loaded: link dynamically, or set SHIM\n");
 		return 1;
 	}
 	readonly = !!getenv("READONLY");

@@ -4,9 +4,9 @@
  * the results. permission.c tests who may access which process.
  *
  * The two sides are two windows of memory: the caller's at NEAR, the target's at FAR.
- * In each, LEN bytes end at a page boundary. Canaries surround them and a hole follows,
- * so that a request of any length can reach only these bytes. The tester has a second
- * mapping of every window.
+ * Each window holds LEN bytes that end at a page boundary. Canaries surround them and a
+ * hole follows, so that a request of any length can reach only these bytes. The tester
+ * has a second mapping of every window.
  */
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
@@ -74,7 +74,7 @@ static bool canaries_live(const struct window *w)
 	       is_all(w->view + HOLE * PAGE, PAGE, CANARY);
 }
 
-/* Are the first @moved bytes equal to @with, the rest as set, and nothing else changed? */
+/* Are the first @moved bytes equal to @with, the rest equal to @set, and the canaries intact? */
 static bool holds(const struct window *w, size_t moved, unsigned char with, unsigned char set)
 {
 	const unsigned char *at = w->view + HOLE * PAGE - LEN;
@@ -179,7 +179,7 @@ static void build_window(const void *w)
 		broken("the target's window");
 }
 
-/* Run @part in a child. Return: 0 if it returned; otherwise it has called broken(). */
+/* Run @part in a child. Return: 0 if it returned; otherwise see board->trouble. */
 static int run(void (*part)(void))
 {
 	pid_t pid = fork();
@@ -215,7 +215,7 @@ static bool set_up(void)
 
 #define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
 
-/* Yama may refuse processes that are not children. At 3 it cannot be disabled any more. */
+/* Yama may refuse processes that are not children. A ptrace_scope of 3 cannot be lowered. */
 static bool turn_yama_off(void)
 {
 	return access(YAMA_SCOPE, F_OK) || !write_file(YAMA_SCOPE, "0");
@@ -299,7 +299,7 @@ static uint64_t symbol(const char *wanted)
 	return found;
 }
 
-/* The limit of a stack's growth, and its randomized offset. */
+/* Covers the limit of a stack's growth and the stack's randomized offset. */
 #define STACK_REACH	(64UL << 20)
 
 /* Is the address mapped, or would the stack grow to it? */
@@ -675,7 +675,7 @@ static void put_field(void *field, uint64_t value, size_t width)
 		memcpy(field, &value, sizeof(value));
 }
 
-/* Send the request of @f. Only the bytes of @want may have moved. */
+/* Send the request of @f. Only @want bytes, or none if @want is an error, may move. */
 static void expect_outcome(struct __test_metadata *_metadata, FIXTURE_DATA(request) * const self,
 			   send_fn send, struct forms *f, bool write, ssize_t want)
 {
@@ -789,12 +789,12 @@ TEST_F(request, hostile_pread_changes_no_other_memory)
 
 			ret = move(self->file, write, (void *)(uintptr_t)v, LEN, AT(FAR));
 			EXPECT_EQ(-EFAULT, ret);
-			/* From 2^63 on the VFS may refuse a position. */
+			/* The VFS may refuse a position from which LEN bytes reach 2^63. */
 			ret = move(self->file, write, near, LEN, v);
 			EXPECT_TRUE(ret == -EIO ||
 				    (v >= (1ULL << 63) - LEN &&
 				     (ret == -EINVAL || ret == -EOVERFLOW)));
-			/* The return value may look like an errno. */
+			/* lseek() may return a position that looks like an errno. */
 			lseek(self->file, v, SEEK_SET);
 			ret = write ? writev(self->file, &vec, 1) : readv(self->file, &vec, 1);
 			EXPECT_EQ(-1, ret);
@@ -839,7 +839,7 @@ static const char * const late_names[LATES] = {
  * @late: what the page holds
  * @far: the forbidden process
  * @head: if not 0, only this many bytes at the start of a late struct are rewritten
- * @met: it has happened
+ * @met: the kernel has waited for the page
  */
 struct meddler {
 	int uffd;
@@ -857,7 +857,7 @@ struct meddler {
 /* The part of a late struct that is present: its size and flags. */
 #define HEAD		8U
 
-/* Another process, all flags, more bytes, other places. */
+/* Name another process, set all flags, and ask for more bytes in other places. */
 static void rewrite_forms(const struct meddler *m)
 {
 	struct forms *f = m->forms;
@@ -1068,7 +1068,7 @@ static int fetch_struct(struct __test_metadata *_metadata, FIXTURE_DATA(fetch) *
 	memcpy((void *)(LATE - HEAD), arg, HEAD);
 	size += more;
 	memcpy((void *)(LATE - HEAD), &size, sizeof(size));
-	/* For a longer struct, the tail is checked first, after reading only the size. */
+	/* If the struct is longer, the kernel has read only its size when it checks the tail. */
 	self->meddler.head = more ? sizeof(size) : HEAD;
 	self->meddler.met = false;
 	self->meddler.uffd = map_late();
@@ -1202,8 +1202,8 @@ static void set_field(const struct flip *flip, uint64_t value)
 }
 
 /*
- * Wait until the next request has begun, and a little more, to hit the time inside a
- * request. The other thread may share this one's CPU.
+ * Wait until the next request has begun, and then for @delay, so that the rewrite falls
+ * within the request. The other thread may share this one's CPU.
  */
 static void await_request(size_t delay)
 {
@@ -1260,7 +1260,7 @@ static void judge(int err)
 		board->done++;
 	errno = 0;
 	if (!is_innocent((void *)AT(NEAR)))
-		broken("bytes of the other process came");
+		broken("the caller has bytes of the other process");
 }
 
 static void play_rw(void)
@@ -1295,7 +1295,7 @@ static void play_info(void)
 
 	judge(ioctl(dev, PVMREAD_IOC_INFO, &play->info) ? errno : 0);
 	if (!is_all(play->tail + used, sizeof(play->tail) - used, 0))
-		broken("bytes behind the struct came");
+		broken("the kernel wrote past the end of the struct");
 }
 
 /* A child of the tester: Alice, who has the device and her friend's file from root. */
@@ -1322,7 +1322,7 @@ static void be_player(void)
 	done = board->done;
 	game->send();
 	if (board->done != done + 1)
-		broken("the request itself");
+		broken("the unchanged request");
 }
 
 FIXTURE(rewritten) {
@@ -1532,7 +1532,7 @@ struct answer {
 
 static struct answer *answer;
 
-/* Return: the request's struct, of @size bytes with @used of them not zero. */
+/* Place a request's struct of @size bytes in the page. The bytes after @used are zero. */
 static void lay_out(unsigned char pattern, const void *head, size_t used, size_t size)
 {
 	memset(answer->page, pattern, PAGE);
@@ -1630,9 +1630,9 @@ static const struct ending endings[] = {
 	  0, EFAULT, LEN - 60, AT(FAR) + LEN - 60 },
 	{ "the target's memory ends", WITH(remote.iov_base), WORD, AT(FAR) + 60,
 	  0, EIO, LEN - 60, AT(FAR) + LEN },
-	{ "the caller's memory is not there", WITH(local.iov_base), WORD, 0,
+	{ "the caller's memory is not mapped", WITH(local.iov_base), WORD, 0,
 	  EFAULT, EFAULT, 0, AT(FAR) },
-	{ "the target's memory is not there", WITH(remote.iov_base), WORD, FAR + HOLE * PAGE,
+	{ "the target's memory is not mapped", WITH(remote.iov_base), WORD, FAR + HOLE * PAGE,
 	  EFAULT, EIO, 0, FAR + HOLE * PAGE },
 	{ "nothing to move", WITH(rw.local_count), 8, 0, 0, 0, 0, 0 },
 	{ "too many segments", WITH(rw.remote_count), 8, 1025, EINVAL, EINVAL, 0, 0 },
@@ -1764,7 +1764,7 @@ TEST_F(request, batch_writes_only_its_results)
 		expect_page(_metadata, self->file, PVMREAD_IOC_BATCH, 0);
 		EXPECT_TRUE(canaries_live(&self->near));
 		EXPECT_TRUE(canaries_live(&self->far));
-		/* If it is rejected as a whole, no byte changes. */
+		/* If the whole BATCH is rejected, only @completed changes: it becomes 0. */
 		f.batch.count = ~0ULL;
 		memset(&f.batch.completed, pattern, sizeof(f.batch.completed));
 		lay_out(pattern, &f.batch, sizeof(f.batch), sizeof(f.batch));
@@ -1847,7 +1847,7 @@ TEST_F(request, fdinfo_shows_only_documented_fields)
 		text[len] = '\0';
 		got = sscanf(text, "pos: %*d flags: %*o mnt_id: %d ino: %lu", &mount, &ino);
 		ASSERT_EQ(2, got);
-		/* The range of all memory ends at the maximum of a kernel long. */
+		/* The range of all memory ends at the kernel's ULONG_MAX. */
 		end = strstr(text, "-ffffffffffffffff\n") ? "ffffffffffffffff" : "ffffffff";
 		snprintf(range, sizeof(range), "00000000-%s", end);
 		snprintf(want, sizeof(want),
@@ -1916,7 +1916,7 @@ static uintptr_t map_of_nothing(void)
 	return at == MAP_FAILED ? 0 : (uintptr_t)at;
 }
 
-/* The address of a mapping of the kernel's, by its name in maps. */
+/* Return: the address of the mapping that /proc/self/maps calls @name, or 0. */
 static uintptr_t named(const char *name)
 {
 	FILE *f = fopen("/proc/self/maps", "re");
@@ -2072,10 +2072,10 @@ static bool is_as_the_syscall(const struct kind *kind, enum door door, uint32_t 
 	const ssize_t refusal = door == IOCTL ? -EFAULT : -EIO;
 	const int64_t pos = board->at;
 
-	/* The kernel half has no position in a file. */
+	/* An address in the kernel half is not a valid file position. */
 	if (pos < 0 && (door == FILE_AT || door == FILE_NOWAIT))
 		return ret == -EINVAL;
-	/* A page may be unavailable at once, but not if it must never be available. */
+	/* EAGAIN means that a retry may succeed: wrong for memory that is always refused. */
 	if (ret == -EAGAIN)
 		return !kind->refused && (flags & PVMREAD_NOWAIT || door == FILE_NOWAIT);
 	if (want < 0)
@@ -2162,7 +2162,7 @@ FIXTURE_VARIANT_ADD(memory, execute_only) {
 	.kind = { "execute-only memory", map_to_execute, true, false },
 };
 
-FIXTURE_VARIANT_ADD(memory, of_nothing) {
+FIXTURE_VARIANT_ADD(memory, prot_none) {
 	.kind = { "PROT_NONE", map_of_nothing, true, false },
 };
 
@@ -2211,7 +2211,7 @@ TEST_F(memory, transfer_matches_syscall_or_is_refused)
 /* Unused, also in a 32-bit program. */
 #define HUGE_AT		0x80000000UL
 #define NR_HUGEPAGES	"/proc/sys/vm/nr_hugepages"
-/* The target's, the child's, and one for a private copy. */
+/* More than the target, the child and a private copy need. */
 #define HUGE_PAGES	4
 
 /*
@@ -2284,7 +2284,10 @@ static void build_huge(const void *late)
 		fork_child(0);
 }
 
-/* Half of the bytes have been copied, and the caller's other page is not served. */
+/*
+ * Wait until the read needs the caller's second page. Then end the target, let the child
+ * write, and serve the page.
+ */
 static void *outlive_target(void *arg)
 {
 	FIXTURE_DATA(child) * const self = arg;
@@ -2346,7 +2349,7 @@ static ssize_t read_by_batch(int file)
 {
 	struct pvmread_segment segs[] = {
 		{ .remote = HUGE_AT, .local = LATE - PAGE, .length = PAGE },
-		/* Nothing waits for the first bytes of it. */
+		/* These bytes go to the first page, which is present: the copy does not wait. */
 		{ .remote = HUGE_AT + PAGE, .local = LATE - 8, .length = 8 },
 		{ .remote = HUGE_AT + PAGE, .local = LATE, .length = PAGE },
 	};
@@ -2368,10 +2371,10 @@ static void read_as_it_was(struct __test_metadata *_metadata, FIXTURE_DATA(child
 	pthread_t thread;
 
 	ASSERT_LE(0, file);
-	/* No longer shared with the target: its first byte must not fault. */
+	/* Break the COW sharing with the target, so that a copy to this page does not fault. */
 	memset(self->near, OURS, PAGE);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, outlive_target, self));
-	/* The second page comes when the target has exited: it is not read. */
+	/* The target exits before the caller's second page is served: nothing is read into it. */
 	EXPECT_EQ(read_by == read_by_batch ? -ESRCH : (ssize_t)PAGE, read_by(file));
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(1, board->done);
@@ -2403,7 +2406,7 @@ TEST_F(child, still_shares_the_page_after_a_read)
 {
 	static const unsigned int flags[] = { 0, PVMREAD_NOWAIT, PVMREAD_RESIDENT };
 	long free_pages = proc_number("/proc/meminfo", "HugePages_Free:");
-	/* More than one hold covers, unless a huge page is smaller. */
+	/* More pages than one hold of the engine has, unless a huge page is smaller. */
 	static unsigned char buf[400 * PAGE];
 	size_t huge = proc_number("/proc/meminfo", "Hugepagesize:") * 1024;
 	size_t len = huge + PAGE < sizeof(buf) ? huge + PAGE : sizeof(buf);
@@ -2699,7 +2702,7 @@ static void as_a_user_of_the_group_of_root(void)
 	try_closed_node();
 }
 
-/* O_PATH by root, but opened by a user. */
+/* A descriptor that root opened with O_PATH, and that a user tries to open again. */
 static int path_of_root;
 
 static void with_a_path_of_root(void)
@@ -2820,7 +2823,7 @@ TEST_F(node, mode_0640_lets_a_group_only_read)
 	EXPECT_TRUE(holds(&self->far, 0, 0, THEIRS));
 }
 
-/* From Linux 6.10 on; an older header does not know it. */
+/* LANDLOCK_ACCESS_FS_IOCTL_DEV, which headers before Linux 6.10 lack. */
 #define IOCTL_DEV	0x8000ULL
 
 static int landlock_ruleset(void)

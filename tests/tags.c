@@ -189,7 +189,7 @@ FIXTURE_TEARDOWN(tags)
 	close(self->dev);
 }
 
-/* Every door must move what the system call moves. Try twice: the second read can hit the cache. */
+/* Every way must move what the system call moves. Try twice: the second read can hit the cache. */
 static void compare(struct __test_metadata *_metadata, FIXTURE_DATA(tags) * const self,
 		    unsigned char *local, unsigned char *remote, size_t len, bool write)
 {

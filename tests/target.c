@@ -39,7 +39,7 @@
 #include "process.h"
 
 /*
- * Unused in every process here: the program is below, its heap begins at most 1 GiB
+ * No process here uses these addresses: the program is below, its heap begins at most 1 GiB
  * above it, and everything else is near the top.
  */
 #define LOCAL		((unsigned char *)0x50000000UL)
@@ -47,7 +47,7 @@
 #define BIG		0x61000000UL
 #define LATE		0x68000000UL
 
-/* More than a request moves in one hold. Any user may lock this much. */
+/* One hold moves MOST bytes. BIG_LEN is more, but any user may lock LOCAL_LEN. */
 #define MOST		65536UL
 #define BIG_LEN		(69 * MOST)
 #define LATE_PAGES	96UL
@@ -74,7 +74,7 @@
 #define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
 #define MODULE_REFS	"/sys/module/pvmread/refcnt"
 
-/* An errno for errors around a call; no call here returns it. */
+/* The errno of the test's own errors: no call here fails with it. */
 #define NONSENSE	EDOM
 
 /**
@@ -115,13 +115,13 @@ enum flavour {
 	IMAGE	= 0x55,		/* the target's bytes after execve(2) */
 };
 
-/* No two pages are equal, and no two parts of a page are. */
+/* No two pages are equal, nor any two parts of a page. */
 static unsigned char old_byte(uint64_t at)
 {
 	return (uint32_t)(at * 2654435761U) >> 24;
 }
 
-/* Write the @len bytes of address @at to @to. */
+/* Fill @to with the @len bytes that belong at address @at. */
 static void fill(void *to, size_t len, uint64_t at, enum flavour flavour)
 {
 	unsigned char *byte = to;
@@ -319,7 +319,7 @@ static int run(void (*what)(void))
 	return status >= 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* Kill what a test left, which would keep the device open for the next one. */
+/* Kill the children that a test left: they would keep the device open in the next test. */
 static void end_children(void)
 {
 	unsigned int i;
@@ -356,7 +356,7 @@ static void become(uid_t uid)
 {
 	if (setgroups(0, NULL) || setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
 		broken("changing the user");
-	/* The change made the process undumpable; that is another test. */
+	/* The change made the process undumpable, which another test covers. */
 	if (prctl(PR_SET_DUMPABLE, 1))
 		broken("PR_SET_DUMPABLE");
 	die_with_parent();
@@ -370,7 +370,7 @@ static __attribute__((noreturn)) void stay(void)
 
 /*
  * The target's second life: PROGRAM --image TOLD [root]. It has other bytes at the
- * same addresses. A set-uid bit may have to make it root.
+ * same addresses. With "root" it fails unless a set-uid bit has made it root.
  */
 static const char *image = "/proc/self/exe", *image_user;
 
@@ -408,11 +408,11 @@ static void obey(void)
 		case 'q':
 			_exit(0);
 		case 'l':
-			/* The leader leaves its threads, unlike exit(). */
+			/* Only the leader exits. exit() would also end the other threads. */
 			syscall(SYS_exit, 0);
 			break;
 		default:
-			broken("an order that nobody knows");
+			broken("unknown order");
 		}
 	}
 }
@@ -533,7 +533,7 @@ static struct info read_info(const char *proc, int fd)
 
 /* --- Userfaultfd --- */
 
-/* Serve a page with OLD, as a server does. */
+/* Serve a page with its OLD bytes. */
 static int serve(int uffd, uint64_t page)
 {
 	unsigned char contents[PAGE];
@@ -783,7 +783,7 @@ static ssize_t by_pwritev2(int fd, const void *buf, size_t len, uint64_t at)
 	return pwritev2(fd, iov, 4, at, RWF_NOWAIT);
 }
 
-/* There -1 is not an offset, but means the file's position. */
+/* The offset -1 means the file's position. */
 static ssize_t by_preadv2_current(int fd, void *buf, size_t len, uint64_t at)
 {
 	struct iovec iov[4];
@@ -873,8 +873,8 @@ static ssize_t sendfile_on(int fd, off_t *off, int out, size_t len)
 }
 
 /*
- * Into a pipe and out again, repeated while bytes arrive: the kernel moves as many
- * pages as it can allocate at once, sometimes only one.
+ * Move bytes into a pipe until none arrive, and then out again. Each call moves only as many
+ * pages as the kernel can allocate at once, sometimes one.
  */
 static ssize_t through_pipe(ssize_t (*send)(int fd, off_t *off, int out, size_t len),
 			    int fd, off_t *off, void *buf, size_t len)
@@ -1126,7 +1126,7 @@ static void expect_write(struct __test_metadata *_metadata, const struct door *d
 		       (unsigned long long)span->at);
 }
 
-/* Through every door, until an error, which others would only repeat. */
+/* Is there another door to try? Stop at an error, because other doors would repeat it. */
 static bool goes_on(const struct __test_metadata *_metadata, const struct door *door)
 {
 	return door < doors + ARRAY_SIZE(doors) && !_metadata->exit_code;
@@ -1336,7 +1336,7 @@ TEST_F(target, refuses_an_empty_or_overflowing_range)
 			TH_LOG("%#llx and %#llx bytes", (unsigned long long)bad[i].start,
 			       (unsigned long long)bad[i].length);
 		}
-		/* It is found before all other errors. */
+		/* The range is checked first. */
 		EXPECT_EQ(EINVAL, errno_of(attach(writer, -1, PVMREAD_WRITE | PVMREAD_PIDFD,
 						  bad[i].start, bad[i].length)));
 	}
@@ -1413,7 +1413,7 @@ TEST_F(target, is_close_on_exec_and_read_only_by_default)
 	}
 }
 
-TEST_F(target, attach_needs_the_device_open_mode)
+TEST_F(target, attach_checks_how_the_device_was_opened)
 {
 	int reader = open(PVMREAD_DEVICE, O_RDONLY | O_CLOEXEC);
 	int writer = open(PVMREAD_DEVICE, O_WRONLY | O_CLOEXEC);
@@ -1424,7 +1424,7 @@ TEST_F(target, attach_needs_the_device_open_mode)
 	EXPECT_EQ(EBADF, errno_of(attach(reader, self->pid, PVMREAD_WRITE, 0, 0)));
 	EXPECT_EQ(EBADF, errno_of(attach(writer, self->pid, 0, 0, 0)));
 	EXPECT_EQ(EBADF, errno_of(attach(writer, self->pid, PVMREAD_WRITE, 0, 0)));
-	/* That is found before the target is looked up. */
+	/* ATTACH checks the mode before it looks up the target. */
 	EXPECT_EQ(EBADF, errno_of(attach(reader, -1, PVMREAD_WRITE, 0, 0)));
 	EXPECT_EQ(EBADF, errno_of(attach(writer, -1, 0, 0, 0)));
 	EXPECT_EQ(ESRCH, errno_of(attach(reader, -1, 0, 0, 0)));
@@ -1481,7 +1481,7 @@ static void ask_as_bob(void)
 		    errno_of(attach(dev, whom, flags[i], F(0, 0), 1)) != EPERM)
 			_exit(1);
 	}
-	/* Errors that are found before tell nothing about the target */
+	/* Errors found before the permission check tell nothing about the target */
 	_exit(errno_of(attach(dev, whom, 0, F(0, 0), 0)) != EINVAL);
 }
 
@@ -1505,9 +1505,9 @@ TEST_F(target, other_user_may_not_attach)
 
 /* --- Moving bytes --- */
 
-/* Results as of the system calls: page by page, and short where something ends. */
+/* As with the system calls, bytes move page by page, up to the first page that fails. */
 static const struct span spans[] = {
-	/* nothing, wherever it is */
+	/* no bytes, at any address */
 	{ F(0, 0), 0, 0, 0 },
 	{ F(1, PAGE - 1), 0, 0, 0 },
 	{ F(HOLE, 0), 0, 0, 0 },
@@ -1570,7 +1570,7 @@ static const struct span above_llong_max[] = {
 	{ -PAGE, PAGE - 1, -EIO, -EIO },
 	{ -PAGE, PAGE, -EOVERFLOW, -EOVERFLOW },
 	{ -PAGE, 2 * PAGE, -EOVERFLOW, -EOVERFLOW },
-	/* across it */
+	/* across LLONG_MAX */
 	{ LLONG_MAX, 1, -EIO, -EIO },
 	{ LLONG_MAX, 2, -EIO, -EIO },
 	{ LLONG_MAX - 5, 100, -EIO, -EIO },
@@ -1658,7 +1658,7 @@ TEST_F(target, every_call_moves_more_than_one_chunk)
 	}
 }
 
-/* The target's memory is mapped; the caller's is not, at the start or later. */
+/* The target's memory is mapped. The caller's is not, from the first byte or a later one on. */
 TEST_F(target, bad_buffer_of_the_caller_is_efault_or_short)
 {
 	int fd = attach_all(self->pid, PVMREAD_WRITE);
@@ -1785,7 +1785,7 @@ TEST_F(target, lseek_supports_only_seek_set_and_seek_cur)
 	EXPECT_EQ(4, differs(buf, 4, F(0, 0), OLD));
 }
 
-/* It supports no other file operations. */
+/* A target file cannot be polled, truncated or, without PVMREAD_WINDOW, mapped. */
 TEST_F(target, cannot_be_mmapped_or_polled)
 {
 	struct epoll_event event = { .events = EPOLLIN };
@@ -1798,7 +1798,7 @@ TEST_F(target, cannot_be_mmapped_or_polled)
 	EXPECT_EQ(ENODEV, errno);
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, F(0, 0)));
 	EXPECT_EQ(ENODEV, errno);
-	/* io_uring would poll such a file instead of asking a worker. */
+	/* If the file could be polled, io_uring would poll it instead of asking a worker. */
 	EXPECT_EQ(-1, epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
 	EXPECT_EQ(EPERM, errno);
 	EXPECT_EQ(-1, ftruncate(fd, 0));
@@ -1835,7 +1835,7 @@ TEST_F(target, every_call_stays_in_the_attached_range)
 			{ start - 1, len + 2, -EIO, -EIO },
 			{ start - PAGE, 2 * PAGE, -EIO, -EIO },
 			{ 0, 1, -EIO, -EIO },
-			/* nothing, inside, at the edges and outside */
+			/* no bytes: inside, at the edges and outside */
 			{ start, 0, 0, 0 },
 			{ end, 0, 0, 0 },
 			{ end + 1, 0, 0, 0 },
@@ -1849,7 +1849,7 @@ TEST_F(target, every_call_stays_in_the_attached_range)
 	}
 }
 
-/* The target's own holes are also in it. */
+/* The attached range may contain holes of the target. */
 TEST_F(target, holes_in_its_range_end_calls)
 {
 	static const struct span holes[] = {
@@ -1882,13 +1882,13 @@ TEST_F(target, range_may_end_at_the_last_address)
 
 /* --- The top of user space --- */
 
-/* Return: the highest unused page that user space can have. */
+/* Return: the highest unused page that user space can map, or 0. */
 static uint64_t highest_page(void)
 {
 	uint64_t low = WINDOW, high = 1ULL << 57;
 	void *p;
 
-	/* A page below the end of user space is unused, or EEXIST says that it is used. */
+	/* mmap() of a page below the end of user space succeeds, or fails with EEXIST. */
 	while (high - low > PAGE) {
 		uint64_t middle = (low + high) / 2 & ~(PAGE - 1);
 
@@ -2002,7 +2002,7 @@ static uint64_t late(size_t page)
 	return LATE + page * PAGE;
 }
 
-/* Requests that do not wait, from the first missing byte on. */
+/* Results of requests that do not wait: they end at the first missing byte. */
 static const struct span waits[] = {
 	{ LATE, 1, -EAGAIN, -EAGAIN },
 	{ LATE + 17, 2 * PAGE, -EAGAIN, -EAGAIN },
@@ -2043,14 +2043,14 @@ TEST_F(late, rwf_nowait_and_nowait_files_do_not_wait)
 			expect_write(_metadata, rows[i].door, rows[i].fd, self->pid, &waits[j]);
 			ASSERT_TRUE(poke(self->pid, LATE - PAGE, old, PAGE));
 		}
-		/* This page is untouched, but that needs no wait. */
+		/* This page is untouched, but faulting it in needs no wait. */
 		memset(LOCAL, GARBAGE, PAGE);
 		EXPECT_EQ(100, rows[i].door->read(rows[i].fd, LOCAL, 100, late(LATE_PAGES)));
 		EXPECT_TRUE(is_all(LOCAL, 100, 0));
 	}
 	/* No request has waited. */
 	EXPECT_EQ(0, page_asked_for(self->uffd, 0));
-	/* Once it is present, it can be read. */
+	/* The late page can be read once it is present. */
 	ASSERT_EQ(0, serve(self->uffd, LATE));
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct span span = { LATE - 50, 100 + PAGE, 50 + PAGE, 0 };
@@ -2129,7 +2129,7 @@ TEST_F(late, every_write_call_waits_and_is_complete)
 static const struct uring_request plain_read = { .data = 1 };
 static const struct uring_request async_read = { .flags = IOSQE_ASYNC, .data = 1 };
 
-/* Without io_uring's worker: everything or nothing. */
+/* Without an io_uring worker, a request moves all its bytes or none. */
 static const struct uring_request nowait_requests[] = {
 	{ .how = PLAIN, .rw_flags = RWF_NOWAIT, .data = 3 },
 	{ .how = VECTOR, .rw_flags = RWF_NOWAIT, .data = 4 },
@@ -2248,7 +2248,7 @@ TEST_F(late, io_uring_has_several_requests_in_flight)
 		ASSERT_TRUE(uring_queue(ring, &req, self->fd, LOCAL + 2 * i * PAGE, 2 * PAGE,
 					late(i) - i * PAGE / IN_FLIGHT));
 	}
-	/* Only the first has its page already. */
+	/* The first two wait for the same page, the others for a page each. */
 	ASSERT_EQ(IN_FLIGHT, io_uring_submit(ring));
 	for (i = 0; i < IN_FLIGHT; i++) {
 		uint64_t page = page_asked_for(self->uffd, PATIENCE_MS);
@@ -2349,7 +2349,7 @@ TEST_F(late, cancelled_io_uring_request_ends_when_page_arrives)
 	for (seen = 0; seen < 2; seen++) {
 		ASSERT_EQ(0, io_uring_wait_cqe_timeout(ring, &cqe, &ts));
 		if (cqe->user_data == 2) {
-			/* The page is not served before that. */
+			/* Serve the page only after the cancel request has ended. */
 			cancel = cqe->res;
 			ASSERT_EQ(0, serve(self->uffd, LATE));
 		} else {
@@ -2470,7 +2470,7 @@ TEST_F(target, sendfile_to_another_target)
 	to = attach(dev, pid, PVMREAD_WRITE, F(0, 0), 4 * PAGE);
 	self_fd = attach_all(self->pid, 0);
 	ASSERT_TRUE(from >= 0 && to >= 0 && self_fd >= 0);
-	/* The tester's own window, NEW for this once, to the same addresses */
+	/* Write NEW to the tester's own window, and send it to the same addresses. */
 	fill((void *)F(1, PAGE - 96), 2 * PAGE, F(1, PAGE - 96), NEW);
 	ASSERT_TRUE(go_to(to, F(1, PAGE - 96)));
 	EXPECT_EQ((ssize_t)(2 * PAGE), sendfile(to, from, &off, 2 * PAGE));
@@ -2478,7 +2478,7 @@ TEST_F(target, sendfile_to_another_target)
 	EXPECT_EQ((off_t)(F(1, PAGE - 96) + 2 * PAGE), seek(to, 0, SEEK_CUR));
 	EXPECT_TRUE(window_is_new(pid, F(1, PAGE - 96), F(1, PAGE - 96) + 2 * PAGE));
 	EXPECT_TRUE(window_is_new(self->pid, 0, 0));
-	/* It ends where the memory of the destination ends, and where that of the source does. */
+	/* sendfile() ends where the memory of the destination or of the source ends. */
 	fill((void *)F(3, PAGE - 96), 96, F(3, PAGE - 96), NEW);
 	off = F(3, PAGE - 96);
 	ASSERT_TRUE(go_to(to, F(3, PAGE - 96)));
@@ -2496,7 +2496,7 @@ TEST_F(target, sendfile_to_another_target)
 	EXPECT_EQ(1, differs(&c, 1, F(0, 0), OLD));
 }
 
-/* More than a pipe holds, over a range's end. */
+/* Send more than a pipe holds, past the end of the range. */
 TEST_F(target, sendfile_stops_at_the_range_end)
 {
 	static unsigned char seen[BIG_LEN];
@@ -2516,7 +2516,7 @@ TEST_F(target, sendfile_stops_at_the_range_end)
 	EXPECT_EQ((ssize_t)len, pread(sink, seen, sizeof(seen), 0));
 	EXPECT_EQ(len, differs(seen, len, start, OLD));
 	EXPECT_EQ(EIO, errno_of(sendfile(sink, fd, NULL, 1)));
-	/* And with an offset, for INT_MAX bytes and more */
+	/* Again, with an offset and more than INT_MAX bytes */
 	ASSERT_EQ(0, seek(sink, 0, SEEK_SET));
 	EXPECT_EQ((ssize_t)len, sendfile(sink, fd, &off, ~0UL >> 1));
 	EXPECT_EQ((off_t)(start + len), off);
@@ -2640,22 +2640,22 @@ static const char *watch_exec(int fd)
 		ssize_t ret = pread(fd, seen, sizeof(seen), F(0, PAGE - 196));
 
 		if (ret != sizeof(seen) && (ret != -1 || errno != ESRCH))
-			return "an answer of neither kind";
+			return "a read that is neither complete nor ESRCH";
 		if (ret > 0 && differs(seen, sizeof(seen), F(0, PAGE - 196), OLD) != sizeof(seen))
 			return "bytes of the new image";
 		if (ret > 0 && gone)
-			return "the old image once more";
+			return "a read of the old image after ESRCH";
 		gone = ret < 0;
 		ret = pwrite(fd, written, PAGE, F(1, 100));
 		if (ret != (ssize_t)PAGE && (ret != -1 || errno != ESRCH))
-			return "an answer of neither kind to a write";
+			return "a write that is neither complete nor ESRCH";
 		if (ret > 0 && gone)
-			return "the old image is written once more";
+			return "a write to the old image after ESRCH";
 		if (now_ms() - begin > PATIENCE_MS)
-			return "the time is up";
+			return "timeout: no new image";
 	}
 	if (!is_told())
-		return "the new image";
+		return "the new image did not report";
 	return what_is_left(fd);
 }
 
@@ -2726,7 +2726,7 @@ static void remove_copy(void)
 static void be_set_uid_target_of_alice(void)
 {
 	become(ALICE);
-	/* Allow not only its parent, whatever Yama's setting is, if Yama exists. */
+	/* If Yama lets only ancestors attach, allow all processes. */
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
 	image = copy_path;
 	image_user = "root";
@@ -2878,7 +2878,7 @@ TEST_F(target, is_readable_while_another_process_shares_mm)
 	EXPECT_GONE(fd);
 }
 
-/* From then on another process can get the number. */
+/* Another process can get the pid of a reaped process. */
 TEST_F(target, fdinfo_hides_the_pid_of_a_reaped_process)
 {
 	pid_t pid;
@@ -2914,7 +2914,7 @@ TEST_F(target, old_mm_is_readable_after_exec_while_shared)
 	EXPECT_TRUE(window_is_image(pid));
 	order('q');
 	EXPECT_TRUE(ends(board->other));
-	/* Although the target itself still exists, with its new image */
+	/* The target itself still exists, with its new image. */
 	EXPECT_TRUE(window_is_image(pid));
 	EXPECT_GONE(fd);
 }
@@ -2976,7 +2976,7 @@ TEST_F(late, mm_is_readable_while_a_request_waits_for_a_page)
 
 	ASSERT_NE(NULL, ring);
 	EXPECT_TRUE(reads(self->fd, OLD));
-	/* A fault of the caller itself would end that use. */
+	/* Touch the buffer: a request drops the target's mm to fault in the caller's memory. */
 	memset(LOCAL + PAGE, 0, 2 * PAGE);
 	ASSERT_TRUE(uring_queue(ring, &async_read, self->fd, LOCAL + PAGE, 2 * PAGE,
 				LATE - PAGE));
@@ -3003,7 +3003,7 @@ static void be_target_with_much_memory(void)
 	obey();
 }
 
-/* In KiB, including the per-CPU page lists, so not a small number. */
+/* Return: free memory in KiB, including the per-CPU page lists, which may be long. */
 static long free_memory(void)
 {
 	FILE *f = fopen("/proc/zoneinfo", "re");
@@ -3021,7 +3021,7 @@ static long free_memory(void)
 	return pages * (long)(PAGE >> 10);
 }
 
-/* Other memory is allocated and freed meanwhile. */
+/* Expect three quarters: other memory is allocated and freed meanwhile. */
 #define MOST_KIB	((long)(MUCH_MEMORY >> 10) * 3 / 4)
 
 static long wait_for_free_memory(long kib)
@@ -3165,7 +3165,7 @@ static void be_granter(void)
 	fd[1] = attach(dev, getpid(), PVMREAD_WRITE, GIFT, GIFT_LEN);
 	if (fd[0] < 0 || fd[1] < 0)
 		broken("ATTACH of oneself");
-	/* With Yama she may do nothing else, not even with her child. */
+	/* With Yama she may attach to no other process, not even to her child. */
 	child = start(stay);
 	if (number_in(YAMA_SCOPE) > 1 && errno_of(attach_all(child, 0)) != EPERM)
 		broken("Yama");
@@ -3173,7 +3173,7 @@ static void be_granter(void)
 	waitpid(child, NULL, 0);
 	if (send_fd(sock[0], fd[0]) || send_fd(sock[0], fd[1]))
 		broken("passing the files");
-	/* The passed file works without the one that she keeps. */
+	/* The passed files work after she has closed hers. */
 	close(fd[0]);
 	close(fd[1]);
 	close(dev);
@@ -3356,7 +3356,7 @@ TEST_F(target, fdinfo_shows_the_attach_arguments)
 		if (rows[i].range) {
 			EXPECT_STREQ(rows[i].range, info.range);
 		} else {
-			/* All of the memory, whatever its end is shown as */
+			/* All of the memory: from 0 to at least the highest page */
 			ASSERT_TRUE(sscanf(info.range, "%lx-%lx", &start, &end) == 2);
 			EXPECT_EQ(0, start);
 			EXPECT_LE(highest_page() + PAGE, end);
@@ -3441,7 +3441,7 @@ TEST_F(target, fdinfo_counts_bytes_moved_and_faults)
 	EXPECT_EQ(-1, read_info("/proc", fd).pid);
 }
 
-/* Process 1 of a new pid namespace, with a /proc of it beside the old one. */
+/* Process 1 of a new pid namespace, whose /proc is mounted beside the old one. */
 static void be_first_in_namespace(void)
 {
 	char dir[] = "/tmp/pvmread-proc.XXXXXX";
@@ -3465,7 +3465,7 @@ static void be_first_in_namespace(void)
 	board->result[2] = read_info(dir, inherited).pid;
 	umount(dir);
 	rmdir(dir);
-	/* The tester must find the number that the parent puts there. */
+	/* Wait until the parent has stored the pid that the tester needs. */
 	while (!board->other)
 		usleep(1000);
 	tell();
@@ -3524,7 +3524,7 @@ struct worker {
 	int wrong;
 };
 
-/* Read and write a piece of its own, and a hole. */
+/* Read and write the worker's own piece; read a hole, and up to a hole. */
 static void *work(void *arg)
 {
 	struct worker *w = arg;
@@ -3707,7 +3707,7 @@ FIXTURE_SETUP(module)
 FIXTURE_TEARDOWN(module)
 {
 	end_children();
-	/* The programs after this one need it. */
+	/* The programs after this one need the module. */
 	if (access(PVMREAD_DEVICE, F_OK))
 		load("windows=1");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The tracepoints pvmread:attach and pvmread:transfer show which process reads which.
+ * The tracepoints pvmread:attach and pvmread:transfer show which caller accesses which target.
  *
  * Needs root; skips if the kernel has no tracefs.
  */
@@ -56,7 +56,7 @@ FIXTURE_SETUP(trace)
 	ASSERT_NE(MAP_FAILED, self->page);
 	memset(self->page, 'x', PAGE);
 	ASSERT_EQ(0, munmap(self->page + PAGE, PAGE));
-	/* The child inherits it. */
+	/* The child inherits the name. */
 	ASSERT_EQ(0, prctl(PR_SET_NAME, "traced"));
 	self->target = fork();
 	ASSERT_LE(0, self->target);
@@ -165,7 +165,7 @@ TEST_F(trace, a_target_file)
 	expect_transfer("op=file flags=write addr=%p segments=1 bytes=8 error=%d",
 			self->page + PAGE - 8, EIO);
 
-	/* No process is read any more. */
+	/* An access to a target that has exited logs nothing. */
 	kill(self->target, SIGKILL);
 	ASSERT_EQ(self->target, waitpid(self->target, NULL, 0));
 	ASSERT_EQ(-1, pread(fd, self->buf, 8, (uintptr_t)self->page));
@@ -265,7 +265,7 @@ TEST_F(trace, shows_pids_of_the_initial_pid_namespace)
 	EXPECT_EQ(0, status);
 }
 
-/* perf and BPF tools decode an event by this text, and do not know C names. */
+/* perf and BPF tools decode an event by its print fmt, and do not know C constants. */
 TEST_F(trace, event_format_has_no_c_constants)
 {
 	static const char * const formats[] = { EVENTS "attach/format", EVENTS "transfer/format" };

@@ -14,8 +14,8 @@
  * exited target.
  *
  * With PVMREAD_RESIDENT the target must not even be affected. The tests check its page
- * tables, its counters in /proc, and our own count of page faults: those of a request
- * count as the reader's.
+ * tables, its counters in /proc, and our own count of page faults. The kernel counts the
+ * page faults of a request as the reader's.
  *
  * To find a leaked page reference, the tests use F_SEAL_WRITE, which a memfd refuses
  * while a reference exists. The counters in /proc/vmstat show leaked pins.
@@ -46,7 +46,7 @@
 #include "process.h"
 #include "random.h"
 
-/* Unused in every process here: above the program and its heap, below everything else. */
+/* No process here uses these addresses: above the program and its heap, below all else. */
 #define LOCAL		((unsigned char *)0x50000000UL)	/* the caller's buffer */
 #define LATE		0x60000000UL	/* the target's: pages that arrive late */
 #define FILE_AT		0x62000000UL	/* a large file */
@@ -55,12 +55,12 @@
 
 #define FILE_PAGES	((64UL << 20) / PAGE)
 #define ANON_PAGES	600UL
-/* As much as a page of page-table entries maps. */
+/* What one page of page-table entries maps. */
 #define HUGE_PAGE	(PAGE / 8 * PAGE)
 #define LOCAL_SIZE	(256 * PAGE)
 #define FS_PAGES	64UL
 
-/* Times of a request that does not wait, and of one that does. */
+/* A request that does not wait ends within AT_ONCE_MS. One that waits lasts over WAITING_MS. */
 #define AT_ONCE_MS	250
 #define AT_ONCE_TCG_MS	3000
 #define WAITING_MS	300
@@ -68,7 +68,7 @@
 #define PRESENT		0x8000000000000000ULL
 #define PFN_MASK	((1ULL << 55) - 1)
 
-/* Emulated by QEMU everything takes longer. */
+/* Everything takes longer when QEMU emulates the CPU. */
 static int at_once_ms(void)
 {
 	char text[4096] = "";
@@ -80,7 +80,7 @@ static int at_once_ms(void)
 	return strstr(text, "User Mode Linux") ? AT_ONCE_MS : AT_ONCE_TCG_MS;
 }
 
-/* --- Requests through every door --- */
+/* --- Doors: every way to send a request --- */
 
 enum kind {
 	RW,		/* READV, WRITEV */
@@ -103,8 +103,8 @@ static const struct door {
 	{ "BATCH, written", BATCH, true },
 	{ "preadv2 with RWF_NOWAIT", IOCB, false },
 	{ "pwritev2 with RWF_NOWAIT", IOCB, true },
-	{ "BATCH of an attached flag", BATCH_ATTACHED, false },
-	{ "BATCH of an attached flag, written", BATCH_ATTACHED, true },
+	{ "BATCH on a file with the flag", BATCH_ATTACHED, false },
+	{ "BATCH on a file with the flag, written", BATCH_ATTACHED, true },
 };
 
 #define DOORS		ARRAY_SIZE(doors)
@@ -249,7 +249,7 @@ static struct answer ask(const struct door *door, const struct subject *who, uin
 	return a;
 }
 
-/* Does it match the header for a request that moved this much and then ended in this way? */
+/* Is @a what pvmread.h documents for a request that moved @moved bytes and ended by @reason? */
 static bool is_answer(const struct answer *a, const struct door *door, uint32_t flags,
 		      uintptr_t addr, uint64_t moved, unsigned int reason)
 {
@@ -258,7 +258,7 @@ static bool is_answer(const struct answer *a, const struct door *door, uint32_t 
 	if (door->kind == RW) {
 		err = reason && !moved ? EFAULT : 0;
 	} else if (door->kind == ATTACHED || door->kind == IOCB) {
-		/* A short one does not say why. */
+		/* A short count does not say why. */
 		if (moved)
 			reason = 0;
 		err = reason;
@@ -284,7 +284,7 @@ struct slot {
 };
 
 /**
- * struct board - memory that all share
+ * struct board - memory that all processes of a test share
  * @trouble: why a child gave up
  * @uffd: a child's userfaultfd, a number in its own file table
  * @fs_reads: number of READs that the file system has received
@@ -336,7 +336,7 @@ static unsigned char *map(uintptr_t at, size_t len, int prot, int flags, int fd,
 #define FS_NAME		"slow"
 #define FS_INO		2
 #define MAX_HELD	64
-/* An order to the server: answer the held requests, and all later ones. */
+/* Orders to the server: answer only the held requests, or also all later ones. */
 #define FS_ONCE		'1'
 #define FS_ALWAYS	'a'
 
@@ -475,7 +475,7 @@ static void be_file_system(int ready)
 		broken("telling the tester");
 	/* A killed process withdraws its request, even between poll(2) and read(2). */
 	if (fcntl(fuse_session_fd(se), F_SETFL, O_NONBLOCK))
-		broken("a FUSE session that does not block");
+		broken("O_NONBLOCK on the FUSE session");
 	pfd[0] = (struct pollfd){ .fd = fuse_session_fd(se), .events = POLLIN };
 	pfd[1] = (struct pollfd){ .fd = fs_wake[0], .events = POLLIN };
 	while (poll(pfd, 2, -1) > 0 && !fuse_session_exited(se)) {
@@ -501,7 +501,7 @@ static bool start_file_system(void)
 	int ready[2];
 	char c;
 
-	/* A private mount, which goes away with this process. */
+	/* A private mount namespace: the mount ends with this process. */
 	snprintf(dir, sizeof(dir), "/tmp/pvmread-wait.XXXXXX");
 	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    pipe2(ready, O_CLOEXEC) || pipe2(fs_wake, O_CLOEXEC) || !mkdtemp(dir))
@@ -707,7 +707,7 @@ static void expect_nothing_held(struct __test_metadata *_metadata)
 	if (sealable < 0)
 		return;
 	EXPECT_EQ(0, fcntl(sealable, F_ADD_SEALS, F_SEAL_WRITE)) {
-		TH_LOG("a page's reference was not given back: %s", strerror(errno));
+		TH_LOG("a page reference was not dropped: %s", strerror(errno));
 	}
 }
 
@@ -717,9 +717,8 @@ static int fs_fd = -1;
 static unsigned char page_of_bytes[PAGE];
 
 /*
- * Each door has a present page, of the file that can be sealed, followed by a missing
- * one. A page to write to must already be the target's own, because RESIDENT needs
- * that.
+ * Each door has a present page of the sealable file, followed by a missing page. A page to
+ * write to must already be the target's private copy, because RESIDENT needs that.
  */
 static uintptr_t spot(size_t door)
 {
@@ -859,7 +858,7 @@ static void setup(struct __test_metadata *_metadata)
 
 static void teardown(void)
 {
-	/* Do this first: a target that waits for it cannot be killed. */
+	/* Stop the server first: a target that waits for it cannot be killed. */
 	stop_file_system();
 	stop_target();
 	if (sealable >= 0)
@@ -922,10 +921,10 @@ FIXTURE_TEARDOWN(wait)
 	teardown();
 }
 
-/* Through each door: inside the missing page, and across its start. */
+/* Send requests through each door: inside the missing page, and across its start. */
 static long expect_at_once(struct __test_metadata *_metadata, uint32_t flags)
 {
-	/* For RESIDENT it does not matter why a page is missing. */
+	/* RESIDENT does not distinguish why a page is missing. */
 	unsigned int reason = flags & PVMREAD_RESIDENT ? EIO : EAGAIN;
 	int limit = at_once_ms();
 	unsigned char buf[200];
@@ -988,7 +987,7 @@ TEST_F(wait, nowait_and_resident_return_at_once)
 }
 
 /* Without readahead a fault handler reads a page itself, despite FOLL_NOWAIT. */
-TEST_F(wait, nowait_returns_at_once_without_readahead_too)
+TEST_F(wait, nowait_also_returns_at_once_without_readahead)
 {
 	ASSERT_EQ(0, order(advise_random, 0));
 	say("NOWAIT: %ld ms at most", expect_at_once(_metadata, PVMREAD_NOWAIT));
@@ -1037,7 +1036,7 @@ static pid_t start_reader(size_t i, uint32_t flags, uintptr_t addr, void *buf, s
 	_exit(0);
 }
 
-/* One reader for each door, across the end of the present page. */
+/* Start a request through each plain door, across the end of the present page. */
 static void start_waiting(struct __test_metadata *_metadata, pid_t *reader)
 {
 	size_t i;
@@ -1115,8 +1114,8 @@ TEST_F(wait, wait_without_flags_ends_when_the_page_arrives)
 }
 
 /*
- * For a file system in user space the page must be mapped as the request needs it: such
- * a file system may drop a page that is only cached at any time.
+ * A page of a FUSE file must be mapped with the permission that the request needs. The
+ * FUSE server may at any time drop a page that is cached but not mapped.
  */
 TEST_F(wait, nowait_gets_the_page_after_it_arrives)
 {
@@ -1137,7 +1136,7 @@ TEST_F(wait, nowait_gets_the_page_after_it_arrives)
 		}
 		fill(buf, sizeof(buf), own_byte);
 		a = ask(&doors[i], &target, PVMREAD_NOWAIT, spot(i) + PAGE, buf, 100);
-		/* A private page that still belongs to the file must be copied first. */
+		/* A write must first copy the file's page for the private mapping. */
 		if (variant->file_system && doors[i].write) {
 			EXPECT_TRUE(is_answer(&a, &doors[i], PVMREAD_NOWAIT, spot(i) + PAGE, 0,
 					      EAGAIN));
@@ -1210,7 +1209,7 @@ static void have_lock_held(struct __test_metadata *_metadata)
 	long end = now_ms() + PATIENCE_MS, unused = 0;
 	pid_t reader;
 
-	/* mmap(2) will wait for a page of the file that is being read. */
+	/* mmap(2) will wait for this page, because the server does not answer the READ of it. */
 	reader = start_reader(0, 0, LATE, board->slot[0].buf, 1);
 	ASSERT_LT(0, reader);
 	ASSERT_TRUE(wait_for(&board->fs_reads, PATIENCE_MS));
@@ -1261,7 +1260,7 @@ TEST_F(target, nowait_does_not_wait_for_the_mmap_lock)
 	}
 	say("NOWAIT: %ld ms at most", worst);
 
-	/* Without NOWAIT (also with RESIDENT) a request waits for the lock, killably. */
+	/* A request without NOWAIT waits for the lock, killably, even with RESIDENT. */
 	worst = 0;
 	for (flags = 0; flags <= PVMREAD_RESIDENT; flags += PVMREAD_RESIDENT) {
 		for (i = 0; i < PLAIN_DOORS; i++) {
@@ -1274,7 +1273,7 @@ TEST_F(target, nowait_does_not_wait_for_the_mmap_lock)
 	}
 	say("killed readers left after %ld ms at most", worst);
 
-	/* It gets the lock when that is free. */
+	/* The requests get the lock when the target drops it. */
 	for (i = 0; i < PLAIN_DOORS; i++) {
 		fill(board->slot[i].buf, 100, own_byte);
 		reader[i] = start_reader(i, doors[i].write ? 0 : PVMREAD_RESIDENT,
@@ -1413,7 +1412,7 @@ TEST_F(target, contended_mmap_lock_gives_data_or_eagain)
 			ASSERT_TRUE(is_filled(LOCAL, 3 * PAGE, early_byte, 0));
 			continue;
 		}
-		/* One request for all of it, none of which needs a wait. */
+		/* One hold covers all three pages: without mmap_lock, no byte moves. */
 		again++;
 		ASSERT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, ANON_AT, 0, EAGAIN));
 	}
@@ -1426,7 +1425,7 @@ static void build_many_pages(void)
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 }
 
-/* How often a second the target maps and unmaps a page beside @door. NULL: the syscall. */
+/* How often a second the target maps and unmaps a page during requests. @door NULL: syscalls. */
 static double hammer_rate(struct __test_metadata *_metadata, const struct door *door)
 {
 	struct iovec local = { LOCAL, LOCAL_SIZE }, remote = { (void *)ANON_AT, LOCAL_SIZE };
@@ -1460,9 +1459,9 @@ TEST_F(target, reader_does_not_starve_mmap_lock_writers)
 			rate[i] += hammer_rate(_metadata, &doors[i]) / 5;
 		rate[i] += hammer_rate(_metadata, NULL) / 5;
 	}
-	say("mmap() and munmap() in a second: %.0f beside process_vm_readv()", rate[PLAIN_DOORS]);
+	say("mmap() and munmap() per second: %.0f during process_vm_readv()", rate[PLAIN_DOORS]);
 	for (i = 0; i < PLAIN_DOORS; i++) {
-		say("  %.0f beside %s", rate[i], doors[i].name);
+		say("  %.0f during %s", rate[i], doors[i].name);
 		/* A reader that steals the lock leaves the target a twentieth. */
 		EXPECT_LT(rate[PLAIN_DOORS] / 4, rate[i]);
 	}
@@ -1495,7 +1494,7 @@ static unsigned char *map_late_page(void)
 	return page;
 }
 
-/* To the page that the tester serves. */
+/* Reads into the page that the tester serves. */
 static void be_late_reader(size_t i, uint32_t flags)
 {
 	unsigned char *page;
@@ -1509,8 +1508,8 @@ static void be_late_reader(size_t i, uint32_t flags)
 }
 
 /*
- * Not from /proc/PID/stat: its reader may end up with the last reference to the memory,
- * and would then wait for an answer that only it can trigger.
+ * Do not read /proc/PID/stat: the tester could drop the last reference to the target's
+ * mm, and would then wait for an answer that only the tester triggers.
  */
 static bool has_died(pid_t child)
 {
@@ -1529,8 +1528,8 @@ static bool is_gone_or_whole(const struct answer *a)
 /*
  * The target is killed while a reader waits for its own page. READV without a flag has
  * the last reference to the target's memory then. Freeing that waits for the target's
- * asynchronous I/O, which the file system does not answer. Any other reader leaves that
- * to the target. Return: true if the reader finished before the answer.
+ * asynchronous I/O, which the file system does not answer. A reader with a flag leaves the
+ * memory for the target to free. Return: true if the reader finished before the answer.
  */
 static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint32_t flags,
 			       int limit, bool killed)
@@ -1556,7 +1555,7 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
 
 	ASSERT_EQ(0, kill(target.pid, SIGKILL));
-	/* READV without a flag has the last reference. Otherwise the target itself waits. */
+	/* READV without a flag will free the memory: the target dies. Otherwise the target waits. */
 	end = now_ms() + (flags ? WAITING_MS : PATIENCE_MS);
 	while (!has_died(target.pid) && now_ms() < end)
 		usleep(1000);
@@ -1609,7 +1608,7 @@ TEST_F(target, nowait_does_not_wait_for_exit_of_the_target)
 			}
 		}
 	}
-	/* Unless something made it wait, the test proves nothing. */
+	/* The test proves nothing unless READV without a flag waits. */
 	EXPECT_FALSE(is_through_at_once(_metadata, 0, 0, WAITING_MS, false));
 	EXPECT_FALSE(is_through_at_once(_metadata, 0, 0, WAITING_MS, true));
 }
@@ -1711,7 +1710,7 @@ static void *chase(void *arg)
 	while (now_ms() < end) {
 		memset(buf, 0, sizeof(buf));
 		c->last = ask(c->door, c->who, c->flags, ANON_AT, buf, sizeof(buf));
-		/* BATCH itself fails with ESRCH, or the segment if it happens during the batch. */
+		/* BATCH fails with ESRCH, or its segment does if the target exits midway. */
 		if (c->last.reason == ESRCH || (!c->last.reason && c->last.err == ESRCH)) {
 			c->wrong |= c->last.moved;
 			return NULL;
@@ -1833,7 +1832,7 @@ static long faults(void)
 
 static int big_file = -1;
 
-/* The first byte of page @i of the mapping; never 0. */
+/* The first word of page @i of the mapping; never 0. */
 static uint64_t mark(size_t i)
 {
 	return mix(i) | 1;
@@ -1899,9 +1898,9 @@ static size_t run_of(const uint64_t *entry, size_t from, size_t n)
 }
 
 /*
- * Every page of a mapping is readable, alone or in a run, if and only if it is in the
- * target's page tables, and does not change. Pages hold their mark; pages that were
- * only read are zero.
+ * Each page of a mapping must be readable, alone or in a run, if and only if it is in the
+ * target's page tables. No read may change the tables. Pages hold their mark; pages that
+ * were only read are zero.
  */
 static void expect_as_mapped(struct __test_metadata *_metadata, uintptr_t at, size_t pages,
 			     uint64_t *entry, uint64_t *after, struct pvmread_segment *seg)
@@ -1950,7 +1949,7 @@ static void expect_as_mapped(struct __test_metadata *_metadata, uintptr_t at, si
 		ASSERT_EQ(there ? mark(i) : 0xa5a5a5a5a5a5a5a5ULL, word);
 	}
 
-	/* As much as possible from the start of each run. */
+	/* Read as much as possible from the start of each run. */
 	for (w = 0; w < ARRAY_SIZE(walkers); w++) {
 		const struct door *door = &doors[walkers[w]];
 
@@ -1993,7 +1992,7 @@ TEST_F(target, resident_reads_only_mapped_file_pages)
 	describe(target.pid, FILE_AT, self->after, sizeof(self->after));
 	EXPECT_STREQ(self->before, self->after);
 
-	/* Without the flag all of it is read, and mapped. */
+	/* READV without the flag reads all pages, which maps them. */
 	for (i = 0; i < FILE_PAGES * PAGE; i += LOCAL_SIZE) {
 		a = ask(readv, &target, 0, FILE_AT + i, LOCAL, LOCAL_SIZE);
 		ASSERT_TRUE(is_answer(&a, readv, 0, FILE_AT + i, LOCAL_SIZE, 0));
@@ -2063,7 +2062,7 @@ TEST_F(target, nowait_faults_in_pages_without_waiting)
 	}
 	close(big_file);
 
-	/* A private page, so anonymous memory, but it comes from a file. */
+	/* A private mapping of /dev/zero is anonymous memory, but has a file. */
 	big_file = open("/dev/zero", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, big_file);
 	stop_target();
@@ -2083,7 +2082,7 @@ TEST_F(target, nowait_faults_in_pages_without_waiting)
 	    a.moved ? "zeros" : strerror(a.reason));
 }
 
-/* --- NOWAIT without the file, and reads that it must not start --- */
+/* --- NOWAIT: private pages over a file hole, and FUSE files --- */
 
 /*
  * Each door's page is private, written, and shared copy-on-write with a child. Its file
@@ -2108,7 +2107,7 @@ static void build_copies_of_nothing(void)
 		set(&board->returned, 1);
 		pause();
 	}
-	/* Otherwise it would outlive a parent that is killed before the child has run. */
+	/* Otherwise the child would outlive a parent that is killed before die_with_parent(). */
 	if (!wait_for(&board->returned, PATIENCE_MS))
 		broken("waiting for a child");
 }
@@ -2155,8 +2154,8 @@ static size_t cached_pages(const void *mapping)
 }
 
 /*
- * A file system in user space can drop pages from the cache at any time, even during a
- * fault. So only mapped pages are sure not to need a wait, not cached ones.
+ * A FUSE server can drop pages from the cache at any time, even during a fault. So a read
+ * of a page that is only cached may wait, but a read of a mapped page does not.
  */
 TEST_F(target, nowait_reads_only_mapped_pages_on_fuse)
 {
@@ -2184,7 +2183,7 @@ TEST_F(target, nowait_reads_only_mapped_pages_on_fuse)
 	}
 	asked = get(&board->fs_reads);
 	say("%zu of %lu pages are cached, after %d requests", n, FS_PAGES, asked);
-	/* Otherwise nothing is left to read, which a page with PG_readahead would trigger. */
+	/* Some pages must be uncached: a page with PG_readahead would trigger the read of them. */
 	ASSERT_LT(1, n);
 	ASSERT_GT(FS_PAGES, n);
 
@@ -2200,7 +2199,7 @@ TEST_F(target, nowait_reads_only_mapped_pages_on_fuse)
 	/* Long enough for a server to be scheduled. */
 	usleep(100000);
 	EXPECT_EQ(asked, get(&board->fs_reads));
-	/* This one maps it. */
+	/* READV without a flag maps the page. */
 	a = ask(&doors[0], &target, 0, FILE_AT, LOCAL, PAGE);
 	EXPECT_TRUE(is_answer(&a, &doors[0], 0, FILE_AT, PAGE, 0));
 	for (i = 0; i < DOORS; i++) {
@@ -2277,7 +2276,7 @@ static void *write_again(void *page)
 	return NULL;
 }
 
-/* The second write waits for the writeback of the first. The server does not end it. */
+/* The second write waits for the writeback of the first, which the server does not end. */
 static void build_fault_in_progress(void)
 {
 	unsigned char *page = map(FILE_AT, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fs_fd, 0);
@@ -2291,7 +2290,8 @@ static void build_fault_in_progress(void)
 
 /*
  * To register an MMU notifier, the kernel waits for page faults that run with a VMA lock.
- * SIGKILL does not end that wait, which holds a system-wide lock.
+ * SIGKILL does not end that wait, during which the kernel holds a system-wide lock. So the
+ * module must first wait for these faults itself, killably.
  */
 TEST_F(target, attach_with_cache_can_be_killed_during_a_page_fault)
 {
@@ -2349,7 +2349,7 @@ static void build_nothing(void)
 {
 }
 
-/* On s390 a read pins its pages, which would have to unshare a copy-on-write page. */
+/* On s390 a read pins its pages. GUP would have to unshare a copy-on-write page to pin it. */
 #ifdef __s390x__
 #define READS_PIN	true
 #else
@@ -2391,7 +2391,7 @@ TEST_F(target, resident_read_does_not_break_cow_of_a_forked_page)
 		}
 	}
 
-	/* The page is its own after it has written there. */
+	/* The target has its own copy after it has written to the page. */
 	ASSERT_EQ(0, order(write_byte, ANON_AT));
 	EXPECT_FALSE(is_same_page(ours, page_entry(target.pid, ANON_AT)));
 	theirs = page_entry(target.pid, ANON_AT);
@@ -2410,12 +2410,12 @@ TEST_F(target, resident_read_does_not_break_cow_of_a_forked_page)
 		EXPECT_TRUE(is_filled(page, PAGE, early_byte, 0));
 	}
 
-	/* NOWAIT writes to a page that must be copied first: only the target sees it. */
+	/* A NOWAIT write breaks COW first, so only the target sees it. */
 	a = ask(&doors[1], &target, PVMREAD_NOWAIT, ANON_AT + PAGE, LOCAL, PAGE);
 	EXPECT_TRUE(is_answer(&a, &doors[1], PVMREAD_NOWAIT, ANON_AT + PAGE, PAGE, 0));
 	EXPECT_TRUE(is_filled(page + PAGE, PAGE, early_byte, PAGE));
 
-	/* Without the flag READV unshares the page like the syscall; a target file does not. */
+	/* READV without the flag unshares the page, as the syscall does; a target file does not. */
 	for (i = 0; i < PLAIN_DOORS; i += 2) {
 		uintptr_t at = ANON_AT + (2 + i) * PAGE;
 
@@ -2437,7 +2437,7 @@ static void build_zeros_and_files(void)
 	read_byte(ANON_AT);
 	read_byte(FILE_AT);
 	write_byte(FILE_AT + PAGE);
-	/* Its mark begins with another byte, which nobody looks at. */
+	/* Dirty the page after its mark, because FILE_AT maps the same page of the file. */
 	write_byte(LATE + 100);
 }
 
@@ -2532,7 +2532,7 @@ static const struct {
 	{ "past the end of the file", PROT_READ | PROT_WRITE, MAP_SHARED, false, false },
 };
 
-/* Anonymous pages are all there, dirty, and then protected. */
+/* Anonymous pages are written first, and then protected. */
 static void build_protected(void)
 {
 	bool anonymous;
@@ -2541,7 +2541,7 @@ static void build_protected(void)
 	int fd;
 
 	fd = memfd_create("sparse", MFD_CLOEXEC);
-	/* Up to the last row. */
+	/* The file ends before the page of the last row. */
 	if (fd < 0 || ftruncate(fd, (ARRAY_SIZE(permissions) - 1) * PAGE))
 		broken("memfd_create");
 	for (i = 0; i < ARRAY_SIZE(permissions); i++) {
@@ -2614,12 +2614,12 @@ TEST_F(target, no_flag_bypasses_permissions)
 		expect_refused(_metadata, ANON_AT + i * PAGE, permissions[i].name,
 			       permissions[i].read, permissions[i].write);
 	expect_refused(_metadata, ANON_AT + 100 * PAGE, "a hole", false, false);
-	expect_refused(_metadata, 0xf00000000000UL, "an address that is none", false, false);
+	expect_refused(_metadata, 0xf00000000000UL, "an unmapped high address", false, false);
 	if (find_mapping(target.pid, "secretmem"))
 		expect_refused(_metadata, LATE, "secret memory", false, false);
 	else
 		say("not in this kernel: memfd_secret");
-	/* Memory without pages of its own. */
+	/* GUP refuses the data of the vDSO. */
 	special = find_mapping(target.pid, "[vvar]");
 	if (special)
 		expect_refused(_metadata, special, "[vvar]", false, false);
@@ -2688,7 +2688,7 @@ TEST_F(target, resident_read_does_not_unmerge_ksm)
 	say("READV without a flag leaves it %s",
 	    is_same_page(entry[3], page_entry(target.pid, ANON_AT)) ? "merged" :
 	    "the target's own");
-	/* It ends what it did. */
+	/* Unmerge all pages, and restore the settings. */
 	set_number(KSM "run", 2);
 	set_number(KSM "run", had_run);
 	set_number(KSM "sleep_millisecs", had_sleep);
@@ -2791,12 +2791,12 @@ TEST_F(target, resident_or_nowait_read_faults_in_no_hugetlb_page)
 	set_number(NR_HUGEPAGES, had + 2);
 	if (number_in(NR_HUGEPAGES) < had + 2) {
 		set_number(NR_HUGEPAGES, had);
-		SKIP(return, "no two huge pages were to be had");
+		SKIP(return, "could not allocate two huge pages");
 	}
 	assert_started(_metadata, start_target(build_hugetlb));
 	expect_first_huge_page(_metadata, PVMREAD_RESIDENT, EIO, self->before, self->after,
 			       sizeof(self->before));
-	/* Its fault handler waits for a task that clears a page, so it must not run. */
+	/* hugetlb_fault() may wait for a fault that clears a page, so NOWAIT must not call it. */
 	expect_first_huge_page(_metadata, PVMREAD_NOWAIT, EAGAIN, self->before, self->after,
 			       sizeof(self->before));
 	stop_target();
