@@ -5,7 +5,7 @@ import os
 import struct
 import sys
 
-PVMREAD_IOC_ATTACH = 0xd503  # _IO(0xd5, 3); on powerpc _IO() sets other bits, too
+PVMREAD_IOC_ATTACH = 0xd503  # _IO(0xd5, 3); on powerpc _IO() also sets other bits
 
 
 def attach(pid, flags=0, start=0, length=0):

@@ -3,7 +3,7 @@
  * watch-counter PID ADDRESS [CHANGES] - print a 64-bit counter of another process
  *
  * Prints each new value and the difference from the one before, until the process exits or
- * there were CHANGES of them. Needs no library: the offset in a target file is the address.
+ * CHANGES values were printed. Needs no library: the offset in a target file is the address.
  * PVMREAD_CACHE makes the reads cheaper while the target does not change its mappings there.
  */
 #include <err.h>

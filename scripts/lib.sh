@@ -46,7 +46,7 @@ lacks() {
 	echo "ok - $2 # SKIP $1 is not installed"
 }
 
-# lock NAME - one process at a time per product; held until the script ends
+# lock NAME - let one process at a time prepare NAME; the lock is held until the script ends
 lock() {
 	mkdir -p "$CACHE/locks"
 	exec {LOCK_FD}>"$CACHE/locks/$1"
@@ -106,8 +106,8 @@ tree_version() {
 		"$1/Makefile"
 }
 
-# kernel_arch DIR - Debian's name of the architecture of a kernel, or this machine's if the
-# kernel's is none of these; DIR is a build directory or what scripts/kernel-stock printed
+# kernel_arch DIR - print Debian's name of a kernel's architecture, or of this machine's if
+# the list below lacks it; DIR is a build directory or what scripts/kernel-stock printed
 kernel_arch() {
 	local config option arch
 	for config in "$1/.config" "$1/build/.config"; do

@@ -15,8 +15,8 @@ phases_stock=(readme abi abi32 target batch cache window pressure wait parity pa
 # need what User mode Linux lacks: two CPUs, huge pages, 32-bit callers or a second LSM.
 phases_debug=(abi abi32 target batch cache window pressure wait parity lifetime trace
 	security fail race fuzz permission)
-# All phases, for make check-all and for make coverage, except "path": checkers add
-# functions to the traced path.
+# All phases of the module, library and shim, for make check-all and make coverage. Without
+# "path", because checkers add functions to the traced path.
 phases_debug_all=(readme abi abi32 target batch cache window pressure wait parity parity32
 	lifetime library library32 preload trace security security32 fail fail32 race fuzz readonly
 	permission)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bench: what it costs to read another process, each way, on the same bytes
+ * bench: measures what it costs to read another process; every way reads the same bytes
  *
  *   bench [-t] PART...
  *
  * The parts are small (single reads of 8 B to 64 KiB, scattered ones, strings),
  * linear (up to 1 GiB and 65,536 segments), huge (huge pages), bulk (4 KiB pages,
- * 64 KiB to 64 MiB), cost (what PVMREAD_CACHE costs the target) and shim (what the
- * preload shim costs). The ways:
+ * 64 KiB to 64 MiB), cost (what PVMREAD_CACHE costs the target), window (1 MiB through
+ * a window) and shim (what the preload shim costs). The ways:
  *
  *   syscall      process_vm_readv(2), 1,024 pieces a call
  *   procmem      pread(2) of /proc/PID/mem, a call for each piece
@@ -21,16 +21,14 @@
  *   syscall_each       process_vm_readv(2), a call for each piece
  *   shim         process_vm_readv() of libpvmread-preload.so
  *
- * Prints a line of JSON for each case. What the module that is loaded cannot do
- * is listed there as missing. Every way must bring the right bytes, or the
- * program ends with status 1.
+ * Prints a line of JSON for each case. It lists the ways that the loaded module does
+ * not support as missing. If a way reads wrong bytes, the program exits with status 1.
  *
- * The unit is the instruction, and the program must run where the time stamp
- * counter counts them (QEMU -icount shift=0; this is tried). The least of some
- * rounds is the figure, for the timer's interrupt falls into some of them. With
- * -t it is the nanosecond, and the figure is the median; the ways alternate, in
- * another order each round, and the ratio to the syscall is the median of each
- * round's own.
+ * The unit is the instruction. The time stamp counter must count instructions, as with
+ * QEMU -icount shift=0; the program checks this. The figure is the least of some rounds,
+ * because timer interrupts fall into some of them. With -t the unit is the nanosecond,
+ * and the figure is the median. The ways alternate, in another order each round. The
+ * ratio to the syscall is taken in each round; the median of these ratios is printed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -67,10 +65,10 @@
 #define HUGE		(2 * MIB)
 /* The most elements that an iovec array may have. */
 #define MAX_IOV		1024UL
-/* Pieces of the scattered cases, strings too. */
+/* The number of pieces of the scattered cases, and of strings. */
 #define PIECES		1024UL
 #define WORD		sizeof(uint64_t)
-/* Who does not know how long a string is reads so much of it at a time. */
+/* The number of bytes to read of a string whose length is not known. */
 #define STRING_MAX	256UL
 #define STRING_SLOT	1024UL
 /* Memory that is mapped more than once to make a large source. */
@@ -79,9 +77,9 @@
 #define MAX_ROUNDS	61
 
 /**
- * enum layout - how the pages of an arena came to be
- * @IN_ORDER: touched from the first to the last, and so often neighbours
- * @SHUFFLED: touched in a random order: their neighbours are elsewhere
+ * enum layout - how an arena gets its pages
+ * @IN_ORDER: touched from the first to the last, so many are physical neighbours
+ * @SHUFFLED: touched in a random order, so few are physical neighbours
  * @HUGE_PAGES: transparent huge pages, or the program ends
  * @ALIASED: a file of ALIAS_SIZE, mapped over and over
  */
@@ -89,10 +87,10 @@ enum layout { IN_ORDER, SHUFFLED, HUGE_PAGES, ALIASED };
 
 /**
  * struct arena - memory of the target, and the same bytes here
- * @remote: where it is in the target; mapped here, too, but never touched
+ * @remote: its address in the target; also mapped here, but never touched
  * @mirror: this process' own copy of it
  * @size: its bytes
- * @step: distance of the words in it that have a value, for haste
+ * @step: distance of the words in it that are filled in; a large one saves time
  * @layout: its pages in the target
  * @strings: filled with strings, not with words
  */
@@ -112,10 +110,10 @@ struct arena {
  * @local: where they go; same lengths
  * @segments: both, as BATCH takes them
  * @one_local: all of @local, or length 0 if it is not contiguous
- * @mirror: what to add to a remote address to have the same byte here
- * @bytes: their sum
- * @lengths: of strings, as they were found; NULL if the pieces are none
- * @rest_remote: room for what is read of strings in a second go
+ * @mirror: what to add to a remote address to get the same byte here
+ * @bytes: the total length
+ * @lengths: the lengths of strings, as a way found them; NULL if there are no strings
+ * @rest_remote: room for the parts of strings that a second request reads
  * @rest_local: the same
  */
 struct work {
@@ -154,15 +152,15 @@ static uint64_t now(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-/* Of a loop of which the instructions are known the clock must say so. */
+/* Check the clock with a loop whose number of instructions is known. */
 static void check_clock(void)
 {
 	uint64_t least = UINT64_MAX;
 	int i;
 
 	/*
-	 * What a kernel does soon after it has booted would come in between.
-	 * The guest's time is for free.
+	 * A kernel that has just booted has work to do, which would be counted.
+	 * In this guest, waiting takes no real time.
 	 */
 	sleep(10);
 	for (i = 0; i < 5; i++) {
@@ -187,7 +185,7 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The value that @part of the @count values is not above; sorts them. */
+/* The quantile @part (0 to 1) of the @count values; sorts them. */
 static double quantile(double *values, int count, double part)
 {
 	double at = (count - 1) * part;
@@ -241,13 +239,13 @@ static char *map_private(size_t size)
 {
 	char *mem = map(NULL, size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
-	/* EINVAL where there are none. */
+	/* EINVAL: this kernel has no huge pages. */
 	if (madvise(mem, size, MADV_NOHUGEPAGE) && errno != EINVAL)
 		err(1, "MADV_NOHUGEPAGE");
 	return mem;
 }
 
-/* @fd over and over, on addresses that follow one another */
+/* Map @fd again and again, at consecutive addresses. */
 static char *map_aliased(size_t size, int fd)
 {
 	char *mem = map_private(size);
@@ -294,8 +292,8 @@ static void make_arena(struct arena *arena)
 }
 
 /*
- * Strings of 8 to 32 bytes, one in each slot. Every 32nd lies across the end of
- * a page, and what is between them is not 0.
+ * Strings of 8 to 32 bytes, one in each slot. Every 32nd crosses the end of a page.
+ * The bytes between the strings are not 0.
  */
 static size_t string_at(size_t slot, size_t *length)
 {
@@ -328,7 +326,7 @@ static void fill(const struct arena *arena, char *mem)
 	}
 }
 
-/* In the target, whose memory nobody else has touched. */
+/* Fill an arena in the target; no other process has touched this memory. */
 static void touch(const struct arena *arena)
 {
 	unsigned long *order, i;
@@ -342,7 +340,7 @@ static void touch(const struct arena *arena)
 	fill(arena, arena->remote);
 }
 
-/* A place for @size bytes to be read to, its pages there. */
+/* Map a buffer to read @size bytes to, and fault its pages in. */
 static void make_local(size_t size)
 {
 	local_buffer = map_private(size);
@@ -381,9 +379,9 @@ static void stop_target(void)
 }
 
 /*
- * Start the target; the arenas are in it and mirrored here afterwards, and
- * there is a buffer of @local bytes. What was there before the fork would be
- * shared with the target, and copied when it is first written.
+ * Start the target with the arenas, mirror them here, and make a buffer of @local
+ * bytes. Fill memory only after the fork: the processes would share pages that were
+ * filled before, and the first write would copy them.
  */
 static void start_target(struct arena *arenas, size_t count, size_t local)
 {
@@ -439,7 +437,7 @@ static void end_target(const struct arena *arenas, size_t count)
 	munmap(local_buffer, local_size);
 }
 
-/* Which part of the target's pages are followed by their physical neighbour. */
+/* The fraction of the target's pages that are followed by their physical neighbour. */
 static double contiguous(const struct arena *arena)
 {
 	size_t pages = arena->size / PAGE, i, next = 0;
@@ -466,7 +464,7 @@ static double contiguous(const struct arena *arena)
 	return (double)next / (pages - 1);
 }
 
-/* How many bytes of huge pages the target has at this address. */
+/* How many bytes of huge pages the target has in the arena. */
 static size_t huge_bytes(const struct arena *arena)
 {
 	unsigned long start, end, kib;
@@ -494,8 +492,8 @@ static size_t huge_bytes(const struct arena *arena)
 /* --- Ways ---------------------------------------------------------------- */
 
 /*
- * Each returns what it has read, in bytes, or in strings found. A short one is
- * as wrong as a failed one.
+ * Each way returns the number of bytes read, or of strings found. A short read is an
+ * error, as a failed one is.
  */
 
 static ssize_t request_syscall(const struct iovec *local, unsigned long locals,
@@ -627,7 +625,7 @@ read_batch(const struct work *work, int fd)
 
 	if (!send_batch(work, fd))
 		return -1;
-	/* As every caller must. */
+	/* Every caller must look at each result. */
 	for (i = 0; i < work->count; i++)
 		bytes += work->segments[i].done;
 	return bytes;
@@ -655,9 +653,9 @@ static size_t way_memcpy(const struct work *work)
 }
 
 /*
- * The same for strings. Whoever reads with one iovec for each does not dare to
- * go past the end of a page: the next one may not be there, and would end the
- * request for all. So what has no NUL by then takes a second request.
+ * The same for strings. An iovec for a string must not cross the end of a page: if the
+ * next page is not mapped, the request ends there for all strings. So a string without a
+ * NUL before the end of its page takes a second request.
  */
 
 static inline __attribute__((always_inline)) size_t
@@ -731,7 +729,7 @@ static size_t strings_readv(const struct work *work)
 	return find_strings(work, request_readv, false);
 }
 
-/* A pread that meets a hole is short: no need to look out for pages. */
+/* pread() is short if it meets a hole, so it may go past the end of a page. */
 static inline __attribute__((always_inline)) size_t
 find_pieces(const struct work *work, int fd)
 {
@@ -812,8 +810,8 @@ static size_t strings_memcpy(const struct work *work)
 }
 
 /*
- * The same for nothing at all: what is left is the way in and out. The ways in
- * "overhead" have names of their own.
+ * The same for an empty request, which costs only entry and exit. The overhead_*() ways
+ * exist only for this.
  */
 
 static size_t empty_syscall(const struct work *work)
@@ -907,7 +905,7 @@ static const struct way ways[] = {
 /* --- Measuring ----------------------------------------------------------- */
 
 /*
- * FRESH: the caller's memory has no pages before each call, and is faulted in by it.
+ * FRESH: the caller's memory has no pages before a call, and the call faults them in.
  * COLD: the file with PVMREAD_CACHE is attached anew before each call.
  */
 enum kind { PIECEWISE, STRINGS, EMPTY, FRESH, COLD };
@@ -916,7 +914,7 @@ enum kind { PIECEWISE, STRINGS, EMPTY, FRESH, COLD };
  * struct result - what one way took
  * @way: which
  * @run: its function
- * @reps: how often it is called between two looks at the clock
+ * @reps: number of calls between two readings of the clock
  * @values: per call, in each round
  * @ratios: the same as ratios to the syscall in the same round
  */
@@ -928,7 +926,7 @@ struct result {
 	double ratios[MAX_ROUNDS];
 };
 
-/* How many rounds of how long, the least of them for what takes very long. */
+/* The number of rounds and the length of one. If a way takes @too_long: FEW_ROUNDS. */
 struct pace {
 	int rounds;
 	double span;
@@ -944,7 +942,7 @@ static size_t wanted(const struct work *work, enum kind kind)
 	return kind == STRINGS ? work->count : work->bytes;
 }
 
-/* What has come must be what is there. */
+/* Whether the bytes read equal those of the mirror. */
 static bool right_bytes(const struct work *work, enum kind kind)
 {
 	unsigned long i;
@@ -967,8 +965,8 @@ static bool right_bytes(const struct work *work, enum kind kind)
 }
 
 /*
- * Once, into a buffer of other bytes. Return: what it took, the first time,
- * when neither side may be in a cache.
+ * Run a way once, into a buffer of other bytes, and check what it read. Return: what
+ * this first run took; the CPU's caches may have held none of the bytes.
  */
 static double try_out(const struct work *work, enum kind kind,
 		      const struct result *result, const char *name)
@@ -995,7 +993,7 @@ static double try_out(const struct work *work, enum kind kind,
 	return end - begin;
 }
 
-/* From one piece, and all of its pages. */
+/* Drop the pages of the buffer; the work is one piece. */
 static void drop_local_pages(const struct work *work)
 {
 	size_t len = (work->bytes + PAGE - 1) & ~(PAGE - 1);
@@ -1012,7 +1010,7 @@ static double take_time(const struct work *work, enum kind kind,
 	uint64_t begin, end, sum = 0;
 	unsigned long i;
 
-	/* What the way before has left in the caches is not this one's. */
+	/* Warm up the CPU's caches, which the previous way has filled. */
 	if (wall)
 		bad |= result->run(work) ^ want;
 	begin = now();
@@ -1022,7 +1020,7 @@ static double take_time(const struct work *work, enum kind kind,
 		if (kind == COLD && features & PVMREAD_FEATURE_CACHE) {
 			close(cached_file);
 			cached_file = attach_to(target, PVMREAD_CACHE);
-			/* A worker makes it ready. */
+			/* A kernel worker makes the cache ready. */
 			usleep(10000);
 		}
 		if (kind == FRESH || kind == COLD)
@@ -1360,8 +1358,8 @@ static void part_small(void)
 }
 
 /*
- * A page table of 1 GiB, but no memory for as much: the source is a file of 64
- * MiB, mapped 16 times. The buffer here is what it seems.
+ * The source has page tables for 1 GiB, but less memory: it is a file of 64 MiB, mapped
+ * 16 times. The buffer here is ordinary memory.
  */
 static void part_linear(void)
 {
@@ -1654,7 +1652,7 @@ static size_t window_read(const struct work *work)
 	return work->bytes;
 }
 
-/* The first touch of pages in a row, behind one that is mapped already. Return: a page. */
+/* Touch unmapped pages in a row; an earlier page is mapped. Return: the cost of one page. */
 static double first_touch(void)
 {
 	const size_t some = 16, pages = WINDOW_PAGES - some;
@@ -1694,7 +1692,7 @@ static double syscall_1m(const struct arena *arena)
 
 /*
  * What @step costs the target, this process, while the first @count files have windows that
- * map @own_page. What it takes to map it there is not counted.
+ * map @own_page. The cost of mapping it there is not counted.
  */
 static double cost_beside_windows(size_t (*step)(const struct work *work), unsigned int count)
 {
@@ -1743,7 +1741,7 @@ static void print_window_costs(void)
 	double figures[3];
 	size_t i, k;
 
-	/* munmap() costs so much more or less by the place in the tree that it shows nothing. */
+	/* Not munmap(): its cost varies too much with the mapping's place in the VMA tree. */
 	own_page = map_private(PAGE);
 	for (i = 0; i < ARRAY_SIZE(steps); i++) {
 		for (k = 0; k < ARRAY_SIZE(counts); k++)
@@ -1752,7 +1750,7 @@ static void print_window_costs(void)
 	}
 }
 
-/* Beside a window: a mapping of memory that the owner shares on purpose. */
+/* Compare a window with a mapping of shared memory. */
 static void part_window(void)
 {
 	static const char * const ways[] = { "syscall", "shared", "window" };
@@ -1787,7 +1785,7 @@ static void part_window(void)
 	once[0] = syscall_1m(&arena);
 	again[0] = once[0];
 	print_costs("window", "mmap, munmap", 0, ways + 1, map, 2);
-	print_costs("window", "first touch, a page of 240 in a row", 1, ways + 1, touch, 2);
+	print_costs("window", "first touch, one of 240 pages in a row", 1, ways + 1, touch, 2);
 	print_costs("window", "mmap, memcpy, munmap", 2, ways, once, 3);
 	print_costs("window", "memcpy again", 3, ways, again, 3);
 	end_target(&arena, 1);
@@ -1855,8 +1853,8 @@ static const struct {
 };
 
 /*
- * Where a mapping stands in the tree of all of them costs some instructions more
- * or less, and randomized addresses change that from one start to the next.
+ * Turn address randomization off. The place of a mapping in the VMA tree changes the
+ * figures by some instructions, and random addresses change that place at each start.
  */
 static void fix_addresses(char **argv)
 {

@@ -44,7 +44,7 @@ struct step {
 	char text[40];
 };
 
-/* What it tells the reader: addresses, and nothing else. */
+/* What the target tells the reader: only addresses. */
 struct places {
 	struct session *session;
 	struct step *recipe;
@@ -77,7 +77,7 @@ static void stall(void *page)
 }
 
 /**
- * be_target() - the other process: fills its memory, says where, and waits
+ * be_target() - act as the target: fill memory, send its addresses, and wait
  *
  * Return: never; the reader kills it.
  */
@@ -129,9 +129,9 @@ static int be_target(void)
 }
 
 /**
- * start_target() - this program once more, as a process of its own
+ * start_target() - run this program again, as the target
  * @pid: set to its pid
- * @places: set to where it keeps what
+ * @places: set to the addresses that it sends
  */
 static void start_target(pid_t *pid, struct places *places)
 {

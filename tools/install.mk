@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Where things go, and how they get there: for make install and uninstall, in
-# this Makefile and the one above. DESTDIR stands before all of them; the names
-# are GNU's. udev and systemd-sysusers read /usr/local/lib, too.
+# Directories and recipes for make install and uninstall, in this Makefile and
+# the one above. The variables have GNU's names. DESTDIR is put before every
+# directory. udev and systemd-sysusers also read /usr/local/lib.
 PREFIX		?= /usr/local
 prefix		?= $(PREFIX)
 exec_prefix	?= $(prefix)
 bindir		?= $(exec_prefix)/bin
-# lib64 where this compiler's C library is in a lib64, as on Fedora and openSUSE. It
-# is not on Debian, whose packages pass the multiarch directory.
+# Use lib64 if this compiler's C library is in a lib64, as on Fedora and openSUSE. On
+# Debian it is not; Debian's packages pass the multiarch directory.
 libc	:= $(realpath $(shell $(CC) $(CFLAGS) -print-file-name=libc.so.6 2>/dev/null))
 LIBDIR		?= $(exec_prefix)/$(if $(filter %/lib64/,$(dir $(libc))),lib64,lib)
 libdir		?= $(LIBDIR)
@@ -23,11 +23,11 @@ udevrulesdir	?= $(prefix)/lib/udev/rules.d
 sysusersdir	?= $(prefix)/lib/sysusers.d
 INSTALL		?= install
 
-# Lists hold MODE:SOURCE:DESTINATION, and serve both directions.
+# Lists hold MODE:SOURCE:DESTINATION, for both install and uninstall.
 field	= $(word $1,$(subst :, ,$2))
 
-# Fail before anything is written if the nearest directory that there is cannot
-# be written to. $1: destinations
+# Before anything is written, fail if the nearest existing directory of a
+# destination is not writable. $1: destinations
 define may_write
 for d in $(foreach f,$1,"$(DESTDIR)$f"); do \
 	while d=$$(dirname "$$d"); [ ! -e "$$d" ]; do :; done; \
@@ -38,7 +38,7 @@ for d in $(foreach f,$1,"$(DESTDIR)$f"); do \
 done
 endef
 
-# With -C what is the same already keeps its time. $1: a list
+# -C leaves an unchanged file alone, so that it keeps its mtime. $1: a list
 define put
 @$(call may_write,$(foreach f,$1,$(call field,3,$f)))
 $(foreach f,$1,$(INSTALL) -C -D -m $(call field,1,$f) $(call field,2,$f) \
@@ -64,6 +64,6 @@ endef
 
 destinations = $(foreach f,$1,$(call field,3,$f))
 
-# What a live system has to be told. A package's scripts do that themselves.
-# $1: a command, to be found in root's PATH, too
+# As root without DESTDIR, run a command on the live system. With DESTDIR, a package's
+# scripts do that. $1: the command; /usr/sbin and /sbin are also searched for it
 live = $(if $(DESTDIR),,@[ "$$(id -u)" != 0 ] || PATH=$$PATH:/usr/sbin:/sbin $1)

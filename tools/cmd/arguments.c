@@ -120,7 +120,7 @@ bad:
  * @MATCH_NONE: not at all
  * @MATCH_LOOSELY: "libc.so" for libc.so.6
  * @MATCH_DELETED: without the " (deleted)" of a file that has been removed or replaced
- * @MATCH_END: the end of the path, from a '/' on
+ * @MATCH_END: the end of the path, after a '/'
  * @MATCH_EXACT: the whole name
  */
 enum match {

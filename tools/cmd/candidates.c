@@ -33,7 +33,7 @@ static uint64_t hash(uint64_t hash, const void *bytes, size_t length)
 
 /* --- the process --- */
 
-/* start_time() - of the process, even if @target is read through another thread */
+/* start_time() - when the process started, even if @target is read through another thread */
 static uint64_t start_time(const struct target *target)
 {
 	char name[64], *stat, *at;
@@ -197,7 +197,7 @@ void candidates_add(struct candidates_writer *writer, uint64_t addr, const unsig
 	writer->header.count++;
 }
 
-/* seal() - add the header to @checksum, the one of the body */
+/* seal() - continue @checksum, that of the body, with the header */
 static uint64_t seal(uint64_t checksum, struct candidates_header header)
 {
 	header.checksum = 0;
@@ -340,7 +340,7 @@ bool candidates_next(struct candidates_reader *reader, uint64_t *addr,
 			damaged(reader, "the checksum is wrong");
 		return false;
 	}
-	/* The longest distance, and the value */
+	/* Enough bytes for the longest distance and the value. */
 	fill(reader, 10 + header->size);
 	distance = next_distance(reader);
 	if (!distance && reader->count)

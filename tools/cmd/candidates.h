@@ -33,7 +33,7 @@ struct identity {
 /* identity_get() - identify the process, or fail(); @target must reach all of its memory */
 void identity_get(struct identity *identity, const struct target *target);
 
-/* identity_check() - fail() if @path is of another process than @now */
+/* identity_check() - fail() if @path was saved from another process or program than @now */
 void identity_check(const struct identity *saved, const struct identity *now,
 		    const struct target *target, const char *path);
 
@@ -47,7 +47,7 @@ void identity_check(const struct identity *saved, const struct identity *now,
  * @identity: the process
  * @count: number of candidates
  * @length: bytes after the header
- * @checksum: of these bytes and of the header, where the checksum counts as 0
+ * @checksum: a hash of these bytes and of the header with this field 0
  *
  * After the header, each candidate is the distance from the previous address (7 bits
  * per byte, lowest first) and the value.
@@ -91,7 +91,7 @@ struct candidates_writer {
  *
  * The file gets its name, and replaces an old one, in candidates_commit().
  *
- * Return: for candidates_commit().
+ * Return: the writer, which candidates_commit() releases.
  */
 struct candidates_writer *candidates_create(const char *path, const struct type *type,
 					    size_t size, size_t align,
@@ -132,7 +132,7 @@ struct candidates_reader {
  *
  * Nothing in the file is trusted: fail()s if it is inconsistent.
  *
- * Return: for candidates_close().
+ * Return: the reader, which candidates_close() releases.
  */
 struct candidates_reader *candidates_open(const char *path);
 

@@ -15,10 +15,9 @@
 #include <libpvmread.h>
 
 /**
- * enum exit_status - of every subcommand, as in grep(1) and diff(1)
+ * enum exit_status - exit status of every subcommand, as in grep(1) and diff(1)
  * @EXIT_DONE: success
- * @EXIT_PART: a part is missing (a hole in what was to be read), or nothing was
- *	found
+ * @EXIT_PART: a part is missing (the memory to read has a hole), or nothing was found
  * @EXIT_TROUBLE: no such process, no permission, wrong usage ...
  */
 enum exit_status {
@@ -42,12 +41,12 @@ int cmd_watch(int argc, char **argv);
 
 /**
  * fail() - say what failed, on what, why and what to do, and exit
- * @error: an errno value of the system, or 0. For an error of the device, @format has
- *	the text of pvmread_strerror() instead
+ * @error: errno of a system call, or 0. For an error of the device pass 0, and
+ *	pvmread_strerror() in the message
  * @format: "read 0x1000 of process 12", without a newline
  *
- * Exits with EXIT_TROUBLE, and removes the temporary file of output_open(). If a signal was
- * caught, that is the cause: calls die_of_signal().
+ * Exits with EXIT_TROUBLE, and removes the temporary file of output_open(). After a caught
+ * signal it prints nothing and calls die_of_signal().
  */
 void fail(int error, const char *format, ...)
 	__attribute__((noreturn, format(printf, 2, 3)));
@@ -115,7 +114,7 @@ void need_proc(const struct target *target, const char *what);
 
 /**
  * target_cache() - read a range with PVMREAD_CACHE from now on, if that is possible
- * @target: can read only the range on success, is unchanged on failure
+ * @target: on success it can read only the range; on failure it is unchanged
  * @addr: the first address of the range
  * @length: the number of bytes in it
  * @flags: as for target_open(), without PVMREAD_WRITE
@@ -123,9 +122,9 @@ void need_proc(const struct target *target, const char *what);
 void target_cache(struct target *target, uint64_t addr, uint64_t length, unsigned int flags);
 
 /**
- * target_is_alive() - whether it has not exited, so that its number is still its own
+ * target_is_alive() - whether it has not exited, and so no process has reused its PID
  *
- * To call after a read from /proc/PID: if true, the data was the target's.
+ * Call it after a read from /proc/PID: if it is true, the data was the target's.
  */
 bool target_is_alive(const struct target *target);
 
@@ -157,8 +156,8 @@ const char *target_reason(const struct target *target, uint64_t addr, int error,
  * proc_in_time() - call run(argument); with --nowait, give up if it makes no progress
  * @progress: changes while @run makes progress
  *
- * Return: true if it has returned; false if it still runs, in another thread, and uses
- * @argument and @progress until this process ends.
+ * Return: true if @run has returned; false if another thread is still in it. That thread may
+ * use @argument and @progress until this process ends.
  */
 bool proc_in_time(const struct target *target, void (*run)(void *argument), void *argument,
 		  const size_t *progress);
@@ -166,7 +165,7 @@ bool proc_in_time(const struct target *target, void (*run)(void *argument), void
 /* proc_open() - open /proc/PID/@name, or -1 with errno */
 int proc_open(const struct target *target, const char *name, int flags);
 
-/* proc_pread() - pread() from a file of the target's /proc/PID; EAGAIN: --nowait */
+/* proc_pread() - pread() from a file in /proc/PID; fails with EAGAIN if --nowait gives up */
 ssize_t proc_pread(const struct target *target, int fd, void *buf, size_t size, off_t offset);
 
 /**
@@ -181,7 +180,7 @@ char *proc_read(const struct target *target, const char *name, size_t max, size_
 /* --- its mappings --- */
 
 /**
- * enum mapping_flag - of a mapping, from VmFlags in smaps
+ * enum mapping_flag - flags of a mapping, from VmFlags in smaps
  * @MAPPING_DONTDUMP: madvise(MADV_DONTDUMP)
  * @MAPPING_IO: memory of a device
  * @MAPPING_HUGETLB: huge pages from a pool
@@ -250,14 +249,14 @@ bool mapping_has_file(const struct mapping *map);
 /* mapping_text() - its name for a terminal, in one of two static buffers */
 const char *mapping_text(const struct mapping *map);
 
-/* mapping_is_anonymous() - private memory without a file: untouched pages are zeros */
+/* mapping_is_anonymous() - whether it is private memory without a file, at first all zeros */
 bool mapping_is_anonymous(const struct mapping *map);
 
 /* --- arguments --- */
 
 /*
- * access_children - the options --resident and --nowait. Their input is an unsigned int
- * with PVMREAD_RESIDENT and PVMREAD_NOWAIT
+ * access_children - argp children that parse --resident and --nowait into an unsigned int,
+ * as PVMREAD_RESIDENT and PVMREAD_NOWAIT
  */
 extern const struct argp_child access_children[];
 
@@ -284,19 +283,19 @@ extern const struct argp_child search_children[];
 uint64_t parse_size(const char *text, const char *what);
 
 /**
- * parse_address() - a number, [heap], [stack], libfoo.so; each with +OFFSET
+ * parse_address() - a number, [heap], [stack] or libfoo.so; +OFFSET may follow
  *
  * The mappings of @target are read only if @text is not a number. A library's address is
- * that of its lowest mapping. Its name is its path, or the end of it from a '/' on. If no
- * file matches, a deleted file matches without " (deleted)", then libfoo.so matches
- * libfoo.so.6. fail() if there is none, or if two different files match equally well.
+ * that of its lowest mapping. Its name is its path, or what follows a '/' in the path. If no
+ * file has this name, the name of a deleted file matches without " (deleted)". If none does,
+ * libfoo.so matches libfoo.so.6. fail() if no file matches, or if two match equally well.
  */
 uint64_t parse_address(const char *text, const struct target *target);
 
 /* parse_range() - START-END, each as parse_address() takes it, or fail() */
 void parse_range(const char *text, const struct maps *maps, uint64_t *start, uint64_t *end);
 
-/* name_matches() - whether a user can mean the mapping @name by @text */
+/* name_matches() - whether @text matches @name, the name of a mapping, as in parse_address() */
 bool name_matches(const char *name, const char *text);
 
 /* check_wrap() - fail() if @addr + @length overflows an address */
@@ -314,13 +313,13 @@ unsigned char *parse_hex(const char *text, size_t *length);
 
 /**
  * hexdump() - lines as xxd(1) prints them, with the address of the target
- * @old: bytes of the same length; those that differ are highlighted; or NULL
+ * @old: as many other bytes, or NULL; bytes that differ from them are highlighted
  */
 void hexdump(FILE *out, uint64_t addr, const unsigned char *bytes, size_t length,
 	     const unsigned char *old);
 
 /*
- * printable() - replace in @text what the locale does not print by '?', in place
+ * printable() - replace characters of @text that the locale cannot print by '?', in place
  *
  * Names come from the target, and may contain escape sequences for our terminal.
  */
@@ -356,24 +355,24 @@ void catch_signals(void);
 extern volatile sig_atomic_t interrupted;
 
 /**
- * die_of_signal() - clean up, and die of the signal, so that a shell sees that
+ * die_of_signal() - clean up, and let the signal kill this process, for the shell to see
  *
  * Removes the temporary file of output_open() and the progress bar.
  */
 void die_of_signal(void)
 	__attribute__((noreturn));
 
-/* on_signal() - set the function to call then instead of flushing stdout; NULL: none */
+/* on_signal() - set what die_of_signal() calls instead of flushing stdout; NULL: nothing */
 void on_signal(void (*hook)(void));
 
 /**
  * output_open() - open the file that -o names, or fail()
- * @path: a regular file, or none yet: the bytes go to a temporary file in the same
+ * @path: for a regular file, or a new one, the bytes go to a temporary file in the same
  *	directory, mode 0600, which output_commit() renames. Anything else (/dev/null, a
  *	FIFO) is written directly. "-" is standard output
  *
- * Refuses what the kernel would not open for the shell's >, even if another user changes
- * @path meanwhile. Waits for a FIFO's reader.
+ * Refuses a file that the kernel would not open for the shell's >, even if another user
+ * changes @path meanwhile. Waits for a FIFO's reader.
  *
  * Call catch_signals() first. Only one file can be open at a time. If it is not
  * committed, it is removed when the command ends.
@@ -382,7 +381,7 @@ void on_signal(void (*hook)(void));
  */
 int output_open(const char *path);
 
-/* output_commit() - complete the file, or fail(). Standard output is closed, too */
+/* output_commit() - complete the file, or fail(). Also closes standard output */
 void output_commit(void);
 
 /* output_abandon() - remove an uncommitted file; any thread may call it */

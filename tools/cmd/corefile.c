@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reads core files: of the kernel, of gdb's gcore, of pvmread dump; of 32-bit processes
- * and of 64-bit ones. The file may be damaged, or made to harm the reader.
+ * Reads core files of 32-bit and 64-bit processes, written by the kernel, gdb's gcore or
+ * pvmread dump. The file may be damaged, or made to harm this program.
  */
 #include <endian.h>
 #include <errno.h>
@@ -23,7 +23,7 @@
 #define NOTES_MAX	(256 << 20)
 
 /**
- * struct file_entry - a mapping of a file, as NT_FILE has it
+ * struct file_entry - an entry of NT_FILE: a mapping of a file
  * @path: in the note
  */
 struct file_entry {
@@ -47,7 +47,7 @@ static int compare_segments(const void *a, const void *b)
 	return (x->start > y->start) - (x->start < y->start);
 }
 
-/* check_header() - that it is a core file, and that all of its headers are there */
+/* check_header() - check that it is a core file with all of its program headers */
 static size_t check_header(struct core *core, Elf *elf, uint64_t file_size)
 {
 	GElf_Shdr shdr = {};
@@ -78,7 +78,7 @@ static size_t check_header(struct core *core, Elf *elf, uint64_t file_size)
 	return count;
 }
 
-/* check_segment() - that a PT_LOAD is valid */
+/* check_segment() - check that a PT_LOAD is valid */
 static void check_segment(const struct core *core, const GElf_Phdr *phdr, uint64_t file_size)
 {
 	if (phdr->p_memsz > INT64_MAX - phdr->p_vaddr)
@@ -114,7 +114,7 @@ static void sort_segments(struct core *core)
 	qsort(core->segments, core->count, sizeof(*core->segments), compare_segments);
 }
 
-/* load_segments() - those with memory of a process; also find the notes */
+/* load_segments() - load the segments with user memory, and find the notes */
 static void load_segments(struct core *core, Elf *elf, uint64_t file_size, GElf_Phdr *notes)
 {
 	const size_t headers = check_header(core, elf, file_size);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * pvmread diff: what differs between a process and a core file, or between two core
- * files.
+ * pvmread diff: what differs between two processes, two core files, or a process and a
+ * core file.
  *
  * Both sides are sequences of pieces, ordered by address, which are merged: memory on
  * one side only is reported, and memory on both sides is compared.
@@ -71,8 +71,8 @@ struct side {
 
 /**
  * struct range - the range that is reported next, and may still grow
- * @only: the side that has it, if only one has; or NULL
- * @maps: the mappings of which @map is one
+ * @only: the side that alone has it, or NULL if both have it
+ * @maps: the mappings that @map is in
  * @map: the mapping that contains it; NULL: there is no range
  * @changed: the number of bytes that differ
  * @held_start: the first address whose bytes are held
@@ -182,7 +182,7 @@ static void side_close(struct side *side)
 	free(side->buf);
 }
 
-/* is_writable() - whether there is writable memory in a part of @map */
+/* is_writable() - whether one of @maps that overlaps @map is writable */
 static bool is_writable(const struct maps *maps, const struct mapping *map)
 {
 	size_t first = 0, last = maps->count, middle;
@@ -402,7 +402,7 @@ static void only(struct diff *diff, struct side *side, uint64_t length)
 {
 	struct range *range = &diff->range;
 
-	/* Some core files contain [vvar] and unreadable memory, others do not. */
+	/* Ignore [vvar] and unreadable memory: only some core files contain them. */
 	if (side->piece.kind == PIECE_ABSENT && (side->is_process || !*side->map->name))
 		return;
 	if (range->only != side || range->map != side->map || range->end != side->piece.addr) {
@@ -438,7 +438,7 @@ static void changed(struct diff *diff, uint64_t addr)
 }
 
 /*
- * is_shared_memory() - whether it is shared memory without a file that others can open
+ * is_shared_memory() - whether it is shared memory whose file has no name in a directory
  */
 static bool is_shared_memory(const struct mapping *map)
 {
@@ -453,9 +453,9 @@ static bool is_shared_memory(const struct mapping *map)
  * kind_of() - the kind of the next bytes of @side
  * @other: what they are compared with
  *
- * Anonymous memory that a core file leaves out counts as untouched, unless it was
- * excluded on request: "pvmread dump" leaves out untouched memory, and a debugger
- * treats missing memory as zeros.
+ * Anonymous memory that a core file leaves out counts as zeros, unless MADV_DONTDUMP
+ * excluded it. "pvmread dump" leaves out untouched memory, and a debugger treats missing
+ * memory as zeros.
  */
 static enum piece_kind kind_of(const struct side *side, const struct side *other)
 {
@@ -495,11 +495,11 @@ static void compare(struct diff *diff, const enum piece_kind *kinds, uint64_t le
 	diff->length = 0;
 }
 
-/* not_compared() - count bytes that @side does not have, and the other side has as @other */
+/* not_compared() - count bytes that @side lacks; @other is their kind on the other side */
 static void not_compared(struct diff *diff, struct side *side, enum piece_kind other,
 			 uint64_t length)
 {
-	/* A guard page is a hole in a core file; the process itself cannot read it either. */
+	/* The process itself cannot read a guard page, and a core file has a hole there. */
 	if (side->is_process && !side->piece.error && other == PIECE_ZEROS)
 		return;
 	side->missing += length;

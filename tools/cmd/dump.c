@@ -270,7 +270,7 @@ static void add_mapping(struct dump *dump, struct walk *walk, const struct mappi
 	if (map->perms[0] != 'r' && length) {
 		piece = (struct piece){
 			.addr = map->start, .length = length, .why = "not readable",
-			/* A part of it has been written to before. */
+			/* Its private pages hold data, which is now missing. */
 			.error = map->anonymous ? EACCES : 0,
 		};
 		skip(dump, map, &piece);

@@ -28,7 +28,7 @@
 #error "pvmread dump knows the registers of x86-64 only"
 #endif
 
-/* More than any file of /proc that is read here can have. */
+/* No file of /proc that is read here is larger. */
 #define PROC_MAX	65536
 /* Milliseconds to wait for running threads to block. */
 #define NAPS_MAX	1000
@@ -92,7 +92,7 @@ static char *must_read_proc(const struct target *target, const char *name, size_
 	return bytes;
 }
 
-/* auxv_value() - the value of @type in a 64-bit auxiliary vector, or 0 */
+/* auxv_value64() - the value of @type in a 64-bit auxiliary vector, or 0 */
 static uint64_t auxv_value64(const char *auxv, size_t length, uint64_t type)
 {
 	Elf64_auxv_t entry;
@@ -126,7 +126,7 @@ bool is_elf32(const struct target *target)
 	bool elf32;
 
 	auxv = must_read_proc(target, "auxv", &length);
-	/* Not from the program's file, which this user may not be allowed to read. */
+	/* Do not use the program's file: this user may not be allowed to read it. */
 	if (auxv_value64(auxv, length, AT_PHENT) == sizeof(Elf64_Phdr)) {
 		elf32 = false;
 	} else if (auxv_value32(auxv, length, AT_PHENT) == sizeof(Elf32_Phdr)) {
@@ -153,7 +153,7 @@ static void read_syscall(const struct target *target, struct thread *thread)
 	int attempt;
 
 	snprintf(path, sizeof(path), "task/%d/syscall", thread->tid);
-	/* A thread that runs in short bursts may be found waiting, if there are not too many. */
+	/* Retry: a thread that runs in short bursts soon waits. All threads share NAPS_MAX. */
 	for (attempt = 0; !attempt || (attempt < 10 && naps < NAPS_MAX); attempt++) {
 		if (attempt) {
 			usleep(1000);
@@ -233,7 +233,7 @@ void threads_load(struct threads *threads, const struct target *target, bool ver
 	if (!threads->threads)
 		fail(ENOMEM, "%d threads", count);
 	threads->count = 0;
-	/* A debugger shows the first one. A wrapped pid may be below the main thread's. */
+	/* A debugger shows the first one. TIDs wrap, so the main thread's may not be the lowest. */
 	if (!is_zombie(target, target->pid))
 		add_thread(threads, target, target->pid, verbose);
 	for (i = 0; i < (size_t)count; i++) {
@@ -293,7 +293,7 @@ static void add_note(FILE *out, const char *name, uint32_t type, const void *des
 /*
  * read_arguments() - the command line as in a core of the kernel, see fill_psinfo()
  *
- * Not from /proc/PID/cmdline, which faults pages in despite --nowait and --resident.
+ * Does not read /proc/PID/cmdline, because that faults pages in despite --nowait and --resident.
  * @stat is the text of /proc/PID/stat after the name: fields 3 and up.
  */
 static void read_arguments(const struct target *target, const char *stat, char *args, size_t size)
@@ -408,9 +408,9 @@ static struct waiting parse_syscall(const struct thread *thread)
 /**
  * thread_pointer() - fs_base of an x86-64 thread, without asking ptrace
  *
- * The C library registers a list of robust mutexes for each thread, whose head is in the
- * block that fs_base points to. That block begins with its own address, with glibc and
- * with musl.
+ * The C library registers a list of robust mutexes for each thread. The head of the list is
+ * in the block that fs_base points to. In glibc and musl that block begins with its own
+ * address.
  *
  * Return: the address, or 0 if there is none.
  */
@@ -558,7 +558,7 @@ void *notes_make(const struct target *target, const struct maps *maps,
 		else
 			add_prstatus64(out, target, maps, &info, threads->threads[i].tid, &at,
 				       guess);
-		/* A thread's notes end at the next NT_PRSTATUS. The first has the process's. */
+		/* A thread's notes end at the next NT_PRSTATUS. The process's follow the first. */
 		if (i)
 			continue;
 		add_prpsinfo(out, &info, elf32);

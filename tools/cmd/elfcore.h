@@ -24,7 +24,7 @@ struct threads {
 /**
  * threads_load() - the target's threads, the main one first, or fail()
  *
- * Says on stderr whose registers are unknown.
+ * Says on stderr how many threads have unknown registers.
  */
 void threads_load(struct threads *threads, const struct target *target, bool verbose);
 
@@ -50,12 +50,12 @@ bool is_elf32(const struct target *target);
  * @sp: the thread's stack pointer
  *
  * The innermost function that keeps a frame pointer has left a record on the stack,
- * [rbp of its caller][return address]. rbp points there, because the functions that it
- * calls preserve rbp or say where they saved it. The return address must follow a call
- * of such a function. If the call does not show which function it calls, as for main()
- * or a thread's function, the saved rbp must look like one: an address farther up on
- * this stack, or the small number that the C library puts there. Both can be wrong if
- * unused stack words still hold old frames.
+ * [rbp of its caller][return address]. rbp points there: the functions that it calls
+ * preserve rbp, or their unwind information says where they saved it. The return address
+ * must follow a call to a function that keeps a frame pointer. An indirect call, as that of
+ * main() or of a thread's function, does not show what it calls. Then the saved rbp must be
+ * an address farther up on this stack, or the small number that the C library puts there.
+ * Old frames in unused stack words can mislead both checks.
  *
  * Return: the address of the record; 0: none.
  */

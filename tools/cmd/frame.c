@@ -26,7 +26,7 @@ static size_t skip_endbr(const uint8_t *code)
 /**
  * keeps_frame() - whether the function at @addr begins with push %rbp; mov %rsp,%rbp
  *
- * Goes through an entry of the procedure linkage table.
+ * Follows the jump of a PLT entry.
  */
 static bool keeps_frame(const struct target *target, uint64_t addr)
 {

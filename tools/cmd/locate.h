@@ -22,7 +22,7 @@ struct location {
 	char *text;
 };
 
-/* maps_base() - the address that "NAME+OFFSET" counts from, as parse_address() has it */
+/* maps_base() - the address that "NAME+OFFSET" counts from, as in parse_address() */
 uint64_t maps_base(const struct maps *maps, const struct mapping *map);
 
 /* location_start() - get ready to locate addresses in @maps */
@@ -30,9 +30,10 @@ void location_start(struct location *location, const struct maps *maps);
 void location_end(struct location *location);
 
 /**
- * locate() - find the mapping of @addr and what an offset in it counts from
+ * locate() - find the mapping of @addr and its base
  *
- * What is printed as NAME+OFFSET then is an address that parse_address() takes.
+ * parse_address() accepts the NAME+OFFSET that is printed then, unless NAME is [anonymous] or
+ * [unknown].
  */
 void locate(struct location *location, uint64_t addr);
 

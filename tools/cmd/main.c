@@ -118,7 +118,7 @@ int main(int argc, char **argv)
 	int first = 0;
 
 	fill_standard_files();
-	/* Only for names in the terminal's encoding: scripts rely on the messages. */
+	/* Names use the terminal's encoding. Messages stay English: scripts rely on them. */
 	setlocale(LC_CTYPE, "");
 	program_invocation_name = program_invocation_short_name;
 	argp_err_exit_status = EXIT_TROUBLE;

@@ -45,7 +45,7 @@ static void unescape(char *name)
 	*to = '\0';
 }
 
-/* parse_mapping() - a line of maps, or the first of each in smaps */
+/* parse_mapping() - parse a line of maps, or the first line of a mapping in smaps */
 static bool parse_mapping(struct mapping *map, const char *line)
 {
 	int name = 0;
@@ -66,7 +66,7 @@ static bool parse_mapping(struct mapping *map, const char *line)
  * clip() - cut off the part below @end; false if nothing remains
  *
  * Mappings may merge between two reads of the file. The kernel then continues with the
- * mapping that contains the next address, a part of which it may have printed already.
+ * mapping that contains the next address, and may print a part of it again.
  */
 static bool clip(struct mapping *map, uint64_t end)
 {

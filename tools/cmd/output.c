@@ -120,7 +120,7 @@ static int enter(struct place *place, const char *path)
 	return error;
 }
 
-/* is_standard() - whether it is one of our open files: permissions were checked at open */
+/* is_standard() - whether it is our stdin, stdout or stderr: open() checked permission */
 static bool is_standard(const struct statx *st)
 {
 	struct statx standard;
@@ -136,9 +136,9 @@ static bool is_standard(const struct statx *st)
  * trace() - find the directory of @place->object, which was reached through a link
  *
  * Only /proc shows its path. The path may be stale, or relative to another root
- * directory. So the object must be found there.
+ * directory. So check that the object is at this path.
  *
- * Return: false if it is not there.
+ * Return: false if it is not.
  */
 static bool trace(struct place *place)
 {
@@ -169,7 +169,7 @@ static bool trace(struct place *place)
 /*
  * remove_created() - remove a file that O_CREAT has created since @since
  *
- * A file that may have existed before is kept: an empty file remains.
+ * Keeps a file that may be older, so an empty file may be left behind.
  */
 static bool remove_created(const struct place *place, const struct statx *st,
 			   const struct timespec *since)

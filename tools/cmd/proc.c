@@ -3,8 +3,8 @@
  * Files below /proc/PID of the target.
  *
  * Reading some of them takes the target's mmap_lock, which a stalled task may hold forever.
- * With --nowait a thread reads them, and the caller stops waiting for it. That thread ends
- * with the process: the wait for the lock is killable.
+ * With --nowait another thread reads them, and the caller gives up if it makes no progress.
+ * The thread ends with the process, because the wait for the lock is killable.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 #include "cmd.h"
 
-/* A call that makes no progress for this many seconds waits for a lock. */
+/* Assume that a call waits for a lock if it makes no progress for this many seconds. */
 #define PATIENCE	1
 
 /**

@@ -66,7 +66,7 @@ void progress_update(uint64_t done)
 
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) || !window.ws_col)
 		window.ws_col = 80;
-	/* The terminal echoes ^C after the bar; do not start another line for it. */
+	/* The terminal echoes ^C after the bar: leave room for it in this line. */
 	width = window.ws_col > 13 ? window.ws_col - 3 : 10;
 	room = (int)width - (int)(strlen(before) + strlen(after)) - 2;
 	if (room > (int)sizeof(bar) - 1)

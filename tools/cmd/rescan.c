@@ -18,7 +18,7 @@
 #include "locate.h"
 #include "typed.h"
 
-/* Candidates in a chunk, and bytes of values. */
+/* The most candidates in a chunk, and the most bytes of their values. */
 #define CHUNK_COUNT	8192
 #define CHUNK_BYTES	(4 << 20)
 
@@ -152,8 +152,8 @@ static void check_all(struct candidates_reader *reader, uint64_t *lowest, uint64
 /*
  * attach() - attach to the process of FILE, for the range of its candidates
  *
- * The cache needs a second target file. Both belong to one program if the first one
- * still works at the end.
+ * The cache needs a second target file. If the first one still works at the end, both
+ * belong to the same program.
  */
 static void attach(struct rescan *rescan, uint64_t lowest, uint64_t highest)
 {
@@ -175,7 +175,7 @@ static void attach(struct rescan *rescan, uint64_t lowest, uint64_t highest)
 		target_cache(target, lowest, length, 0);
 }
 
-/* detach() - fail() if the process is gone, because lost values were not holes then */
+/* detach() - fail() if the process is gone: its exit, not munmap(), may have lost values */
 static void detach(struct rescan *rescan)
 {
 	char nothing;
@@ -280,8 +280,8 @@ int cmd_rescan(int argc, char **argv)
 		.options = options,
 		.parser = parse,
 		.args_doc = "FILE [PREDICATE [BY]]",
-		.doc = "Read the values again that \"pvmread scan --type --save=FILE\" found, and "
-		       "keep those in FILE for which PREDICATE is true.\v"
+		.doc = "Reread the values that \"pvmread scan --type --save=FILE\" found, and keep "
+		       "in FILE those for which PREDICATE is true.\v"
 		       "PREDICATE is N, =N, A..B, >N, <N, >=N, <=N, changed, unchanged, increased "
 		       "or decreased; BY is the amount of the increase or decrease. For utf16, "
 		       "PREDICATE is =TEXT, changed or unchanged. Without PREDICATE, all readable "

@@ -2,9 +2,9 @@
 /*
  * pvmread scan: search the memory of a process.
  *
- * Adjacent readable mappings are one subject to the expression. It passes through a
- * window. When the window moves on, it keeps the bytes that a match may still need:
- * those of a partial match, and those for a lookbehind or the context. A search for
+ * The expression is matched against adjacent readable mappings as one subject, which passes
+ * through a window. When the window moves on, it keeps the bytes that a match may still
+ * need: those of a partial match, and those for a lookbehind or the context. A search for
  * values of a type also keeps the bytes that may begin a value.
  */
 #include <argp.h>
@@ -94,7 +94,7 @@ struct scan {
 	struct candidates_writer *writer;
 };
 
-/* check_usage() - which options go together */
+/* check_usage() - check which options go together */
 static void check_usage(const struct arguments *args, struct argp_state *state)
 {
 	if (!args->pattern)
@@ -247,7 +247,7 @@ static void compile(struct scan *scan)
 	/* If JIT is not available (no writable code), go without it. */
 	rc = pcre2_jit_compile(scan->code, PCRE2_JIT_COMPLETE | PCRE2_JIT_PARTIAL_HARD);
 	pcre2_pattern_info(scan->code, PCRE2_INFO_MAXLOOKBEHIND, &behind);
-	/* This is the longest one; they can be nested, and end with a \b. */
+	/* This is the longest lookbehind; lookbehinds can be nested, and end with a \b. */
 	scan->back = MAX(args->context, (uint64_t)behind * LOOKBEHIND_DEPTH * (args->utf ? 4 : 1));
 	/* Keep a character, or CR and LF, so that ^ does not match where the window begins. */
 	scan->back = MAX(scan->back, 4);
@@ -324,7 +324,7 @@ static void report(struct scan *scan, size_t start, size_t end)
 		fail(errno, "standard output");
 }
 
-/* report_value() - print the value at @at of the window; false if the search ends */
+/* report_value() - print the value at @at of the window; false to end the search */
 static bool report_value(void *context, size_t at)
 {
 	struct scan *scan = context;
@@ -376,7 +376,7 @@ static size_t whole_characters(const struct scan *scan)
 
 static int find(const struct scan *scan, size_t length, uint32_t options)
 {
-	/* An empty match is everywhere. */
+	/* Without NOTEMPTY, an expression such as x* would match everywhere. */
 	int rc = pcre2_match(scan->code, scan->buf, length, scan->next,
 			     options | PCRE2_NOTEMPTY, scan->match, scan->context);
 	PCRE2_UCHAR text[256];
@@ -392,8 +392,8 @@ static int find(const struct scan *scan, size_t length, uint32_t options)
  * search() - report what is in the window
  * @more: there are bytes after it
  *
- * Leaves scan->next where the search continues when they have been read: at the start
- * of a match that, or whose context, may continue after the window. If such a match
+ * Leaves scan->next where the search continues when they have been read. That is the start
+ * of a match if the match or its context may continue after the window. If such a match
  * began too far back, it is treated as if the memory ended here.
  */
 static void search(struct scan *scan, bool more)
@@ -420,8 +420,8 @@ static void search(struct scan *scan, bool more)
 		begin = pcre2_get_startchar(scan->match);
 		if (rc == PCRE2_ERROR_PARTIAL && begin < late) {
 			/*
-			 * Not anchored: PCRE2 knows which of the next bytes cannot
-			 * begin a match, and each attempt may take as long.
+			 * Do not anchor it: PCRE2 can skip bytes that cannot begin a match,
+			 * and a separate attempt at each byte may take as long as this one.
 			 */
 			scan->next = begin;
 			rc = find(scan, length, 0);

@@ -37,7 +37,7 @@ void die_of_signal(void)
 	progress_clear();
 	if (end_hook)
 		end_hook();
-	/* The thread that holds the lock may wait for its reader forever. */
+	/* The thread that holds stdout's lock may wait forever for the reader of a pipe. */
 	else if (!ftrylockfile(stdout))
 		fflush(stdout);
 	raise(number);

@@ -43,7 +43,7 @@ struct arguments {
  * @held: the characters not printed yet, as UTF-8
  * @script: the script of its letters, from script_of(); 0: ASCII only
  * @sure: it has a character that cannot be two misread ASCII characters
- * @doubt: number of characters that can be, minus the ASCII characters in it
+ * @doubt: number of characters that can be such a pair, minus the ASCII characters in it
  * @flows: its beginning has been printed
  * @dropped: it began inside a string that was being printed
  * @next: address of the first byte after the last character
@@ -406,7 +406,7 @@ static void make_room(struct strings *strings, struct run *run)
  * add() - append to a string, or begin one
  * @addr: address of the first byte
  * @size: the number of bytes in memory
- * @text: the characters as UTF-8: one, or ASCII
+ * @text: as UTF-8, one character or any number of ASCII characters
  * @length: the bytes of it
  */
 static void add(struct strings *strings, struct run *run, uint64_t addr, size_t size,
@@ -451,7 +451,7 @@ static size_t search_ascii(struct strings *strings, const unsigned char *bytes, 
 	return length;
 }
 
-/* skip_zeros() - the number of bytes to skip: they and the following ones are zeros */
+/* skip_zeros() - the number of zeros to skip; at least CHARACTER_MAX zeros follow them */
 static size_t skip_zeros(const unsigned char *bytes, size_t length)
 {
 	uint64_t word;
@@ -516,8 +516,8 @@ static int doubt(uint32_t c)
  *
  * A string must be likely to be text: its letters except ASCII are of one script, and
  * it is not ASCII misread as UTF-16. The start of a character is also unknown. At odd
- * addresses, which rarely have text, a string can only have characters up to U+1FFF:
- * they do not look like characters at even addresses.
+ * addresses, which rarely have text, a string can only have characters up to U+1FFF.
+ * Text at even addresses, read at odd ones, mostly looks like higher characters.
  */
 static size_t search_utf16(struct strings *strings, const unsigned char *bytes, size_t length,
 			   bool last)

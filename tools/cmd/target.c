@@ -35,7 +35,7 @@ bool target_is_alive(const struct target *target)
 	return !target_ends_within(target, 0);
 }
 
-/* read_line() - the first line of a small file, without its end */
+/* read_line() - the first line of a small file, without its newline */
 static bool read_line(const char *path, char *line, size_t size)
 {
 	FILE *file = fopen(path, "re");
@@ -70,8 +70,8 @@ static bool read_field(const char *path, const char *name, char *text, size_t si
  * check_proc() - whether /proc shows the PID namespace of this process
  *
  * After unshare(CLONE_NEWPID), /proc must be mounted again; until then /proc/PID is
- * another process. NSpid lists the numbers of a process from the namespace of /proc to
- * its own.
+ * another process. NSpid lists the PIDs of a process in all namespaces, from that of /proc
+ * down to its own.
  */
 static enum proc check_proc(void)
 {
@@ -175,7 +175,7 @@ static bool is_thread(const struct target *target, pid_t tid)
 	return !access(path, F_OK);
 }
 
-/* attach_number() - attach by a thread's number, if that is still the target's afterwards */
+/* attach_number() - attach by the thread id @tid; ESRCH if it is no longer the target's */
 static int attach_number(const struct target *target, int dev, pid_t tid, unsigned int flags)
 {
 	int fd = pvmread_attach(dev, tid, flags, 0, 0);

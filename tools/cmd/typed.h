@@ -63,7 +63,7 @@ enum test {
  * @has_by: the value must have increased or decreased by a given amount
  * @by: the amount for an integer
  * @float_by: the amount for a float
- * @tolerance: floats that differ by no more count as equal
+ * @tolerance: floats that differ by at most this count as equal
  */
 struct predicate {
 	const struct type *type;
@@ -94,8 +94,8 @@ void predicate_parse(struct predicate *predicate, const struct type *type, const
 /**
  * predicate_parse_again() - parse a predicate of "rescan", or fail()
  * @size: size of the saved values in bytes
- * @text: as above, with a '=' before a utf16, or "changed", "unchanged", "increased",
- *	"decreased"; NULL for no test
+ * @text: as in predicate_parse(), but '=' must precede a utf16 string; or "changed",
+ *	"unchanged", "increased", "decreased"; NULL for no test
  * @by: the amount of the increase or decrease, or NULL
  */
 void predicate_parse_again(struct predicate *predicate, const struct type *type, size_t size,
@@ -128,7 +128,7 @@ void predicate_search(const struct predicate *predicate, const unsigned char *by
  * @location: where it is
  * @bytes: the value
  * @size: its number of bytes
- * @json: an object, in which a float that is not a number is null
+ * @json: print a JSON object, in which NaN and infinities are null
  */
 void print_candidate(const struct location *location, const struct type *type, uint64_t addr,
 		     const unsigned char *bytes, size_t size, bool json);

@@ -19,7 +19,7 @@
 /* PAGE_IS_PFNZERO, in linux/fs.h since 6.7 like PAGEMAP_SCAN. */
 #define ZERO_PAGE	(1 << 5)
 
-/* The most pages that one call examines: 1 GiB of small ones. */
+/* The most pages that one call reports: 1 GiB of small ones. */
 #define PAGES_MAX	(1 << 18)
 /* Entries of /proc/PID/pagemap that are compared at once. */
 #define ENTRIES		512
@@ -167,7 +167,7 @@ static bool look_again(struct walk *walk, uint64_t pages)
 
 /**
  * find_run() - find the run of pages at @walk->at
- * @pages: number of pages to query if the kernel must be asked
+ * @pages: for look_again(), if the kernel must be asked
  * @end: set to the end of the run
  *
  * Return: PAGE_IS_* of the pages; 0: neither resident nor in swap.
@@ -306,7 +306,7 @@ static int find_file(const struct walk *walk)
 
 	snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, map->start, map->end);
 	fd = proc_open(walk->target, name, O_PATH);
-	/* Another file may be mapped there now. Not all file systems tell stat() that inode. */
+	/* Another file may be mapped there now. Some file systems tell stat() another inode. */
 	if (fd >= 0 && (fstat(fd, &st) ||
 			(st.st_ino != map->inode && !is_link_to(walk, name, map->name)))) {
 		close(fd);

@@ -86,7 +86,7 @@ struct piece {
  * @end: where to stop in @map
  * @runs: resident or swapped pages, in the order of their addresses
  * @run_count: the number of @runs
- * @known: up to here, pages that are not in @runs are neither resident nor in swap
+ * @known: pages below this address that are not in @runs are neither resident nor in swap
  * @file: the file of @map, or -1 if it is not open
  * @file_asked: an attempt to open it was made
  * @file_is_zeros: the file is /dev/zero, mapped privately
@@ -116,7 +116,7 @@ struct walk {
 
 /**
  * walk_start() - get ready, or fail()
- * @flags: PVMREAD_NOWAIT: leave out pages that would have to be waited for;
+ * @flags: PVMREAD_NOWAIT: leave out pages that the walk would have to wait for;
  *	PVMREAD_RESIDENT: leave out pages that are not resident
  */
 void walk_start(struct walk *walk, const struct target *target, unsigned int flags);
@@ -138,8 +138,8 @@ bool walk_next(struct walk *walk, void *buf, struct piece *piece);
 /**
  * walk_end() - finish, or fail() if the target is gone
  *
- * Nothing of an exited target is resident, so an exit may have looked like holes. If
- * walk_end() returns, everything read since target_open(), also from /proc/PID, belongs
+ * An exited target has no resident pages, so its exit may have looked like holes. If
+ * walk_end() returns, everything read since target_open(), even from /proc/PID, belongs
  * to one program.
  */
 void walk_end(struct walk *walk);

@@ -215,8 +215,8 @@ static bool rest(const struct view *view)
  * watch() - read again and again
  * @stop: set to the address that could not be read
  *
- * Return: why it ended: 0 after the last of --count or by a signal, or the errno
- * value of a read.
+ * Return: 0 if --count or a signal ended it, or the errno value of a failed read; ESRCH if
+ * the target has exited.
  */
 static int watch(struct view *view, uint64_t *stop)
 {
@@ -244,7 +244,7 @@ int cmd_watch(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{ "interval", 'n', "SECONDS", 0, "Read every SECONDS (default 1)", 0 },
-		{ "count", 'c', "COUNT", 0, "End after COUNT reads, or hexdumps", 0 },
+		{ "count", 'c', "COUNT", 0, "End after COUNT reads (pipe or file: hexdumps)", 0 },
 		{}
 	};
 	static const struct argp argp = {

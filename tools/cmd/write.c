@@ -106,7 +106,7 @@ static void show(FILE *tty, const char *what, uint64_t addr, const unsigned char
 		fprintf(tty, "... and %zu bytes more\n", length - shown);
 }
 
-/* confirm() - show the change on the terminal and ask; true if there is none */
+/* confirm() - show the change on the terminal and ask; true if there is no terminal */
 static bool confirm(const struct target *target, uint64_t addr, const unsigned char *bytes,
 		    size_t length)
 {

@@ -3,8 +3,8 @@
  * libpvmread: the ioctls of /dev/pvmread as functions. libpvmread.h says what
  * each of them does.
  *
- * None retries after EINTR: the module returns it only to a caller that is being killed,
- * and so never sees it.
+ * No function retries after EINTR. Most callers that get it are being killed, and never see it;
+ * linux/pvmread.h lists the exceptions, for ATTACH and mmap().
  */
 #include <assert.h>
 #include <errno.h>
@@ -239,7 +239,7 @@ ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
 		};
 		int ret = ioctl(target, PVMREAD_IOC_BATCH, &batch);
 
-		/* Only the device reports max_batch, not a target file. */
+		/* A target file does not report max_batch: halve the count until it fits. */
 		if (ret && errno == EINVAL && batch.count > 1) {
 			most = batch.count / 2;
 			continue;
@@ -247,14 +247,14 @@ ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
 		done += batch.completed;
 		if (ret)
 			return done ? (ssize_t)done : -1;
-		/* That segment may have been the last one of its ioctl. */
+		/* The incomplete segment may have been the last one of its ioctl. */
 		if (flags & PVMREAD_STOP && done && !is_complete(&segs[done - 1]))
 			break;
 	} while (done < count);
 	return done;
 }
 
-/* The bytes before @addr in its page. */
+/* The number of bytes before @addr in its page. */
 static size_t in_page(uint64_t addr)
 {
 	return addr & (sysconf(_SC_PAGESIZE) - 1);

@@ -3,10 +3,9 @@
  * libpvmread-preload: process_vm_readv(2) and process_vm_writev(2) of an
  * unmodified program through /dev/pvmread.
  *
- * Whatever the program may do around the two system calls it may do around
- * these: call them in a signal handler, from many threads, after fork() or
- * vfork(), or after it has closed every file. So there is no lock, and nothing is
- * allocated.
+ * A program may call these functions wherever it may make the two system calls:
+ * in a signal handler, from many threads, after fork() or vfork(), or after it has
+ * closed every file. So the shim takes no lock and allocates nothing.
  *
  * The program may close the shim's descriptor and open another file that gets the same
  * number. fstat(2) detects this, but costs a third of the system call. So the shim calls
@@ -66,16 +65,16 @@ struct counter {
 };
 
 /**
- * struct process - what each process has of its own
- * @pid: whose it is, or 0 in a child that a bare clone(2) made
- * @warned: it was told that there is no device
+ * struct process - the shim's state in one process
+ * @pid: the process, or 0 in a child that a bare clone(2) made
+ * @warned: the warning that there is no device was printed
  * @reported: the counters were printed
  * @seen: the tick in which fstat(2) last found the device at the descriptor, or 0
  * @missed: the tick in which the device could not be opened, or 0
- * @counters: what went which way
+ * @counters: the calls through the device and through the kernel
  *
- * Lies where a fork leaves zeros to the child. A child of vfork(2) shares it,
- * as all memory, and is known by @pid.
+ * It is in memory that is all zeros in a forked child (MADV_WIPEONFORK). A child of
+ * vfork(2) shares all memory with its parent, so it finds the parent's @pid.
  */
 struct process {
 	atomic_int pid;
@@ -86,7 +85,7 @@ struct process {
 	struct counter counters[CALLS][WAYS];
 };
 
-/* Before start() has run, and where the kernel has no MADV_WIPEONFORK. */
+/* Used until start() has run, and on kernels without MADV_WIPEONFORK. */
 static struct process early;
 static struct process *own = &early;
 
@@ -102,7 +101,7 @@ static ino_t stderr_ino;
 static int stderr_copy = -1;
 
 static atomic_int device_fd = -1;
-/* How often it had to be opened: the number alone may be the same again. */
+/* How often the device was opened. A new file may get the same descriptor again. */
 static atomic_uint openings;
 static atomic_ullong device_rdev;
 
@@ -113,7 +112,7 @@ static syscall_fn *next_syscall(void)
 {
 	syscall_fn *fn = (syscall_fn *)atomic_load(&next);
 
-	/* Only in constructors that run before start(). */
+	/* Only constructors that run before start() find it unset. */
 	if (!fn) {
 		fn = (syscall_fn *)dlsym(RTLD_NEXT, "syscall");
 		atomic_store(&next, (uintptr_t)fn);
@@ -121,7 +120,7 @@ static syscall_fn *next_syscall(void)
 	return fn;
 }
 
-/* --- text, as stdio is not for signal handlers --- */
+/* --- text, because stdio is not async-signal-safe --- */
 
 struct text {
 	char buf[640];
@@ -151,7 +150,7 @@ static void add_number(struct text *text, unsigned long long number)
 	add(text, digit);
 }
 
-/* Programs close stderr, and then the number may be that of their data. */
+/* After a program closes stderr, a file with its data may get the same number. */
 static bool is_stderr(int fd)
 {
 	struct stat st;
@@ -161,8 +160,8 @@ static bool is_stderr(int fd)
 }
 
 /*
- * Write to stderr, without a SIGPIPE that the program has not earned, and without
- * being the place where a thread is cancelled: the system calls are none.
+ * Write to stderr. The program must not get a SIGPIPE from this, and no thread may be
+ * cancelled here, because the two system calls are not cancellation points.
  */
 static void say(const struct text *text)
 {
@@ -263,9 +262,9 @@ static bool is_read_only(int fd)
 }
 
 /*
- * A copy of @fd with a number that is out of the way: programs expect that
- * their next file gets the lowest. But not so high that the kernel would need a
- * large table for it. Return: the copy, or -1.
+ * Copy @fd to a high number, because programs expect that their next file gets the
+ * lowest. Begin at 960 or lower, so that the kernel does not need a large table for it.
+ * Return: the copy, or -1.
  */
 static int copy_high(int fd)
 {
@@ -297,7 +296,7 @@ static int open_device(void)
 	return high;
 }
 
-/* Open the device in place of what @fd was. Return: as device() */
+/* Open the device again; @fd is the old value of @device_fd. Return: as device() */
 static int reopen_device(int fd)
 {
 	int opened;
@@ -363,7 +362,7 @@ static __attribute__((noinline)) int find_device(int fd, long long now)
 	}
 	if (is_missing(now))
 		return -1;
-	/* The system calls are no place where a thread is cancelled, open(2) is. */
+	/* open(2) is a cancellation point; the two system calls are not. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	fd = reopen_device(fd);
 	if (fd < 0)
@@ -390,7 +389,7 @@ static inline int device(bool sure)
 
 /* --- the system calls --- */
 
-/* Make of the module's errno what the system call would have said. */
+/* Translate the module's errno to that of the system call. */
 static void translate_errno(int fd, int call)
 {
 	if (errno == EROFS)
@@ -398,7 +397,7 @@ static void translate_errno(int fd, int call)
 	else if (errno == EOPNOTSUPP)
 		errno = EINVAL;
 	else if (errno == EBADF && call == WRITEV && is_read_only(fd))
-		errno = EPERM;	/* and else it is the pidfd that is bad */
+		errno = EPERM;	/* otherwise the pidfd is bad */
 }
 
 /*
@@ -429,7 +428,7 @@ through_device(int fd, int call, pid_t pid, const struct iovec *local, unsigned 
 		.flags = flags | more_flags,
 		.pid = pid,
 		.local = (uintptr_t)local,
-		/* The system call looks at the low half of the count only. */
+		/* The system call uses only the low half of the count. */
 		.local_count = (unsigned int)liovcnt,
 		.remote = (uintptr_t)remote,
 		.remote_count = riovcnt,
@@ -546,7 +545,7 @@ static void report(void)
 	/* Not even a getpid(): strace counts the system calls of a child. */
 	if (!trace || !has_called())
 		return;
-	/* They are the parent's in a child of vfork(). */
+	/* In a child of vfork(), the counters are the parent's. */
 	if (!is_owner() || atomic_exchange(&own->reported, true))
 		return;
 	self = getpid();
@@ -568,7 +567,7 @@ EXPORT long syscall(long number, ...)
 	va_list ap;
 	size_t i;
 
-	/* As many as there can be: how many there are only the kernel knows. */
+	/* Pass on the most that there can be: only the kernel knows how many there are. */
 	va_start(ap, number);
 	for (i = 0; i < 6; i++)
 		arg[i] = va_arg(ap, unsigned long);
@@ -587,7 +586,7 @@ EXPORT long syscall(long number, ...)
 	return next_syscall()(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 }
 
-/* They run no destructor. */
+/* _exit() and _Exit() run no destructor. */
 EXPORT void _exit(int status)
 {
 	report();
@@ -626,7 +625,7 @@ static __attribute__((constructor)) void start(void)
 		own = page;
 	}
 	claim();
-	/* What clone(2) makes has no handlers, and its pid stays 0. */
+	/* A child of a bare clone(2) runs no such handler, so its @pid stays 0. */
 	pthread_atfork(NULL, NULL, claim);
 
 	if (!fstat(STDERR_FILENO, &st)) {
@@ -638,7 +637,7 @@ static __attribute__((constructor)) void start(void)
 		read_flags(flags);
 	trace = wish && !strcmp(wish, "1");
 	if (trace) {
-		/* Programs that look for write errors close it at exit. */
+		/* Programs that check for write errors close stderr at exit. */
 		stderr_copy = copy_high(STDERR_FILENO);
 		at_quick_exit(report);
 	}
