@@ -257,9 +257,9 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 }
 
 /*
- * MMU notifiers report changes. With 32 bits, sequence numbers wrap too soon, and high memory
- * has no permanent kernel address. Aliasing CPU caches would need a flush. On s390 GUP makes
- * a page of a protected guest accessible.
+ * The cache needs MMU notifiers, which report changes. On 32-bit kernels sequence numbers wrap
+ * too soon, and high memory has no permanent kernel address. Aliasing CPU caches would need a
+ * flush. On s390 only GUP makes a page of a protected guest accessible.
  */
 #if IS_ENABLED(CONFIG_MMU_NOTIFIER) && IS_ENABLED(CONFIG_64BIT) && \
 	!IS_ENABLED(CONFIG_ARCH_HAS_CPU_CACHE_ALIASING) && !IS_ENABLED(CONFIG_S390)
@@ -282,7 +282,7 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
 
 #ifdef CONFIG_MMU_NOTIFIER
 /**
- * struct pvmread_notifier - an MMU interval notifier with a number that a worker renews
+ * struct pvmread_notifier - an MMU interval notifier; a worker renews its sequence number
  * @sub: the interval notifier
  * @mm: the memory that it watches, with an mm_count reference
  * @start: the first address of its range
@@ -290,7 +290,7 @@ static inline void pvmread_engine_init(struct pvmread_engine *eng,
  * @ops: its callback
  * @free: frees the object that this is part of
  * @lock: protects @busy, @closed, @runs and @wanted
- * @inserted: @sub receives invalidations; does not change after that
+ * @inserted: @sub receives invalidations; once set, it stays set
  * @busy: @work is queued or runs, so it must not be queued again: it may free the object
  * @closed: set by pvmread_notifier_close(); @work frees the object
  * @runs: number of times that @work has run

@@ -200,9 +200,9 @@ pvmread_batch_copy_small(struct pvmread_engine *eng, struct pvmread_segment *seg
 }
 
 /*
- * Move a segment that is not small, is in no held page, or whose small copy has faulted
- * (@tried). @left is the number of segments left in the chunk, including this one. Page
- * faults are enabled.
+ * Move a segment that a small copy has not moved. @tried: a small copy was tried, and has
+ * faulted. @left is the number of segments left in the chunk, including this one. Page faults
+ * are enabled.
  *
  * Return: 0 if all was moved, 1 if only the first MAX_RW_COUNT bytes were, or an errno.
  * seg->done is the bytes moved.
@@ -359,7 +359,7 @@ static int pvmread_batch_run(struct pvmread_target *target,
 				}
 				pagefault_disable();
 			}
-			/* GUP makes a page coherent, but only as of then. */
+			/* GUP flushes the CPU caches for a page: call it for each segment. */
 			if (IS_ENABLED(CONFIG_ARCH_HAS_CPU_CACHE_ALIASING))
 				pvmread_engine_release(eng);
 

@@ -357,7 +357,7 @@ static __always_inline size_t pvmread_cache_copy_pages(const struct pvmread_cach
 	do {
 		size_t part = left, rest, copied;
 
-		/* mem[0] to mem[room - 1] are contiguous. See if the next page is, too. */
+		/* mem[0] to mem[room - 1] are contiguous. Does the next page continue them? */
 		if (left > room) {
 			page += PAGE_SIZE;
 			if (unlikely(entry[1].addr != page)) {
@@ -380,7 +380,7 @@ again:
 			mem += copied;
 			left -= copied;
 			part = rest;
-			/* On arm64 a copy stops some bytes before a fault: ask again. */
+			/* On arm64 a copy stops some bytes before a fault: copy the rest. */
 			if (copied)
 				goto again;
 			break;

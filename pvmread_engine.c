@@ -91,8 +91,7 @@ static void pvmread_engine_put_pages(struct pvmread_engine *eng, bool dirty)
  * A reader can steal an rwsem from a waiting writer for 4 ms or longer. So if the target
  * waits to change its mappings, sleep until it has had time to wake up and take mmap_lock.
  * A hold lasts as long as its copy, so the sleep grows with what the last hold copied, or
- * the next may copy. A @nowait engine does not sleep:
- * mmap_read_trylock() steals nothing.
+ * the next may copy. A @nowait engine does not sleep: mmap_read_trylock() steals nothing.
  */
 static void pvmread_engine_give_way(const struct pvmread_engine *eng, size_t len)
 {
@@ -154,8 +153,8 @@ static __always_inline long pvmread_engine_gup(struct pvmread_engine *eng,
 /* --- nowait ---------------------------------------------------------------- */
 
 /*
- * Will GUP refuse the page before it calls a fault handler? Mirrors check_vma_flags(). If
- * only check_vma_flags() refuses a page, the caller merely gets EAGAIN instead of EIO.
+ * Will GUP refuse the page before it calls a fault handler? Mirrors check_vma_flags(). If this
+ * function misses a page that GUP refuses, the caller merely gets EAGAIN instead of EIO.
  */
 static bool pvmread_engine_nowait_refused(struct vm_area_struct *vma, bool write)
 {
@@ -492,7 +491,7 @@ static size_t pvmread_engine_copy_cached(struct pvmread_engine *eng, unsigned lo
 		*part = copied;
 	}
 	if (eng->locked) {
-		/* Waiters for mmap_lock wait for this copy, too. */
+		/* Tasks that wait for mmap_lock have also waited for this copy. */
 		eng->copied += copied;
 		if (pvmread_engine_must_end(eng))
 			pvmread_engine_release(eng);

@@ -97,9 +97,9 @@ static int pvmread_notifier_lock_vma(struct vm_area_struct *vma)
 
 /*
  * Wait for the page faults that run with a VMA lock instead of mmap_lock. A FUSE server can
- * make one last for ever. The registration of a notifier waits for them, too, but signals
- * do not end that wait, and it holds mm_all_locks_mutex, which every such registration on
- * the machine needs. Until mmap_lock is dropped, no fault takes these locks again.
+ * make one last for ever. The registration of a notifier also waits for them, but no signal
+ * ends that wait. Meanwhile it holds mm_all_locks_mutex, which every such registration on the
+ * machine needs. Until mmap_lock is dropped, no fault takes these locks again.
  */
 static int pvmread_notifier_lock_vmas(struct mm_struct *mm)
 {

@@ -2,8 +2,8 @@
 /*
  * The tracepoints pvmread:attach and pvmread:transfer: which process accesses
  * which. The caller is the current task of the event. For io_uring it may be a
- * worker. A request that io_uring repeats in a worker because it would have to
- * wait makes two events, the first with EAGAIN.
+ * worker. If io_uring repeats a request in a worker, there are two events, the
+ * first with EAGAIN.
  *
  * This is a separate header because the kernel's macros read it more than once.
  */

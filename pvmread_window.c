@@ -173,9 +173,9 @@ static void pvmread_window_free(struct pvmread_notifier *view)
 /*
  * Remove entries and flush the TLBs. zap_vma_ptes() invalidates the caller's memory, possibly
  * inside an invalidation of the target's. lockdep has one class for the invalidations of all
- * processes, so it would report a deadlock. There is none: see the head of this file. This
- * also hides the page table lock and the locks of the caller's notifiers from lockdep, but an
- * invalidation that does not nest takes the same locks.
+ * processes, so it would report a deadlock. There is none: see the head of this file.
+ * lockdep_off() also hides the page table lock and the locks of the caller's notifiers. lockdep
+ * sees these locks in other invalidations of the caller's memory.
  */
 static void pvmread_window_zap(struct pvmread_window *window, unsigned long start,
 			       unsigned long end, bool clears)
@@ -251,7 +251,7 @@ static bool pvmread_window_table_has_entries(struct mm_struct *mm, pmd_t *pmd,
 /*
  * Are there entries from *@start to @end? If so, set *@start to the address of the first one.
  * If munmap() waits, there are none: pvmread_window_invalidate_view() has removed all.
- * The page tables stay: see window->walkers. No entry is huge, as only
+ * The page tables stay: see window->walkers. No entry is huge, because only
  * pvmread_window_set() sets entries. Linux 6.14 does not export
  * apply_to_existing_page_range().
  */
@@ -450,7 +450,7 @@ static vm_fault_t pvmread_window_set_entries(struct pvmread_fill *fill, unsigned
 
 /*
  * Refuse memory that a driver has mapped: it may not be RAM, or may need other attributes.
- * vma_set_page_prot() may ignore VM_SHARED.
+ * Allow two protections, because vma_set_page_prot() may have left VM_SHARED out.
  */
 static bool pvmread_window_allows(const struct vm_area_struct *source)
 {
@@ -692,7 +692,7 @@ static vm_fault_t pvmread_window_wait(struct pvmread_window *window, struct mm_s
 	settled = pvmread_window_begin(window, &fill.changes);
 	if (mmap_read_lock_killable(mm))
 		goto out;
-	/* If another VMA replaces it while GUP waits, window->changes shows that. */
+	/* If another VMA replaces @source while GUP waits, window->changes shows that. */
 	source = vma_lookup(mm, from);
 	if (source && pvmread_window_allows(source))
 		got = get_user_pages_remote(mm, from, 1, 0, &page, &locked);

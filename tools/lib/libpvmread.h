@@ -153,8 +153,8 @@ ssize_t pvmread_batch(int target, struct pvmread_segment *segs, size_t count,
  * @len: number of bytes, at least 1
  *
  * The pages that hold the bytes are mapped. They must all be in the attached range. A load
- * from a window raises SIGBUS where the target has no memory, or has exited or called
- * execve(2). See Windows in linux/pvmread.h.
+ * from a window raises SIGBUS where the target has no memory, and everywhere once the target
+ * has exited or called execve(2). See Windows in linux/pvmread.h.
  *
  * Return: the address in this process of the byte at @addr, or NULL with the errno
  * of mmap(2) on a target file: ENODEV (attached without PVMREAD_WINDOW), ENXIO (outside the

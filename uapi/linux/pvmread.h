@@ -70,11 +70,11 @@
  *  - EBADF: the file was not attached for writing
  *  - EINVAL, EOVERFLOW: the position is 2^63 or more and the VFS refuses it
  *
- * An asynchronous request with RWF_NOWAIT moves all its bytes or fails with EAGAIN, as
- * any over 64 KiB does. Only its first page is faulted in; the others must be
- * mapped. io_uring first tries every request this way. After EAGAIN, an io_uring worker
- * repeats the whole request. If the caller's own memory had to be faulted in midway, a
- * part may have been copied before EAGAIN.
+ * An asynchronous request with RWF_NOWAIT moves all its bytes or fails with EAGAIN. Such a
+ * request of more than 64 KiB always fails. One within a single page may fault that page in; a
+ * longer one fails unless all its pages are mapped. io_uring first tries every request this
+ * way. After EAGAIN, an io_uring worker repeats the whole request. If the caller's own memory
+ * had to be faulted in midway, a part may have been copied before EAGAIN.
  *
  * /proc/PID/fdinfo/FD of a target file shows
  *
@@ -219,7 +219,8 @@ enum pvmread_feature {
  *	and later) work if the kernel has them
  * @PVMREAD_NOWAIT: do not wait for the target. Mapped pages are copied; a write does not copy to
  *	shared pages of a FUSE file. Unmapped private anonymous pages are faulted in, as are
- *	pages in the page cache that are up to date, unlocked and without PG_readahead. Any
+ *	pages in the page cache that are up to date, unlocked and without PG_readahead. But on
+ *	FUSE, on hugetlbfs and in memory registered with userfaultfd(2) none is faulted in. Any
  *	other page ends the transfer with EAGAIN, as does a contended mmap_lock. No file system
  *	is asked to read a page or to make it writable, unless the file is truncated at that
  *	moment. These waits remain: for execve(2) of the target (READV, WRITEV, ATTACH), memory
@@ -282,14 +283,13 @@ struct pvmread_info {
  * @flags: in: 0, or any of PVMREAD_PIDFD, PVMREAD_NOWAIT, PVMREAD_RESIDENT
  * @pid: in: the target, in the caller's pid namespace; a thread id also works.
  *	With PVMREAD_PIDFD it is a pidfd
- * @error: out: 0, or the errno value that says why the transfer ended before one of the
- *	two sides was used up
+ * @error: out: 0, or the errno value that says why the transfer ended before either side
+ *	was used up
  * @local: in: address of an array of struct iovec, the caller's memory
  * @local_count: in: number of its elements, 0 to 1,024
  * @remote: in: address of an array of struct iovec, the target's memory
  * @remote_count: in: number of its elements, 0 to 1,024
- * @transferred: out: number of bytes moved: what the syscall returns if that is not
- *	negative
+ * @transferred: out: number of bytes moved, as the syscall returns it; 0 on failure
  * @stop_addr: out: the remote address at which the transfer ended: one past the last byte
  *	moved. If the transfer ended early, the byte there could not be moved. 0 if the
  *	request was refused or empty
@@ -322,9 +322,9 @@ struct pvmread_info {
  *  - EINTR: the caller is being killed
  *  - ESRCH: PVMREAD_NOWAIT or PVMREAD_RESIDENT, and the target has exited meanwhile
  *
- * In any other failure @error is errno. If at least one byte moved, ioctl() returns 0. If no
- * byte moved for one of the reasons above, errno is @error if that is EINTR or ESRCH,
- * else EFAULT.
+ * If at least one byte moved, ioctl() returns 0. If no byte moved for one of the reasons
+ * above, errno is EINTR or ESRCH if @error is, else EFAULT. If the command fails before it
+ * begins to copy, @error is errno.
  *
  * errno, in the order of the checks:
  *
