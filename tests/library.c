@@ -902,7 +902,7 @@ TEST(strerror_says_what_to_do)
 		{ EROFS, "readonly=1" }, { EAGAIN, "PVMREAD_NOWAIT" }, { ESRCH, "exited" },
 		{ EIO, "/proc/PID/maps" }, { EFAULT, "caller" }, { EBADF, "O_RDWR" },
 		{ EOPNOTSUPP, "PVMREAD_PIDFD" }, { ENOTTY, "update" }, { E2BIG, "update" },
-		{ EINVAL, "flag" }, { ENOMEM, "memory" }, { EINTR, "killed" },
+		{ EINVAL, "flag" }, { ENOMEM, "memory" }, { EINTR, "signal" },
 	};
 	int error;
 	size_t i;

@@ -335,7 +335,7 @@ const char *pvmread_strerror(int error)
 	case ENOMEM:
 		return "the kernel has no memory for the request or for the process's page";
 	case EINTR:
-		return "the caller is being killed";
+		return "a signal interrupted the call, or the caller is being killed";
 	default:
 		/* strerror() would translate the text, and use a static buffer. */
 		text = strerrordesc_np(error);
