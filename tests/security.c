@@ -1905,6 +1905,8 @@ static uintptr_t map_to_execute(void)
 	unsigned char *at = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 				 -1, 0);
 
+	if (at == MAP_FAILED)
+		return 0;
 	memset(at, SECRET, PAGE);
 	return mprotect(at, PAGE, PROT_EXEC) ? 0 : (uintptr_t)at;
 }

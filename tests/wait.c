@@ -37,6 +37,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -1555,7 +1556,7 @@ static bool is_through_at_once(struct __test_metadata *_metadata, size_t i, uint
 	ASSERT_EQ(1, poll(&pfd, 1, PATIENCE_MS));
 
 	ASSERT_EQ(0, kill(target.pid, SIGKILL));
-	/* READV without a flag will free the memory: the target dies. Otherwise the target waits. */
+	/* The target dies if READV without a flag frees its memory. Otherwise it waits. */
 	end = now_ms() + (flags ? WAITING_MS : PATIENCE_MS);
 	while (!has_died(target.pid) && now_ms() < end)
 		usleep(1000);
@@ -2076,10 +2077,6 @@ TEST_F(target, nowait_faults_in_pages_without_waiting)
 			EXPECT_EQ(0, LOCAL[0]);
 	}
 	close(big_file);
-	/* For the record. */
-	a = ask(&doors[0], &target, PVMREAD_NOWAIT, ANON_AT, LOCAL, PAGE);
-	say("NOWAIT of shared anonymous memory never touched: %s",
-	    a.moved ? "zeros" : strerror(a.reason));
 }
 
 /* --- NOWAIT: private pages over a file hole, and FUSE files --- */
@@ -2296,10 +2293,15 @@ static void build_fault_in_progress(void)
 TEST_F(target, attach_with_cache_can_be_killed_during_a_page_fault)
 {
 	struct pvmread_info info = { .size = sizeof(info) };
+	int major = 0, minor = 0, status, fd;
+	struct utsname system;
 	pid_t caller, other;
-	int status, fd;
 	bool died;
 
+	ASSERT_EQ(0, uname(&system));
+	sscanf(system.release, "%d.%d", &major, &minor);
+	if (major == 6 && minor >= 15 && minor <= 19)
+		SKIP(return, "Linux 6.15 to 6.19: no signal ends this wait");
 	if (!have_fuse())
 		SKIP(return, "not in this kernel: FUSE: /dev/fuse: %s", strerror(errno));
 	ASSERT_EQ(0, ioctl(dev, PVMREAD_IOC_INFO, &info));
