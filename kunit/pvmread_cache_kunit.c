@@ -18,7 +18,7 @@ static void destroy_cache(void *cache)
 	pvmread_cache_destroy(cache);
 }
 
-/* A worker gets the sequence number that filling needs. */
+/* Wait until a worker has the sequence number that filling needs. */
 static void await_worker(struct kunit *test, struct pvmread_cache *cache)
 {
 	unsigned long seq;

@@ -157,7 +157,7 @@ static void fill_text(struct kunit *test, size_t len)
 	KUNIT_ASSERT_EQ(test, remote_write(p, 0, p->buf, len), 0);
 }
 
-/* Set one byte of it to NUL, or back to text. */
+/* Set one byte of the text to NUL, or back. */
 static void put_nul(struct kunit *test, size_t at, bool nul)
 {
 	u8 byte = nul ? 0 : text(at);
@@ -170,7 +170,7 @@ static void put_nul(struct kunit *test, size_t at, bool nul)
 /* The result of a fault on a page of the stage. */
 enum scene {
 	READY,		/* the page */
-	LATER,		/* the page, but it has to be waited for */
+	LATER,		/* the page, after a wait */
 	KILLED,		/* the page, and the thread is killed meanwhile */
 	EXITED,		/* the page, and the target exits meanwhile */
 	NO_MEMORY,
@@ -180,16 +180,16 @@ enum scene {
 
 /**
  * struct stage - a mapping at the start of the remote arena, with our fault handler
- * @own: its own pages, with the pattern. Their reference counts are exact, because they
- *	are on no LRU list, whose batches hold references for a while
+ * @own: its own pages, with the pattern. Their reference counts are exact, because no
+ *	batch of an LRU list holds a reference to them
  * @scenes: result of a fault on each page
  * @file: the mapped file; the stage provides the pages
- * @file_system: it is called before a page is written
+ * @file_system: writes to a shared mapping call ->page_mkwrite()
  * @faults: number of faults
  * @nowait: number of these that must not wait
- * @mkwrites: number of calls of @file_system
+ * @mkwrites: number of calls of ->page_mkwrite()
  * @users: mm_users at the last fault
- * @exited: one of them was put
+ * @exited: a fault has put a reference to mm_users
  * @closer: the task that unmapped the stage, or a part of it
  */
 struct stage {
@@ -235,7 +235,7 @@ static vm_fault_t stage_fault(struct vm_fault *vmf)
 		send_sig(SIGKILL, current, 1);
 		break;
 	case EXITED:
-		/* Never the last one, because mmput() would need the lock that is held here. */
+		/* Never put the last reference: mmput() would need the lock that is held here. */
 		stage->exited = atomic_add_unless(&mm->mm_users, -1, 1);
 		break;
 	case NO_MEMORY:
@@ -279,8 +279,8 @@ static const struct vm_operations_struct stage_fs_vm_ops = {
 
 /*
  * Map @file, or if it is NULL an unnamed file with an empty page cache, and replace its
- * fault handlers. (Mapping a file of our own would need a file whose page cache can be
- * filled.)
+ * fault handlers. (A file with its own handlers would also need a page cache that
+ * kernel_write() can fill.)
  */
 static void map_stage(struct kunit *test, struct stage *stage,
 		      struct file *file, unsigned long kind)
@@ -411,7 +411,7 @@ static void hold(struct work_struct *work)
 		folio_lock(holder->folio);
 	complete(&holder->held);
 	if (holder->victim) {
-		/* Let it get to where it waits. */
+		/* Give the victim time to wait for the lock. */
 		msleep(50);
 		send_sig(SIGKILL, holder->victim, 1);
 	}
@@ -523,7 +523,7 @@ static void pages_stay_held_until_others_are_needed(struct kunit *test)
 	const struct {
 		const char *name;
 		size_t at, len;
-		/* The pages held then. */
+		/* The pages that are held after the move. */
 		size_t first, nr;
 	} rows[] = {
 		{ "the first byte of them", 0, 1, 0, most },
@@ -532,11 +532,11 @@ static void pages_stay_held_until_others_are_needed(struct kunit *test)
 		{ "nothing", PG(30), 0, 0, most },
 		{ "others", PG(20) + 9, PG(1), 20, 2 },
 		{ "the last byte of two", PG(22) - 1, 1, 20, 2 },
-		{ "the first behind", PG(22), 1, 22, 1 },
-		{ "the last before", PG(22) - 1, 1, 21, 1 },
-		{ "from before into one", PG(21) - 1, 2, 20, 2 },
-		{ "from the last to those behind", PG(21) + 5, PG(2), 22, 2 },
-		{ "the last again", PG(24) - 100, 10, 22, 2 },
+		{ "the page after them", PG(22), 1, 22, 1 },
+		{ "the page before it", PG(22) - 1, 1, 21, 1 },
+		{ "from the page before into it", PG(21) - 1, 2, 20, 2 },
+		{ "from the last page into the next two", PG(21) + 5, PG(2), 22, 2 },
+		{ "the last page again", PG(24) - 100, 10, 22, 2 },
 	};
 	static const u32 flags[] = { 0, PVMREAD_WRITE };
 	struct pair *p = test->priv;
@@ -545,7 +545,7 @@ static void pages_stay_held_until_others_are_needed(struct kunit *test)
 	size_t i, f;
 
 	if (most < 2 || most > 20)
-		kunit_skip(test, "the rows are of pages of 4 to 32 KiB");
+		kunit_skip(test, "the rows are for pages of 4 to 32 KiB");
 	touch(test, 0, STAGE_PAGES);
 	for (f = 0; f < ARRAY_SIZE(flags); f++) {
 		bool write = flags[f] & PVMREAD_WRITE;
@@ -645,7 +645,7 @@ static void a_hold_ends_when_a_writer_waits(struct kunit *test)
 	}
 }
 
-/* Not even before a hold that follows a copy. */
+/* A @nowait engine does not sleep, not even before a hold that follows a copy. */
 static void nowait_does_not_sleep_for_a_writer(struct kunit *test)
 {
 	struct pair *p = test->priv;
@@ -899,8 +899,8 @@ static void a_caller_page_that_never_arrives_is_efault(struct kunit *test)
 	size_t f;
 
 	/*
-	 * Faulting the page in succeeds each time, and each copy faults again. Only
-	 * for reads: fault_in_iov_iter_readable() repeats the fault itself.
+	 * Faulting the page in succeeds each time, and each copy faults again. Do not
+	 * test writes: fault_in_iov_iter_readable() would repeat the fault itself.
 	 */
 	caller->never = true;
 	touch(test, 0, STAGE_PAGES);
@@ -1004,7 +1004,7 @@ static s64 remote_rss(struct pair *p)
 	       percpu_counter_sum_positive(&p->remote->rss_stat[MM_SHMEMPAGES]);
 }
 
-/* Each character is a page: untouched, read (the zero page), written, a hole. */
+/* Each character is a page: u untouched, r read (the zero page), w written, - a hole. */
 static void lay_out(struct kunit *test, const char *pages)
 {
 	struct pair *p = test->priv;
@@ -1045,7 +1045,7 @@ static void resident_moves_only_mapped_pages(struct kunit *test)
 		{ "u", true, 0, 8, 0, -EIO },
 		{ "w", false, 9, 8, 8 },
 		{ "w", true, 9, 8, 8 },
-		/* The zero page is there to be read, but it is not theirs. */
+		/* The zero page is mapped, but only to be read. */
 		{ "r", false, 9, 8, 8 },
 		{ "r", true, 9, 8, 0, -EIO },
 		{ "-", false, 9, 8, 0, -EIO },
@@ -1055,7 +1055,7 @@ static void resident_moves_only_mapped_pages(struct kunit *test)
 		{ "wwuw", true, 100, PG(3), PG(2) - 100, -EIO },
 		{ "uw", false, PG(1) - 1, 2, 0, -EIO },
 		{ "ww-w", false, 7, PG(3), PG(2) - 7, -EIO },
-		/* More than one pin can hold, and exactly as much. */
+		/* As many mapped pages as one hold covers, and more. */
 		{ "wwwwwwwwwwwwwwwwu", false, 0, PG(17), PG(16), -EIO },
 		{ "wwwwwwwwwwwwwwwwrwuw", false, 0, PG(20), PG(18), -EIO },
 	};
@@ -1168,7 +1168,7 @@ static void nowait_does_not_wait_for_a_fault(struct kunit *test)
 	struct stage *stage = new_stage(test);
 	size_t f;
 
-	/* Otherwise its fault handler is not called at all. */
+	/* NOWAIT calls the fault handler of a file only for cached pages. */
 	give_cache(test, stage);
 	for (f = 0; f < ARRAY_SIZE(flags); f++) {
 		/* Pages that no earlier round has mapped. */
@@ -1266,7 +1266,7 @@ static void nowait_moves_only_cached_file_pages(struct kunit *test)
 			if (!write)
 				expect_here(test, 0, rows[i].at, rows[i].moved,
 					    rows[i].name);
-			/* Not even a request for no bytes may fault a page in. */
+			/* Check the bytes that a write has moved, if any. */
 			if (!write || !rows[i].moved)
 				continue;
 			KUNIT_ASSERT_EQ(test, 0,
@@ -1343,7 +1343,7 @@ static void nowait_does_not_wait_for_a_cached_page(struct kunit *test)
 		folio_set_readahead(folio);
 		old = piece(p, eng, 0, 9, PG(4) - 9);
 		folio_clear_readahead(folio);
-		expect_outcome(test, old, 9, PG(2) - 9, -EAGAIN, "marked");
+		expect_outcome(test, old, 9, PG(2) - 9, -EAGAIN, "PG_readahead");
 
 		after = piece(p, eng, 0, 9, PG(4) - 9);
 		expect_outcome(test, after, 9, PG(4) - 9, 0, "unlocked");
@@ -1519,7 +1519,7 @@ static void a_killed_caller_gets_eintr(struct kunit *test)
 		struct holder holder;
 		bool held, killed;
 
-		/* Before it begins. */
+		/* Kill the caller before the transfer begins. */
 		be_mortal();
 		send_sig(SIGKILL, current, 1);
 		killed = fatal_signal_pending(current);
@@ -1535,7 +1535,7 @@ static void a_killed_caller_gets_eintr(struct kunit *test)
 		expect_held(test, stage, 0, 0, false, "killed before");
 		expect_hold(test, 0, "killed before");
 
-		/* While it waits for the lock; NOWAIT does not. */
+		/* Kill the caller while it waits for the lock. With NOWAIT it does not wait. */
 		be_mortal();
 		hold_lock(&holder, p->remote, NULL,
 			  flags[f] == PVMREAD_NOWAIT ? NULL : current);
@@ -1552,7 +1552,7 @@ static void a_killed_caller_gets_eintr(struct kunit *test)
 		kunit_release_action(test, release_engine, eng);
 	}
 
-	/* In the middle: the pages found before are still moved. */
+	/* Kill the caller in a fault. The pages before that one are still moved. */
 	for (f = 0; f < 2; f++) {
 		struct pvmread_engine *eng = engine(test, flags[f]);
 		size_t at = PG(25 + 5 * f);
@@ -1650,7 +1650,7 @@ static void a_target_may_exit_while_its_pages_are_held(struct kunit *test)
 	stage->scenes[5] = EXITED;
 	give_cache(test, stage);
 	for (f = 0; f < ARRAY_SIZE(flags); f++) {
-		/* It faults in one page at a time, and ends the hold in between. */
+		/* A NOWAIT write faults in one page at a time, and ends the hold in between. */
 		bool ends = flags[f] == (PVMREAD_NOWAIT | PVMREAD_WRITE);
 		struct mm_struct *mm = p->remote;
 		struct pvmread_engine *eng;
@@ -1662,7 +1662,7 @@ static void a_target_may_exit_while_its_pages_are_held(struct kunit *test)
 		stage->exited = false;
 		stage->closer = NULL;
 		out = piece(p, eng, 0, PG(4) + 9, PG(3) - 9);
-		/* The engine had the last reference, or it had none. */
+		/* If the fault has put no reference, put the test's here. */
 		if (!stage->exited)
 			mmput(mm);
 		KUNIT_EXPECT_TRUE(test, stage->exited);
@@ -1762,7 +1762,7 @@ static void a_string_ends_with_its_first_nul(struct kunit *test)
 
 static void a_string_without_nul_before_a_hole_is_eio(struct kunit *test)
 {
-	/* Pages 0 to 2 are text, followed by a hole. 0 means no NUL. */
+	/* Pages 0 to 2 are text, followed by a hole. A row with nul 0 has no NUL. */
 	static const struct {
 		const char *name;
 		size_t at, len, nul, moved;
@@ -1813,7 +1813,7 @@ static void a_string_without_nul_before_a_hole_is_eio(struct kunit *test)
 
 static void a_string_ends_at_unmapped_local_memory(struct kunit *test)
 {
-	/* Its distance from the missing page, and its length. */
+	/* The distance of the buffer from the missing page, and the offset of the NUL. */
 	static const struct {
 		size_t before, nul, moved;
 		int ret;
@@ -1869,7 +1869,7 @@ static void no_page_after_the_nul_is_touched(struct kunit *test)
 	expect_text(test, PG(5) + 9, PG(1) - 9, true, "one page");
 	KUNIT_EXPECT_EQ(test, stage->faults, 1);
 
-	/* The next page only when the first has no NUL, one at a time. */
+	/* The engine looks up the next page only if the first one has no NUL, and holds one. */
 	((u8 *)page_address(stage->own[5]))[PAGE_SIZE - 1] = text(PG(6) - 1);
 	((u8 *)page_address(stage->own[6]))[0] = 0;
 	blank(test, PG(3));
@@ -1933,7 +1933,7 @@ static void large_folio_pages_work_in_any_order(struct kunit *test)
 			((u8 *)page_address(large[k]))[i] =
 				pattern(PG(4 * k) + i);
 	}
-	/* Not by a fault, which may map all of a folio, in order (7.3). */
+	/* Do not let a fault map the pages: in 7.3 it may map all of a folio, in order. */
 	mmap_write_lock(p->remote);
 	vma = find_vma(p->remote, p->there);
 	for (i = 0; i < ARRAY_SIZE(layout) && !ret; i++) {
@@ -2029,7 +2029,7 @@ static void kernel_memory_can_be_the_local_side(struct kunit *test)
 	}
 
 	for (kind = 0; kind < 4; kind++) {
-		/* Into a hole, over it, and all of it once more. */
+		/* Up to a hole, the rest in two moves, and all of it once more. */
 		static const struct {
 			size_t at, len, moved;
 			bool revert;
@@ -2202,7 +2202,7 @@ static unsigned int fail_each(struct kunit *test, enum errand errand,
 			++*enomem;
 	}
 	KUNIT_EXPECT_LT(test, nth, 1000U);
-	/* At least one copy and one allocation, or nothing was tested. */
+	/* At least two calls must have failed, or too little was tested. */
 	KUNIT_EXPECT_GT(test, nth, 2U);
 	return nth - 1;
 }
@@ -2266,7 +2266,7 @@ static void every_injected_failure_leaks_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, move(test, false, 0, PG(60), 0, PG(60)).ret,
 			PG(60));
 
-	kunit_info(test, "%u failures injected, of the last round %u are allocations",
+	kunit_info(test, "%u failures injected; %u of the last round were allocations",
 		   injected, enomem);
 	if (!enomem)
 		kunit_skip(test, "failslab spares GFP_KERNEL: write N to its ignore-gfp-wait");

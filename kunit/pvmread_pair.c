@@ -210,8 +210,7 @@ size_t seg_iovecs(const struct seg *segs, unsigned long base,
 
 /*
  * The local segments must contain @moved bytes of the remote ones, in order. No other
- * byte of the first
- * @size bytes of the arena may have changed.
+ * byte of the first @size bytes of the arena may have changed.
  */
 void expect_read(struct kunit *test, const struct seg *local,
 		 size_t n_local, const struct seg *remote,

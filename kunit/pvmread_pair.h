@@ -36,7 +36,7 @@
  * struct pair - the two sides that a test works on
  * @local: the test thread's own mm
  * @remote: the target
- * @target: whose mm the next request gets
+ * @target: the mm that the next request gets
  * @here: address in @local of an arena of ARENA_SIZE bytes
  * @vectors: address in @local where the iovec arrays are put
  * @there: address in @remote of an arena of ARENA_SIZE bytes
@@ -71,7 +71,7 @@ struct seg {
 };
 
 /*
- * Number of requests while the counts are watched. The LRU's per-CPU batches hold a few
+ * Number of requests between two looks at the counts. The LRU's per-CPU batches hold a few
  * references for a while, so a count may change by one or two; a leak happens in each
  * request.
  */

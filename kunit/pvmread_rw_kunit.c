@@ -274,7 +274,7 @@ static void page_count_is_that_of_the_largest_segment(struct kunit *test)
 		  { { 0, 1 }, { 0, PG(3) }, { 0, PG(2) } }, 3 },
 		{ "the last is", PG(9), 3,
 		  { { 0, 1 }, { 9, 0 }, { 1, PG(3) } }, 4 },
-		{ "the end of all addresses is behind it", 8, 1,
+		{ "the range wraps", 8, 1,
 		  { { ULONG_MAX, LONG_MAX } }, 2 },
 		{ "as large as can be", MAX_RW_COUNT, 2,
 		  { { 0, LONG_MAX }, { ULONG_MAX, LONG_MAX } },
@@ -480,7 +480,7 @@ static void a_hole_in_a_later_segment_ends_the_transfer(struct kunit *test)
 	size_t i, moved;
 
 	if (PAGE_SIZE != 4096)
-		kunit_skip(test, "the table is of 4 KiB pages");
+		kunit_skip(test, "the table is for 4 KiB pages");
 	l = (struct iovec) { (void __user *)p->here, local[0].len };
 	for (i = 0; i < 3; i++)
 		r[i] = (struct iovec) {
@@ -655,7 +655,7 @@ static void references_and_pins_are_dropped(struct kunit *test)
 	size_t i, k, round;
 
 	if (PAGE_SIZE != 4096)
-		kunit_skip(test, "the table is of 4 KiB pages");
+		kunit_skip(test, "the table is for 4 KiB pages");
 	fill(test, PG(32));
 	KUNIT_ASSERT_EQ(test, 0, remote_unmap(p, PG(20), PAGE_SIZE));
 	KUNIT_ASSERT_EQ(test, 0, vm_munmap(p->here + PG(24), PAGE_SIZE));

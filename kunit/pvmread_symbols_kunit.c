@@ -21,7 +21,7 @@ static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("mm_acces", mmput), 0UL);
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("mm_access_not", mmput), 0UL);
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("", mmput), 0UL);
-	/* A symbol of a module, a neighbour of this one. */
+	/* A symbol of the module pvmread is not one of the core kernel. */
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("pvmread_symbols_find", mmput), 0UL);
 	/* The search fails if it starts in a module, or outside of any symbol. */
 	KUNIT_EXPECT_EQ(test, pvmread_symbols_find("pvmread_symbols_find",
@@ -31,7 +31,7 @@ static void a_symbol_is_found_by_its_whole_name_only(struct kunit *test)
 
 static void a_symbol_is_found_above_or_below(struct kunit *test)
 {
-	/* One of the two is above the other. */
+	/* Each pair is searched in both directions. */
 	static const struct {
 		const char *name;
 		const void *address, *neighbour;

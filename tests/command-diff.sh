@@ -8,10 +8,10 @@
 command="diff"
 old=$work/old
 new=$work/new
-# What the layouts have, and not what every program has, which differs.
+# The addresses of the layouts. The other mappings of two programs always differ.
 ours=0x110000000-0x3000000000
 
-# differs TEXT ARGUMENT... - that is the output of diff, and the status is 1, or 0 if it is ""
+# differs TEXT ARGUMENT... - diff prints TEXT and exits with 1, or with 0 if TEXT is ""
 differs() {
 	want=$1
 	shift
@@ -94,7 +94,7 @@ t "  stderr names ranges not compared" \
 t "  stderr gives their size" \
 	says "$err" '^pvmread diff: [0-9]+ bytes were not compared: .*/old does not'
 
-# --- what one has and the other has not ---
+# --- memory of only one input ---
 
 first=$target
 start 110000000:rw:"$work/random" 110300000:rw:"$work/small" 120000000:none:"$work/small"
@@ -115,7 +115,7 @@ t "a process and another one's core" differs "$(only "process $first (layout-tar
 t "memory of only one input in JSON" differs '{"what":"only","in":"'"$new"'","start":4566548480,"end":4566556672,"bytes":8192,"name":"","offset":0}' \
 	-j -r 0x110300000-0x110400000 "$first" "$new"
 
-# --- cores of others ---
+# --- cores by gdb and by the kernel ---
 
 if command -v gdb >/dev/null; then
 	gdb -nx -batch -iex 'set debuginfod enabled off' -iex 'set auto-load off' \
@@ -146,9 +146,9 @@ else
 	skip "a core by the kernel has no difference" "this kernel writes none"
 fi
 
-# --- damaged ones ---
+# --- damaged cores ---
 
-# survives FILE - diff of it and of the whole one ends by itself; 0: it tells of trouble
+# survives FILE - diff of FILE and the whole core does not crash; status 2 has one message
 survives() {
 	survives_status=0
 	timeout -s KILL 60 pvmread diff -r 0x110000000-0x110100000 "$1" "$new" >"$out" 2>"$err" ||
@@ -157,7 +157,7 @@ survives() {
 	[ "$survives_status" -lt 2 ] || [ "$(wc -l <"$err")" = 1 ] || { cat "$err"; return 1; }
 }
 
-# cut_anywhere - a core that ends early is trouble, wherever it ends
+# cut_anywhere - a truncated core is status 2, wherever it ends
 cut_anywhere() {
 	size=$(stat -c %s "$new")
 	for length in $(seq 0 63) $(seq 64 56 4000) $(seq 4096 $((size / 50)) "$size"); do
@@ -168,7 +168,7 @@ cut_anywhere() {
 	done
 }
 
-# overwrite_headers BYTE - each byte of the ELF header and the first program headers
+# overwrite_headers BYTE - do so at each byte of the ELF header and the first program headers
 overwrite_headers() {
 	dd if="$new" of="$work/cut" bs=1M 2>/dev/null
 	for at in $(seq 0 300); do

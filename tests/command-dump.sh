@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash source-path=SCRIPTDIR
 #
-# Runs inside a guest that has loaded the module: "pvmread dump". Needs in
-# /tests dump-target, dump-target-O0 and dump-target-O2 (built so, with -g), and
-# eu-readelf; what gdb shows is looked at if it is there.
+# Runs inside a guest that has loaded the module: "pvmread dump". Needs eu-readelf,
+# and in /tests dump-target, dump-target-O0 and dump-target-O2, which are built with
+# -g, -O0 and -O2. Also checks what gdb shows, if there is a gdb.
 #
 # Without /proc/PID/syscall, as in User mode Linux, a core has no registers.
 . "${0%/*}/tap.sh"
@@ -18,7 +18,7 @@ chmod 755 "$tap"
 target=
 trap '[ -z "$target" ] || kill -KILL $target; umount "$work/small" 2>/dev/null' EXIT
 
-# start PROGRAM ARGUMENT... - its number is in $target
+# start PROGRAM ARGUMENT... - its PID is in $target
 start() {
 	program=$tests/$1
 	shift
@@ -40,20 +40,20 @@ stop() {
 	rm -f "$core"
 }
 
-# elf PATTERN - eu-readelf finds nothing wrong with the headers and notes and says so
+# elf PATTERN - eu-readelf finds no error in the headers and notes, and a line matches
 elf() {
 	eu-readelf -h -l -n "$core" >"$work/elf" 2>"$work/elf.err" || return
 	[ ! -s "$work/elf.err" ] || { head "$work/elf.err"; return 1; }
 	says "$work/elf" "$1"
 }
 
-# elf_number PATTERN N - so many lines of it match
+# elf_number PATTERN N - N lines of eu-readelf's output match
 elf_number() {
 	got=$(grep -cE -e "$1" "$work/elf")
 	[ "$got" = "$2" ] || { echo "$got lines, not $2"; return 1; }
 }
 
-# debug COMMAND... - gdb's answers, with the program, in $work/gdb
+# debug COMMAND... - run gdb on the program and the core; its output is in $work/gdb
 debug() {
 	for _; do
 		set -- "$@" -ex "$1"
@@ -63,12 +63,12 @@ debug() {
 		"$@" "$program" "$core" >"$work/gdb" 2>&1
 }
 
-# shows PATTERN - gdb said it
+# shows PATTERN - a line of gdb's output matches
 shows() {
 	says "$work/gdb" "$1" || { cat "$work/gdb"; return 1; }
 }
 
-# calls FRAME... - gdb said these frames, one after the other
+# calls FRAME... - gdb's backtrace has these frames, one after the other
 calls() {
 	awk -v want="$*" '
 		BEGIN { n = split(want, name, " "); at = 1 }
@@ -92,7 +92,7 @@ arguments_state() {
 		od -An -tx8 | tr -d ' \n' | cut -c 1
 }
 
-# nothing_left DIRECTORY - neither the core nor what would become one
+# nothing_left DIRECTORY - it has neither a core nor a temporary file
 nothing_left() {
 	[ -z "$(ls -A "$1")" ] || { ls -A "$1"; return 1; }
 }
@@ -136,7 +136,7 @@ t "    the entry" says "$work/elf" 'ENTRY: +0x'
 t "  the files" says "$work/elf" 'libc\.so\.6$'
 t "  a mapping is complete" says "$work/elf" \
 	'LOAD +0x[0-9a-f]+ 0x0*20000000 0x0+ 0x0*400000 0x0*400000 RW'
-t "  an unmodified file has no bytes in it" says "$work/elf" \
+t "  the core has no bytes of an unmodified file" says "$work/elf" \
 	'LOAD +0x[0-9a-f]+ 0x0*20600000 0x0+ 0x0+ 0x0*2000 RW'
 t "  each mapping has a segment" [ "$(grep -c LOAD "$work/elf")" -ge \
 	"$(grep -vc vsyscall "/proc/$target/maps")" ]
@@ -159,7 +159,7 @@ where=$(awk '$1 == "LOAD" && $3 ~ /^0x0*20000000$/ { print $3 }' "$work/elf")
 t "  bytes at the end of a mapping" memory_at "$where" 4194299 cross
 t "  bytes in the middle of it" memory_at "$where" 2097152 needle
 
-# --- what a debugger makes of it ---
+# --- what a debugger shows ---
 
 if command -v gdb >/dev/null; then
 	t "gdb opens the core" \
@@ -221,7 +221,7 @@ else
 fi
 stop
 
-# --- large ones ---
+# --- large or many mappings ---
 
 start dump-target sparse
 t "4 GiB with two pages present" status 0 pvmread dump "$target" -o "$core"
@@ -241,7 +241,7 @@ echo "$old_max" >/proc/sys/vm/max_map_count
 
 start dump-target large
 mkdir "$work/dir" "$work/small"
-# dump_and_stop - a dump into $work/dir/core that does not go on; its number is in $dump
+# dump_and_stop - begin a dump into $work/dir/core, and stop it; its PID is in $dump
 dump_and_stop() {
 	pvmread dump "$target" -o "$work/dir/core" 2>"$err" &
 	dump=$!
@@ -269,7 +269,7 @@ t "target exits during the dump" [ $? = 2 ]
 t "  stderr says so" says "$err" ' process [0-9]+ \(dump-target\): .*(has exited|runs another)'
 t "  no file is left" nothing_left "$work/dir"
 
-# Of what is gone nothing is resident: that must not pass for a core.
+# execve(2) drops the memory that is still to be dumped. dump must not leave it out silently.
 start dump-target large
 : >"$work/ready"
 dump_and_stop

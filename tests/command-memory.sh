@@ -3,9 +3,9 @@
 # shellcheck shell=dash source-path=SCRIPTDIR
 #
 # Runs inside a guest that has loaded the module: what the pvmread command does with
-# memory of all kinds, and with processes that are not simple. It must not make the
-# target larger, and must not wait for what is not there. Needs memory-target and
-# eu-readelf.
+# memory of all kinds, with threads, 32-bit programs and PID namespaces. It must not
+# make the target larger, and must not spend time on pages that are not present. Needs
+# memory-target and eu-readelf.
 . "${0%/*}/tap.sh"
 PATH=/bin:/usr/bin
 export PATH
@@ -17,7 +17,7 @@ chmod 755 "$tap"
 target=
 trap '[ -z "$target" ] || kill -KILL $target; echo 0 >/proc/sys/vm/nr_hugepages' EXIT
 
-# start KIND [BYTES] - its number is in $target, the address in $at; false if it cannot be
+# start KIND [BYTES] - its PID is in $target, the address in $at; false if it fails
 program=$tests/memory-target
 start() {
 	: >"$work/ready"
@@ -42,14 +42,14 @@ stop() {
 	rm -f "$core"
 }
 
-# size - of the target, of the files that it maps, and what is left of the huge pages
+# size - print the size of the target and its files, and the number of free huge pages
 size() {
 	awk '/^(VmRSS|VmPTE|VmSwap):/' "/proc/$target/status"
 	stat -L -c '%s bytes in %b blocks' "/proc/$target/map_files/"*
 	awk '/^HugePages_(Free|Rsvd):/' /proc/meminfo
 }
 
-# leaves_alone COMMAND... - the command ends within two seconds, and the target is as large
+# leaves_alone COMMAND... - it ends within $limit seconds, and the target is as large as before
 leaves_alone() {
 	size >"$work/before"
 	got=0
@@ -59,7 +59,7 @@ leaves_alone() {
 	cmp -s "$work/before" "$work/after" || { cat "$work/before" "$work/after"; return 1; }
 }
 
-# both NAME - scan and dump leave the target alone
+# both NAME - scan, dump and maps leave the target alone
 both() {
 	t "$1: scan" leaves_alone pvmread scan "$target" 'never[0-9]to be found'
 	t "$1: dump" leaves_alone pvmread dump "$target" -o "$core"
@@ -77,12 +77,12 @@ elf() {
 }
 
 limit=2
-# Without hardware the rest takes longer, too.
+# An emulated CPU takes longer.
 ! grep -q QEMU /sys/class/dmi/id/sys_vendor 2>/dev/null || limit=4
 
-# --- memory that is not there ---
+# --- memory that is not present ---
 
-# large WHAT KIND BYTES [TEXT] - which is found in it
+# large WHAT KIND BYTES [TEXT] - the commands leave it alone, and scan finds TEXT
 large() {
 	if ! start "$2" "$3"; then
 		skip "$1" "no room for it in this kernel"
@@ -103,14 +103,14 @@ large "64 MiB of zero pages" zeros 67108864
 echo 20 >/proc/sys/vm/nr_hugepages 2>/dev/null
 large "ten huge pages, one present" hugetlb 20971520 'a huge page'
 start written 1048576
-both "a tmpfs file that is not mapped in"
+both "a tmpfs file that is in no page table"
 t "  scan finds its bytes" finds 'written and unmapped' 1
 t "  scan -R does not" status 1 pvmread scan -R "$target" 'written and unmapped'
 t "  dump succeeds" status 0 pvmread dump "$target" -o "$core"
 t "  the core has its bytes" grep -q 'written and unmapped' "$core"
 stop
 
-# --- memory that is not for everybody ---
+# --- memory that a core leaves out ---
 
 if start guard; then
 	t "a guard page: dump succeeds" status 0 pvmread dump "$target" -o "$core"

@@ -3,8 +3,8 @@
 # shellcheck shell=dash source-path=SCRIPTDIR
 #
 # Runs as root inside a guest that has loaded the module: the files that "pvmread
-# read -o" writes, and users who do not want it to. Needs pvmread in the PATH,
-# command-target, command-swap and tap.sh beside it.
+# read -o" writes, and users who attack it with their own files. Needs pvmread in the
+# PATH, command-target, command-swap and tap.sh beside it.
 here=${0%/*}
 . "$here/tap.sh"
 PATH=/bin:/usr/bin
@@ -40,12 +40,12 @@ done
 text=$(awk '$1 == "text" { print $2 }' "$work/target")
 big=$(awk '$1 == "big" { print $2 }' "$work/target")
 
-# Only udev makes these.
+# udev creates these links, and a guest has no udev.
 for name in fd:/proc/self/fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do
 	[ -e "/dev/${name%:*}" ] || ln -s "${name#*:}" "/dev/${name%:*}"
 done
 
-# protect N - set what the kernel refuses to open; what has no 2 gets 1
+# protect N - set the protected_* sysctls to N; protected_symlinks is at most 1
 protect() {
 	echo $(($1 != 0)) >/proc/sys/fs/protected_symlinks
 	echo "$1" >/proc/sys/fs/protected_fifos
@@ -62,7 +62,7 @@ has() {
 	[ "$(head -c 100 "$1")" = 'pvmread was here' ] || { ls -l "$1"; return 1; }
 }
 
-# holds DIRECTORY NAME... - no other file is there
+# holds DIRECTORY NAME... - it has these files and no other
 holds() {
 	holds_directory=$1
 	shift
@@ -149,7 +149,7 @@ done
 chmod 1777 "$sticky"
 protect 1
 
-# A comparison does not say that anything was refused.
+# as_shell() also passes if neither is refused, so check the refusals themselves.
 for kind in 'user file' 'user fifo' 'user device' 'user link' 'user dangling'; do
 	make "$kind" "$sticky/f"
 	t "$kind in a sticky directory is refused" status 2 save "$sticky/f"
@@ -170,7 +170,7 @@ t "  it is a new file" [ "$(mode_of "$plain/f")" = '0 600' ]
 t "  the other name has the old bytes" says "$plain/other" '^old$'
 t "  no other file is left" holds "$plain" f other
 
-# written_by_user FILE WRITTEN - the user writes it once, or is refused
+# written_by_user FILE WRITTEN - the user tries to write it once; WRITTEN is 0 if refused
 written_by_user() {
 	status 0 su user -s /bin/sh -c "$here/command-swap 1 $user $1 $1/no $1/no x" &&
 		says "$out" "^written $2 "
@@ -200,7 +200,7 @@ t "  no other file is left beside it" holds "$work/elsewhere" old
 ln -s ../elsewhere/new "$plain/dangling"
 t "a link to a new file" save "$plain/dangling"
 t "  the file has the bytes" has "$work/elsewhere/new"
-t "  it belongs to the user" [ "$(mode_of "$work/elsewhere/new")" = '0 600' ]
+t "  it belongs to root" [ "$(mode_of "$work/elsewhere/new")" = '0 600' ]
 t "  the link is left" [ -h "$plain/dangling" ]
 t "  no other file is left" holds "$work/elsewhere" new old
 ln -s ../nowhere/new "$plain/nowhere"
@@ -337,7 +337,7 @@ third() {
 t "/dev/fd/3" third
 t "  it has the bytes" has "$plain/f"
 t "/dev/fd/9, not open" status 2 save /dev/fd/9
-# Its number is free for a file of the command.
+# The command may use these numbers for its own files.
 for name in 3 4 5 6 7; do
 	t "/dev/fd/$name, not open" status 2 save /dev/fd/$name
 done
@@ -419,7 +419,7 @@ t "  the FIFO's owner gets bytes" says "$out" 'leaked [1-9]'
 t "  no file is left" holds "$sticky" a b
 clear_all
 
-# Links may be followed here; but the file is created, renamed and removed in one directory.
+# Links may be followed here, but pvmread must rename the file in the directory of its creation.
 protect 0
 chown "$user:$user" "$plain"
 mkdir "$plain/a"
@@ -430,7 +430,7 @@ echo "# $(cat "$out")"
 t "  no run is refused" says "$out" '^written 5000 refused 0 swaps [1-9][0-9]{3,}'
 t "  one directory has the file" holds "$work/elsewhere" f
 if [ -h "$plain/b" ]; then name=a; else name=b; fi
-t "  the other directory has it too" holds "$plain/$name" f
+t "  the other directory also has it" holds "$plain/$name" f
 rm -rf "${plain:?}"/* "$work/elsewhere/f"
 t "a file and a dangling link that may be followed are exchanged" \
 	race 5000 "$plain" "$work/elsewhere/new"

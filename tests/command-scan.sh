@@ -3,7 +3,7 @@
 # shellcheck shell=dash source-path=SCRIPTDIR
 #
 # Runs inside a guest that has loaded the module: "pvmread scan". Needs
-# dump-target in /tests, and su's and the shell's busybox.
+# dump-target in /tests, and a busybox with su.
 . "${0%/*}/tap.sh"
 PATH=/bin:/usr/bin
 export PATH
@@ -13,7 +13,7 @@ chmod 755 "$tap"
 target=
 trap '[ -z "$target" ] || kill -KILL $target' EXIT
 
-# start ARGUMENT... - a dump-target; its number is in $target
+# start ARGUMENT... - a dump-target; its PID is in $target
 start() {
 	: >"$work/ready"
 	"${0%/*}/dump-target" "$@" >"$work/ready" &
@@ -26,7 +26,7 @@ start() {
 	exit 1
 }
 
-# finds N ARGUMENT... - scan with these says that there are N
+# finds N ARGUMENT... - scan --count with these arguments prints N
 finds() {
 	want=$1
 	shift
@@ -43,7 +43,7 @@ fails() {
 }
 
 start
-t "a string across two chunks is found once each" finds 40 needle
+t "a string across two chunks is found once" finds 40 needle
 t "a string across two mappings is found once" finds 1 crossing
 t "a string across a hole is not found" finds 0 halfway
 t "a string before the hole is found" finds 1 -e 'crossing\0{4000,}half'
@@ -132,7 +132,8 @@ kill -KILL "$target"
 wait "$target" 2>/dev/null
 t "a process that was killed" fails 'no such process' "$target" x
 
-# Of what has ended nothing is resident. The scan waits for its reader meanwhile.
+# Nothing of a target that has exited is resident. The scan waits for the reader of its
+# output until then.
 start
 {
 	got=0
@@ -169,7 +170,7 @@ t "  the pages around it are searched" finds 1 before -r 0x20700000-0x20703000
 kill -KILL "$target"
 wait "$target" 2>/dev/null
 
-# It waits for its reader.
+# The scan waits for the reader of the FIFO.
 start
 mkfifo "$work/fifo"
 pvmread scan "$target" -e 'K' >"$work/fifo" 2>"$err" &

@@ -7,20 +7,20 @@
 . "${0%/*}/layout.sh"
 command="strings"
 
-# put OFFSET FORMAT - bytes into $work/text, as printf(1) has them
+# put OFFSET FORMAT - write bytes to $work/text, in printf(1)'s format
 put() {
 	# shellcheck disable=SC2059 # it is a format
 	printf "$2" | dd of="$work/text" bs=1 seek="$(($1))" conv=notrunc 2>/dev/null
 }
 
-# finds TEXT ARGUMENT... - these are all the strings
+# finds TEXT ARGUMENT... - strings prints TEXT and no more
 finds() {
 	want=$1
 	shift
 	prints "$want" pvmread strings "$@" "$target"
 }
 
-# has TEXT ARGUMENT... - there is a line of that
+# has TEXT ARGUMENT... - strings prints a line that is TEXT
 has() {
 	want=$1
 	shift
@@ -64,7 +64,7 @@ start 110000000:rw:"$work/random" 130000000:rw:"$work/rw" 130200000:r:"$work/r" 
 	1000000000:rw:+64
 rm "$work/long"
 
-# like_strings N ADDRESS LENGTH - the same as busybox has for the bytes
+# like_strings N ADDRESS LENGTH - pvmread prints the same as busybox's strings
 like_strings() {
 	pvmread read -r "$target" "$2" "$3" >"$work/bytes" || return
 	strings -a -n "$1" -t d "$work/bytes" | sed 's/^ *//' >"$work/theirs"
@@ -128,7 +128,7 @@ cut ' $utf8
 t "  across a chunk boundary" finds 'b€yond' -e u -r 0x1400ffff0-0x140100100
 t "  from the middle of a character" finds 'yond' -e u -r 0x140100000-0x140100100
 t "UTF-16, in two alphabets" has 'PП а@' -e l
-t "  not also read one byte later" finds 'Пароль' -e l -r 0x1400002a0-0x140000300
+t "  is not found again one byte later" finds 'Пароль' -e l -r 0x1400002a0-0x140000300
 t "  at an odd address" has 'oddö' -e l
 t "  Chinese, and a surrogate pair" has '日本語 🔑k' -n 6 -e l
 t "  a pair across a chunk boundary" has 'par🔑' -e l -r 0x140000202-0x140100300

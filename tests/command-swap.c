@@ -4,9 +4,10 @@
  *
  *   command-swap COUNT UID FILE A B TARGET [COMMAND...]
  *
- * Root writes FILE, COUNT times, while A and B are exchanged. With COMMAND, that writes
- * it, and UID exchanges the names at random times. Otherwise the command's own functions
- * write it, and the names are exchanged at random between their system calls.
+ * Root writes FILE, COUNT times, while A and B are exchanged. With COMMAND, the command
+ * writes FILE, and a process of UID exchanges the names at random times. Otherwise this
+ * program writes FILE with the functions of pvmread -o, and exchanges the names at random
+ * between their system calls.
  *
  * If FILE is A, A is a file and B is a link to TARGET, or a FIFO if TARGET is "". Both
  * belong to UID, and are created again after FILE was written.

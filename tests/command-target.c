@@ -82,8 +82,8 @@ int main(int argc, char **argv)
 
 	/*
 	 * Eight pages: the first two hold a pattern, the third cannot be read, the
-	 * fourth cannot be written, the fifth is untouched, and of the last two the
-	 * first is a hole.
+	 * fourth cannot be written, the fifth and sixth are untouched, the seventh is
+	 * a hole, and the last one is written.
 	 */
 	bytes = map(PAGES, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	for (i = 0; i < 2 * page; i++)
@@ -100,7 +100,7 @@ int main(int argc, char **argv)
 		err(1, "tmpfile");
 	file = map(2, MAP_SHARED, fileno(short_file));
 
-	/* brk's, so that there is a [heap] whatever malloc() does */
+	/* From brk(2), so that there is a [heap] whatever malloc() does. */
 	heap = sbrk(page);
 	if (heap == (void *)-1)
 		err(1, "sbrk");

@@ -34,7 +34,7 @@ int main(int argc, char **argv)
 		err(2, "%s", argv[3]);
 	}
 
-	/* EIO when no process has it open any more */
+	/* read() fails with EIO when no process has the terminal open any more. */
 	while ((got = read(terminal, seen + length, sizeof(seen) - 1 - length)) > 0) {
 		if (write(STDOUT_FILENO, seen + length, got) != got)
 			err(2, "write");

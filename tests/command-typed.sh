@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash source-path=SCRIPTDIR
 #
-# Runs inside a guest that has loaded the module: "pvmread scan --type", what scan
-# takes of the mappings, and "pvmread rescan". Needs typed-target in /tests.
+# Runs inside a guest that has loaded the module: "pvmread scan --type", the options by
+# which scan selects mappings, and "pvmread rescan". Needs typed-target in /tests.
 . "${0%/*}/tap.sh"
 PATH=/bin:/usr/bin
 export PATH
@@ -14,7 +14,7 @@ chmod 755 "$tap"
 target=
 trap '[ -z "$target" ] || kill -KILL $target; umount "$work/small" 2>/dev/null' EXIT
 
-# start [ARGUMENT...] - a typed-target; its number is in $target, its input is 9
+# start [ARGUMENT...] - a typed-target; its PID is in $target, file descriptor 9 is its input
 start() {
 	rm -f "$work/in"
 	mkfifo "$work/in"
@@ -35,7 +35,7 @@ answers() {
 	exit 1
 }
 
-# tell COMMAND - the target obeys
+# tell COMMAND - let the target carry it out
 tell() {
 	before=$(wc -l <"$work/answers")
 	echo "$1" >&9
@@ -49,7 +49,7 @@ stop() {
 	target=
 }
 
-# counts N COMMAND ARGUMENT... - with --count pvmread COMMAND says that there are N
+# counts N COMMAND ARGUMENT... - pvmread COMMAND --count prints N
 counts() {
 	want=$1
 	command=$2
@@ -59,7 +59,7 @@ counts() {
 	[ "$(cat "$out")" = "$want" ] || { echo "$(cat "$out") found, not $want"; return 1; }
 }
 
-# finds N TYPE PREDICATE ARGUMENT... - among the known values
+# finds N TYPE PREDICATE ARGUMENT... - scan finds N of the known values
 finds() {
 	want=$1
 	type=$2
@@ -69,7 +69,7 @@ finds() {
 		"$predicate"
 }
 
-# at ADDRESS TYPE PREDICATE ARGUMENT... - it is found there, and nowhere else
+# at ADDRESS TYPE PREDICATE ARGUMENT... - scan finds a value there, and nowhere else
 at() {
 	addr=$1
 	type=$2
@@ -80,14 +80,14 @@ at() {
 	[ "$(wc -l <"$out")" = 1 ] && says "$out" "^$addr \\[anonymous\\]\\+"
 }
 
-# remain N PREDICATE... - so many candidates of $file pass
+# remain N PREDICATE... - N candidates of $file pass
 remain() {
 	want=$1
 	shift
 	counts "$want" rescan "$file" "$@"
 }
 
-# save TYPE PREDICATE ARGUMENT... - what passes is in $file
+# save TYPE PREDICATE ARGUMENT... - scan saves the matches in $file
 save() {
 	type=$1
 	predicate=$2
@@ -104,7 +104,7 @@ refuses() {
 		[ "$(wc -l <"$err")" = 1 ]
 }
 
-# is_damaged FILE - rescan says so, and FILE stays as it is
+# is_damaged FILE - rescan refuses FILE with one message, and does not change it
 is_damaged() {
 	cp "$1" "$work/copy"
 	pvmread rescan "$1" >"$out" 2>"$err"
@@ -317,7 +317,7 @@ cut_anywhere() {
 	done
 }
 t "a truncated file is refused" cut_anywhere
-# One bit of each byte, another one each time
+# Flip one bit of each byte, and in each byte the next bit.
 flip_anywhere() {
 	bit=1
 	before=
@@ -360,7 +360,7 @@ t "a new file" save u32 3123456789
 stop
 t "rescan after the process exited" refuses 'no such process' pvmread rescan "$file"
 
-# A low number comes again soon: after the highest follows 300.
+# A low PID is reused soon: after the highest PID the kernel goes on at 300.
 old_max=$(cat /proc/sys/kernel/pid_max)
 echo 400 >/proc/sys/kernel/pid_max
 until sh -c '[ $$ -lt 350 ]'; do :; done
@@ -415,7 +415,7 @@ tell unmap
 t "  after munmap, half of them remain" remain 499712
 t "    stderr counts the others" says "$err" '500288 of 1000000 candidates can no longer be read'
 
-# It waits for its reader when the process dies.
+# rescan waits for the reader of its output when the target dies.
 cp "$file" "$work/copy"
 {
 	got=0

@@ -51,7 +51,7 @@ at() {
 	awk -v "place=$1" '$1 == place { print $2 }' "$work/${2:-target}"
 }
 
-# as_user PROGRAM ARGUMENT... - as somebody without rights
+# as_user PROGRAM ARGUMENT... - run it as a user without privileges
 grep -q '^user:' /etc/passwd 2>/dev/null ||
 	{ mkdir -p /etc && echo 'user:x:1000:1000::/:/bin/sh' >>/etc/passwd; }
 as_user() {
@@ -87,12 +87,12 @@ for file in a/libtwice.so.1 b/libtwice.so.1 a/libonce.so.2 a/lib++.so a/both.so 
 lines"; do
 	echo "$file" >"$work/$file"
 done
-# A name that would talk to a terminal, is not UTF-8, and in part is.
+# A name with an escape sequence, a byte that is not UTF-8, a C1 control character, and an é.
 echo evil >"$work/a/$(printf 'evil\033[31m\377\302\233\303\251')"
 t "the target starts" start target "$here/command-target" 1000 "$work"/a/* "$work"/b/*
 rm "$work/a/gone.so" "$work/a/replaced.so"
 
-# --- the frame ---
+# --- options and help ---
 
 commands='maps read write scan strings dump diff watch'
 t "no command: usage, status 2" want 2 "$err" '^Usage: pvmread' pvmread
@@ -105,7 +105,7 @@ for name in $commands rescan; do
 	t "help $name" want 0 "$out" "^Usage: pvmread $name " pvmread help "$name"
 	t "$name without arguments is status 2" want 2 "$err" "^pvmread $name: " pvmread "$name"
 	t "$name: an unknown option is status 2" status 2 pvmread "$name" --wrong
-	# It takes a file.
+	# rescan takes a file in place of a PID.
 	[ "$name" != rescan ] || continue
 	for wrong in x 0 -1 12x 99999999999 ''; do
 		case $name in
@@ -135,7 +135,7 @@ t "maps: 128 MiB of untouched memory" says "$out" ' 128M +0 +0% rw-p'
 t "maps: a file" says "$out" " r--p $work/a/libonce.so.2\$"
 t "maps: control bytes in a name become ?" says "$out" '/evil\?\[31m\?{5}$'
 t "maps: an unreadable mapping" says "$out" ' 4\.0K +0 +0% ---p$'
-t "maps: as many lines as the kernel has" \
+t "maps: as many mappings as /proc/PID/maps" \
 	[ "$(wc -l <"$out")" = $(($(wc -l <"/proc/$pid/maps") + 2)) ]
 t "maps: the total" says "$out" "^ +mappings: +$(wc -l <"/proc/$pid/maps") +1[23][0-9]M "
 t "maps --json" want 0 "$out" '"name": ?"\[heap\]"' pvmread maps --json "$pid"
@@ -281,9 +281,9 @@ closed_ignored() {
 t "closed pipe, SIGPIPE ignored: a message" want 2 "$err" 'standard output: Broken pipe' \
 	closed_ignored
 
-# interrupt SIGNAL - while a read fills $work/int/f; its status
+# interrupt SIGNAL - send it while a read fills $work/int/f; return the read's status
 interrupt() {
-	# As a hexdump it takes long enough.
+	# A hexdump takes long enough.
 	pvmread read -xo "$work/int/f" "$pid" "$(at big)" 128M &
 	reader=$!
 	until ls "$work"/int/f.* >/dev/null 2>&1; do
@@ -397,7 +397,7 @@ for wrong in 0 -1 x nan 1x '' 1e9; do
 done
 t "watch: -c 0" status 2 pvmread watch -c 0 "$pid" "$place" 4
 
-# end_of_target OPTION... - watch one that is killed when something was shown
+# end_of_target OPTION... - watch a target that is killed once a value was shown
 end_of_target() {
 	start short "$here/command-target" 1000 || return
 	{
@@ -456,7 +456,7 @@ else
 	skip "on a terminal" "this kernel has no pseudoterminals"
 fi
 
-# --- processes that are not there, or not ours ---
+# --- processes that have ended, or belong to another user ---
 
 start dead "$here/command-target" 1000
 kill -KILL "$pid"
@@ -472,8 +472,8 @@ until grep -qs '^State:.Z' "/proc/$(cat "$work/zombie")/status"; do usleep 50000
 t "a zombie" want 2 "$err" 'has exited' pvmread maps "$(cat "$work/zombie")"
 pid=$first
 
-# The number goes to another process while "write" waits for its input.
-# A low number comes again soon: after the highest follows 300.
+# Another process gets the PID while "write" waits for its input. A low PID is reused
+# soon: after the highest PID the kernel goes on at 300.
 old_max=$(cat /proc/sys/kernel/pid_max)
 echo 400 >/proc/sys/kernel/pid_max
 until sh -c '[ $$ -lt 350 ]'; do :; done
@@ -483,7 +483,7 @@ pvmread write "$pid" "$(at last victim)" <"$work/fifo" >"$work/write" 2>&1 &
 writer=$!
 pids="$pids $writer"
 exec 9>"$work/fifo"
-# A target file: it has attached.
+# Wait until "write" has a target file.
 until grep -q '^range:' "/proc/$writer/fdinfo/"* 2>/dev/null; do
 	kill -0 "$writer" || break
 	sleep 0.05
@@ -493,7 +493,7 @@ wait "$pid" 2>/dev/null
 victim=$pid
 tries=0
 until [ $tries = 500 ]; do
-	# Without the FIFO, which would not end.
+	# Close the FIFO here, or the writer would never see its end.
 	"$here/command-target" 1000 >"$work/again" 9>&- &
 	pid=$!
 	[ "$pid" != "$victim" ] || break
@@ -570,7 +570,7 @@ else
 fi
 pid=$first
 
-# --- other modules ---
+# --- no module, and readonly=1 ---
 
 rmmod pvmread
 t "no module: status 2" want 2 "$err" '^pvmread read: /dev/pvmread: .*(load|insmod|modprobe)' \

@@ -92,7 +92,7 @@ static void put_patterns(void)
 		err(1, "mprotect");
 }
 
-/* Two pages of a file that has one and two bytes. */
+/* Map two pages of a file of two bytes. */
 static void map_short_file(void)
 {
 	FILE *file = tmpfile();
@@ -132,7 +132,7 @@ static void map_three_unserved(void)
 		err(1, "userfaultfd");
 }
 
-/* The last byte of each letter: none begins with it. */
+/* Map bytes of 0x80, which can only continue a UTF-8 character, and a text twice. */
 static void map_stray(void)
 {
 	char *bytes = map(BASE + 8 * MIB, 3 * MIB, MAP_ANONYMOUS, -1);
@@ -164,7 +164,7 @@ static void on_usr1(int number)
 	char *const none[] = { "dump-target", NULL };
 	sigset_t this;
 
-	/* It stays blocked over an execve. */
+	/* Otherwise the signal would stay blocked across the execve(2). */
 	sigemptyset(&this);
 	sigaddset(&this, number);
 	sigprocmask(SIG_UNBLOCK, &this, NULL);

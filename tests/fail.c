@@ -5,14 +5,15 @@
  *
  * The kernel's fault injection makes the n-th such call of a thread fail, for n = 1, 2,
  * 3 ... until a request meets no failure. It can also make all calls of one kind fail
- * from the n-th on. The kernel counts the failures of each kind in "times". It can
- * inject failures into copy_from_user() and the like and into copies of an iov_iter,
- * but not into get_user(), put_user() and the unsafe ones. For those abi.c uses
- * unmapped memory, and tests below use results that cannot be written. Whatever fails,
- * a request returns what the header says about such a failure, has moved the bytes that
- * it reports and no others, leaks nothing, and succeeds the next time. It must leak
- * neither memory nor a pin, which the kernel counts, nor a page reference, which
- * nothing counts; but a file with such a page cannot be sealed.
+ * from the n-th on. The kernel decrements the "times" of a kind with each failure. It can
+ * inject failures into copy_from_user() and the like, and into copies of an iov_iter. It
+ * cannot inject them into get_user(), put_user(), unsafe_get_user() and unsafe_put_user():
+ * abi.c and the tests "results" below cover those with memory that cannot be accessed.
+ *
+ * Whatever fails, a request returns what the header says about such a failure, has moved
+ * the bytes that it reports and no others, leaks nothing, and succeeds the next time. The
+ * kernel counts pins. It does not count page references, but a file cannot be sealed
+ * while a reference to one of its pages exists.
  *
  * The allocations of a request depend on the state of the target's memory: see enum
  * state. A request that io_uring passes to a worker fails in the worker.
@@ -34,8 +35,8 @@
 #include "process.h"
 
 /*
- * Unused in every process here, also in 32-bit ones and on User mode Linux. Each has
- * its own page tables.
+ * The two regions. No process here uses these addresses for anything else, not even a
+ * 32-bit one or one on User mode Linux. Each region has its own page tables.
  */
 #define REMOTE		0x60000000UL
 #define LOCAL		0xa0000000UL
@@ -43,13 +44,16 @@
 /* The offset of a request in its region, on either side. */
 #define HEAD		50UL
 #define START		(REMOTE + HEAD)
-/* Bytes of a request: in one page; in three; in more than one hold, or than the stack. */
+/*
+ * Bytes of a request. SMALL is in one page, MEDIUM in three. LARGE needs more than one
+ * hold, and more page pointers than fit on the stack.
+ */
 #define SMALL		100UL
 #define MEDIUM		(2 * PAGE + 1000)
 #define LARGE		(16 * PAGE + 1000)
 /* More pages than a kernel can have in stock for it. */
 #define PIPEFUL		(8 * PAGE)
-/* Elements of an array: more than its copy has on the stack; three chunks. */
+/* Elements of an array: MANY do not fit on the stack, SEGMENTS are two chunks of a BATCH. */
 #define MANY		9
 #define SEGMENTS	25
 /* The distance between NULs. */
@@ -57,12 +61,12 @@
 
 #define REFCNT		"/sys/module/pvmread/refcnt"
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
-/* More calls than any request here makes, more bytes than its objects have. */
+/* No request here makes this many calls, or allocates objects of this many bytes. */
 #define MOST		1000000UL
 #define ROUNDS		10
-/* A reference that has not been dropped by then has leaked. */
+/* A reference that is not dropped within this time has leaked. */
 #define SEAL_MS		10000
-/* The number of failures, if all calls are to fail. */
+/* Values of "times": IN_A_ROW if all calls from the n-th on fail, otherwise TIMES. */
 #define IN_A_ROW	64
 #define TIMES		"1000000"
 
@@ -159,7 +163,7 @@ static long get_number(int fd)
 {
 	char text[24] = "";
 
-	/* Some cannot be read at an offset, others must be for a second read. */
+	/* pread() does not work for some files. Others need it to be read a second time. */
 	if (pread(fd, text, sizeof(text) - 1, 0) <= 0 &&
 	    (errno != ESPIPE || read(fd, text, sizeof(text) - 1) <= 0))
 		return -1;
@@ -187,8 +191,7 @@ static long times(enum kind kind)
 
 /*
  * If @only is KINDS, the n-th call fails, whatever its kind. Otherwise all calls of the
- * kind @only fail from the n-th page or copy on, or, for objects, after the first n
- * bytes.
+ * kind @only fail: pages and copies from the n-th on, objects after the first n bytes.
  */
 static enum kind only;
 static long times_left[KINDS];
@@ -212,7 +215,7 @@ static bool arm(unsigned long n)
 
 /*
  * Reading the counters and disabling the injection also copies from and to user space.
- * So it may hit the failure that the request did not.
+ * So disarm() itself may meet the failure that the request did not meet.
  *
  * Return: the number of failures that the request has met, with a bit in @met for each
  * kind; or -1 if the injection does not work as expected.
@@ -250,11 +253,11 @@ static int disarm(unsigned int *met)
 		*met |= BIT(i);
 		count++;
 	}
-	/* Each n is one failure. */
+	/* Exactly one call must have failed. */
 	return count == 1 ? 1 : -1;
 }
 
-/* No object is smaller. */
+/* No object has fewer than 8 bytes. */
 static unsigned long first_n(void)
 {
 	return only == SLAB ? 8 : 1;
@@ -277,7 +280,7 @@ static unsigned long next_n(unsigned long n)
  */
 enum state { PRESENT, ABSENT, FRONT, CACHED, NOTHING };
 
-/* The contents of a region: except for NULs, it shares no byte with the other region. */
+/* The contents of the regions. Those of the two regions have no byte value in common. */
 static unsigned char zeros[REGION], front[REGION], old_bytes[REGION], own_bytes[REGION];
 
 static __attribute__((constructor)) void fill_regions(void)
@@ -291,7 +294,7 @@ static __attribute__((constructor)) void fill_regions(void)
 	memcpy(front, old_bytes, PAGE);
 }
 
-/* The contents of the target's region before it is written. */
+/* The contents of a region in this state before the request. */
 static const unsigned char *contents(enum state state, const unsigned char *bytes)
 {
 	return state == ABSENT ? zeros : state == FRONT ? front : bytes;
@@ -341,9 +344,9 @@ static const char *end_files(void)
 	const char *left = NULL;
 
 	if (!seal_file(remote_fd))
-		left = "a reference to a page of the target's is left";
+		left = "a reference to a page of the target is left";
 	else if (!seal_file(local_fd))
-		left = "a reference to a page of the caller's is left";
+		left = "a reference to a page of the caller is left";
 	close(remote_fd);
 	close(local_fd);
 	return left;
@@ -354,7 +357,7 @@ static bool map_at(void *p, size_t len, int flags, int fd)
 	return mmap(p, len, PROT_READ | PROT_WRITE, flags, fd, 0) == p;
 }
 
-/* What the one region of this process was last made. */
+/* The state of this process's only region. */
 static enum state made = NOTHING;
 
 static void unmake_region(uintptr_t at)
@@ -364,7 +367,7 @@ static void unmake_region(uintptr_t at)
 	made = NOTHING;
 }
 
-/* Set its state. Memory that must not be present loses its page tables. */
+/* Set the state of a region. Memory that must not be present loses its page tables. */
 static bool make_region(uintptr_t at, enum state state, const unsigned char *bytes)
 {
 	int flags = state == PRESENT ? MAP_SHARED : MAP_PRIVATE;
@@ -389,7 +392,7 @@ static bool make_region(uintptr_t at, enum state state, const unsigned char *byt
 
 static int dev = -1;
 
-/* The process that requests are about, and its ends of two pipes. */
+/* The target, and the tester's ends of the pipes to it and from it. */
 static struct {
 	pid_t pid;
 	int pidfd;
@@ -459,8 +462,8 @@ struct outcome;
  * @call: makes the system call, and nothing else
  * @fits: does the result fit the failures met?
  * @begin: prepares each call; may be NULL
- * @end: records the result, and releases what the call leaves; moves to LOCAL what went
- *	elsewhere. May be NULL
+ * @end: records the result, and releases what the call leaves; copies to LOCAL the bytes
+ *	that arrived elsewhere. May be NULL
  */
 struct door {
 	void (*call)(const struct op *op, struct outcome *out);
@@ -474,9 +477,9 @@ struct door {
  * @name: its name
  * @door: its interface
  * @write: it writes the target
- * @flags: of the request, or what its file is attached with
- * @remote: the target's memory
- * @local: the caller's
+ * @flags: flags of the request, or of the ATTACH of its file
+ * @remote: state of the target's memory
+ * @local: state of the caller's memory
  * @len: how many bytes; 0 if it moves none
  * @count: number of pieces
  * @least: number of failures of each kind that it must meet, or the test would prove
@@ -523,7 +526,7 @@ struct outcome {
 /* No request returns this. */
 #define CANARY		0x5ca1ab1eU
 
-/* The pieces of a request: short ones, and the last takes the rest. */
+/* Each piece of a request is SMALL, except the last one, which is the rest. */
 static size_t piece_len(const struct op *op, unsigned int i)
 {
 	return i + 1 < op->count ? SMALL : op->len - i * SMALL;
@@ -539,7 +542,7 @@ static void cut(const struct op *op, struct iovec *iov, uintptr_t at)
 		iov[i] = (struct iovec){ (void *)(at + i * SMALL), piece_len(op, i) };
 }
 
-/* Does it allocate something whatever the state of the memory is? */
+/* Does the request allocate kernel memory in every state of the regions? */
 static bool is_large(const struct op *op)
 {
 	return op->count > 8 || op->len > 15 * PAGE;
@@ -878,7 +881,7 @@ static void end_sendfile(const struct op *op, struct outcome *out)
 	close(elsewhere);
 }
 
-/* Their bytes go through the kernel's own memory, whatever their number. */
+/* splice() and sendfile() allocate kernel memory for any number of bytes. */
 static bool fits_splice(const struct op *op, const struct outcome *out, unsigned int met)
 {
 	if (!out->good || (!op->write && out->elsewhere != (long)out->moved))
@@ -991,7 +994,7 @@ static void end_ring(const struct op *op, struct outcome *out)
 		out->ret = cqe->res < 0 ? -1 : cqe->res;
 		out->moved = cqe->res < 0 ? 0 : cqe->res;
 	} else if (out->err == EAGAIN) {
-		/* io_uring_enter(2) reports in this way that it has no memory for a request. */
+		/* io_uring_enter(2) fails with EAGAIN if it has no memory for a request. */
 		out->err = ENOMEM;
 	}
 	munmap(ring.rings, ring.size);
@@ -999,7 +1002,7 @@ static void end_ring(const struct op *op, struct outcome *out)
 	close(ring.fd);
 }
 
-/* Return: a file in /proc of the only worker, or -1. */
+/* Return: the file @name of the only worker in /proc, or -1. */
 static int open_worker_file(const char *name)
 {
 	DIR *tasks = opendir("/proc/self/task");
@@ -1019,12 +1022,12 @@ static int open_worker_file(const char *name)
 	return fd;
 }
 
-/* The files of the failing thread, and of the tester while another thread fails. */
+/* The tester's own files, while nth_fd and make_it_fail_fd are those of a worker. */
 static int own_nth_fd, own_make_it_fail_fd;
 
 /*
- * The worker exists once it has had work, and there is only one. Reading the device is
- * an error, which the worker detects.
+ * A first request makes io_uring start its only worker. That request reads the device,
+ * which fails in the worker.
  */
 static bool begin_ring_with_worker(const struct op *op)
 {
@@ -1151,7 +1154,7 @@ static void end_attach(const struct op *op, struct outcome *out)
 /* A copy of a file table is only as large as necessary. */
 static bool shrink_file_table(void)
 {
-	/* It can be copied while another process shares it. */
+	/* unshare(2) copies the table only if another process shares it. */
 	pid_t sharer = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
 	bool good;
 
@@ -1332,7 +1335,7 @@ static const struct door
 
 /* --- The sweep --- */
 
-/* The state that must not change, including next_fd; see struct op. */
+/* Values from before the sweep. No request may change them, nor next_fd. */
 static long refcnt_before, pins_before;
 static unsigned char expected[REGION], found[REGION];
 
@@ -1373,7 +1376,7 @@ static bool bytes_are_right(const struct op *op, const struct outcome *out)
 {
 	const unsigned char *remote = contents(op->remote, old_bytes);
 	const unsigned char *local = contents(op->local, own_bytes);
-	/* With a page after it. */
+	/* Also compare the page after the request. */
 	size_t at, n, span = HEAD + op->len + PAGE < REGION ? HEAD + op->len + PAGE : REGION;
 	struct iovec to = { found, span }, from = { (void *)REMOTE, span };
 	unsigned int i;
@@ -1403,7 +1406,7 @@ static int one_call(const struct op *op, unsigned long n, struct outcome *out, u
 
 	*out = (struct outcome){ .good = true };
 	*met = 0;
-	*trouble = "nothing to begin with";
+	*trouble = "the setup failed";
 	if (!make_region(LOCAL, op->local, own_bytes) || (op->door->begin && !op->door->begin(op)))
 		return -1;
 	if (n && !arm(n))
@@ -1413,13 +1416,13 @@ static int one_call(const struct op *op, unsigned long n, struct outcome *out, u
 		count = disarm(met);
 	if (op->door->end)
 		op->door->end(op, out);
-	*trouble = "the injection";
+	*trouble = "the fault injection does not work as expected";
 	if (count < 0)
 		return -1;
-	*trouble = "the answer";
+	*trouble = "wrong result";
 	if (!op->door->fits(op, out, *met))
 		return -1;
-	*trouble = "the bytes";
+	*trouble = "wrong bytes";
 	if (!bytes_are_right(op, out))
 		return -1;
 	if (!is_as_before(trouble))
@@ -1436,7 +1439,7 @@ static bool is_served(const struct op *op, struct outcome *out, const char **tro
 	for (;;) {
 		if (one_call(op, 0, out, &met, trouble) < 0)
 			return false;
-		*trouble = "a request without a failure";
+		*trouble = "a request without a failure did not complete";
 		if (is_whole(op, out))
 			return true;
 		if (!(op->flags & PVMREAD_NOWAIT) || now_ms() > end)
@@ -1445,7 +1448,7 @@ static bool is_served(const struct op *op, struct outcome *out, const char **tro
 	}
 }
 
-/* The failure must not hit another page of the tester. */
+/* The tester's memory is locked, so that no failure hits an unrelated page fault. */
 static bool begin_sweep(const struct op *op)
 {
 	/* RWF_NOWAIT belongs to the call, PVMREAD_PIDFD to the request. */
@@ -1481,7 +1484,7 @@ static bool end_sweep(const char **what)
 	}
 	stop_target();
 	while (good && (pread(file, &c, 1, START) >= 0 || errno != ESRCH)) {
-		*what = "the target's memory has not gone with it";
+		*what = "the target has exited, but its memory is left";
 		good = now_ms() < end;
 		usleep(1000);
 	}
@@ -1499,9 +1502,9 @@ static bool end_sweep(const char **what)
 /**
  * struct tally - counters of a sweep
  * @failures: failures of each kind
- * @full: requests that succeeded completely nevertheless
- * @part: requests that succeeded in part
- * @refused: requests that failed
+ * @full: requests that met a failure, but succeeded completely
+ * @part: requests that met a failure, and succeeded in part
+ * @refused: requests that met a failure, and failed
  */
 struct tally {
 	unsigned int failures[KINDS];
@@ -1527,7 +1530,7 @@ static void count_in(struct tally *tally, const struct op *op, const struct outc
 		tally->refused++;
 }
 
-/* Is there a required kind of failure that has not occurred yet? */
+/* Has a required kind of failure occurred too rarely? */
 static bool is_blind(const struct op *op, const struct tally *tally)
 {
 	int i;
@@ -1570,7 +1573,7 @@ static void sweep_once(struct __test_metadata *_metadata, const struct op *op,
 			return;
 	}
 	ASSERT_GT(MOST, n) {
-		TH_LOG("%s: no end", op->name);
+		TH_LOG("%s: the failures do not end", op->name);
 	}
 }
 
@@ -1590,13 +1593,13 @@ static void sweep(struct __test_metadata *_metadata, const struct op *op)
 		return;
 	}
 	ASSERT_TRUE(begin_sweep(op));
-	/* Prepare what is set up only once, not by each request. */
+	/* Some objects are allocated only by the first request. */
 	ASSERT_TRUE(is_served(op, &out, &trouble)) {
 		TH_LOG("%s: %s", op->name, trouble);
 	}
 	/*
-	 * Sometimes an object needs a new page. Then the following calls have other
-	 * numbers than in the next run, and one may be missed.
+	 * Sometimes an object needs a new page. That changes the numbers of the calls that
+	 * follow, so the sweep may skip one.
 	 */
 	for (round = 0; round < ROUNDS && (!round || is_blind(op, &tally)); round++)
 		sweep_once(_metadata, op, &tally);
@@ -1678,7 +1681,10 @@ FIXTURE_TEARDOWN(fail)
 		stop_target();
 	if (is_set_up)
 		EXPECT_TRUE(apply_settings(true));
-	/* kmemleak also allocates: if it had disabled itself, it would see no leak. */
+	/*
+	 * kmemleak disables itself if one of its own allocations fails. It would then find
+	 * no leak, and this write would fail.
+	 */
 	if (!access(KMEMLEAK, W_OK))
 		EXPECT_EQ(0, write_file(KMEMLEAK, "stack=on"));
 }
@@ -1719,7 +1725,7 @@ static const struct op vectors[] = {
 	  ABSENT, PRESENT, SMALL, 1, { 0, 1, 2 } },
 	{ "READV, large, absent", &rw_door, false, 0,
 	  ABSENT, PRESENT, LARGE, MANY, { 3, 1, MANY } },
-	{ "READV, absent but for the first page", &rw_door, false, 0,
+	{ "READV, absent except the first page", &rw_door, false, 0,
 	  FRONT, PRESENT, MEDIUM, MANY, { 2, 0, MANY } },
 	{ "READV, cached", &rw_door, false, 0,
 	  CACHED, PRESENT, MEDIUM, MANY, { 2, 1, MANY } },
@@ -1745,7 +1751,7 @@ static const struct op vectors[] = {
 	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 2 } },
 	{ "WRITEV, large, absent", &rw_door, true, 0,
 	  ABSENT, PRESENT, LARGE, MANY, { 4, 17, MANY } },
-	{ "WRITEV, absent but for the first page", &rw_door, true, 0,
+	{ "WRITEV, absent except the first page", &rw_door, true, 0,
 	  FRONT, PRESENT, MEDIUM, MANY, { 3, 2, MANY } },
 	{ "WRITEV, cached", &rw_door, true, 0,
 	  CACHED, PRESENT, MEDIUM, MANY, { 3, 3, MANY } },
@@ -1774,7 +1780,7 @@ static const struct op files[] = {
 	  ABSENT, PRESENT, SMALL, 1, { 0, 1, 1 } },
 	{ "pread, absent", &pread_door, false, 0,
 	  ABSENT, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
-	{ "pread, absent but for the first page", &pread_door, false, 0,
+	{ "pread, absent except the first page", &pread_door, false, 0,
 	  FRONT, PRESENT, MEDIUM, 1, { 0, 0, 1 } },
 	{ "pread, cached", &pread_door, false, 0,
 	  CACHED, PRESENT, MEDIUM, 1, { 0, 1, 1 } },
@@ -1802,7 +1808,7 @@ static const struct op files[] = {
 	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
 	{ "preadv2, RWF_NOWAIT, absent", &preadv2_door, false, PVMREAD_NOWAIT,
 	  ABSENT, PRESENT, MEDIUM, MANY, { 1, 1, MANY } },
-	{ "preadv2, RWF_NOWAIT, absent but for the first page", &preadv2_door, false,
+	{ "preadv2, RWF_NOWAIT, absent except the first page", &preadv2_door, false,
 	  PVMREAD_NOWAIT, FRONT, PRESENT, MEDIUM, MANY, { 1, 0, MANY } },
 	{ "preadv2, RWF_NOWAIT, cached", &preadv2_door, false, PVMREAD_NOWAIT,
 	  CACHED, PRESENT, MEDIUM, MANY, { 1, 1, MANY } },
@@ -1814,7 +1820,7 @@ static const struct op files[] = {
 	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 1 } },
 	{ "pwrite, absent", &pread_door, true, 0,
 	  ABSENT, PRESENT, MEDIUM, 1, { 1, 3, 1 } },
-	{ "pwrite, absent but for the first page", &pread_door, true, 0,
+	{ "pwrite, absent except the first page", &pread_door, true, 0,
 	  FRONT, PRESENT, MEDIUM, 1, { 1, 2, 1 } },
 	{ "pwrite, cached", &pread_door, true, 0,
 	  CACHED, PRESENT, MEDIUM, 1, { 1, 3, 1 } },
@@ -1832,7 +1838,7 @@ static const struct op files[] = {
 	  PRESENT, PRESENT, SMALL, 1, { 0, 0, 1 } },
 	{ "pwritev2, RWF_NOWAIT, absent", &preadv2_door, true, PVMREAD_NOWAIT,
 	  ABSENT, PRESENT, MEDIUM, MANY, { 2, 3, MANY } },
-	{ "pwritev2, RWF_NOWAIT, absent but for the first page", &preadv2_door, true,
+	{ "pwritev2, RWF_NOWAIT, absent except the first page", &preadv2_door, true,
 	  PVMREAD_NOWAIT, FRONT, PRESENT, MEDIUM, MANY, { 2, 2, MANY } },
 	{ "pwritev2, RWF_NOWAIT, cached", &preadv2_door, true, PVMREAD_NOWAIT,
 	  CACHED, PRESENT, MEDIUM, MANY, { 2, 3, MANY } },
@@ -1843,7 +1849,7 @@ static const struct op batches[] = {
 	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
 	{ "BATCH, absent", &batch_door, false, 0,
 	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
-	{ "BATCH, absent but for the first page", &batch_door, false, 0,
+	{ "BATCH, absent except the first page", &batch_door, false, 0,
 	  FRONT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
 	{ "BATCH, cached", &batch_door, false, 0,
 	  CACHED, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
@@ -1851,7 +1857,7 @@ static const struct op batches[] = {
 	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
 	{ "BATCH, STOP, absent", &stop_door, false, 0,
 	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
-	{ "BATCH, STOP, absent but for the first page", &stop_door, false, 0,
+	{ "BATCH, STOP, absent except the first page", &stop_door, false, 0,
 	  FRONT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
 	{ "BATCH, NOWAIT, absent", &batch_door, false, PVMREAD_NOWAIT,
 	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, 4 } },
@@ -1867,7 +1873,7 @@ static const struct op batches[] = {
 	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, 4 } },
 	{ "BATCH, written, absent", &batch_door, true, 0,
 	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 1, 3, 4 } },
-	{ "BATCH, written, absent but for the first page", &batch_door, true, 0,
+	{ "BATCH, written, absent except the first page", &batch_door, true, 0,
 	  FRONT, PRESENT, MEDIUM, SEGMENTS, { 1, 2, 4 } },
 	{ "BATCH, written, cached", &batch_door, true, 0,
 	  CACHED, PRESENT, MEDIUM, SEGMENTS, { 1, 3, 4 } },
@@ -1885,32 +1891,32 @@ static const struct op batches[] = {
 	  PRESENT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, SEGMENTS } },
 	{ "BATCH, STRING, absent", &string_door, false, 0,
 	  ABSENT, PRESENT, MEDIUM, SEGMENTS, { 0, 1, SEGMENTS } },
-	{ "BATCH, STRING, absent but for the first page", &string_door, false, 0,
+	{ "BATCH, STRING, absent except the first page", &string_door, false, 0,
 	  FRONT, PRESENT, MEDIUM, SEGMENTS, { 0, 0, SEGMENTS } },
 	{ "BATCH, STRING, cached", &string_door, false, 0,
 	  CACHED, PRESENT, MEDIUM, SEGMENTS, { 0, 1, SEGMENTS } },
 };
 
 static const struct op splices[] = {
-	{ "splice from it", &splice_door, false, 0,
+	{ "splice from a file", &splice_door, false, 0,
 	  PRESENT, PRESENT, PAGE, 1, { 1, 1, 0 } },
-	{ "splice from it, absent", &splice_door, false, 0,
+	{ "splice from a file, absent", &splice_door, false, 0,
 	  ABSENT, PRESENT, PAGE, 1, { 1, 2, 0 } },
-	{ "splice from it, absent but for the first page", &splice_door, false, 0,
+	{ "splice from a file, absent except the first page", &splice_door, false, 0,
 	  FRONT, PRESENT, PAGE, 1, { 1, 1, 0 } },
-	{ "splice to it", &splice_door, true, 0,
+	{ "splice to a file", &splice_door, true, 0,
 	  PRESENT, PRESENT, PIPEFUL, 1, { 1, 0, 0 } },
-	{ "splice to it, absent", &splice_door, true, 0,
+	{ "splice to a file, absent", &splice_door, true, 0,
 	  ABSENT, PRESENT, PIPEFUL, 1, { 2, 9, 0 } },
-	{ "splice to it, absent but for the first page", &splice_door, true, 0,
+	{ "splice to a file, absent except the first page", &splice_door, true, 0,
 	  FRONT, PRESENT, PIPEFUL, 1, { 2, 8, 0 } },
-	{ "sendfile from it", &sendfile_door, false, 0,
+	{ "sendfile from a file", &sendfile_door, false, 0,
 	  PRESENT, PRESENT, PIPEFUL, 1, { 1, 8, 0 } },
-	{ "sendfile from it, absent", &sendfile_door, false, 0,
+	{ "sendfile from a file, absent", &sendfile_door, false, 0,
 	  ABSENT, PRESENT, PIPEFUL, 1, { 1, 9, 0 } },
-	{ "sendfile to it", &sendfile_door, true, 0,
+	{ "sendfile to a file", &sendfile_door, true, 0,
 	  PRESENT, PRESENT, PIPEFUL, 1, { 1, 0, 0 } },
-	{ "sendfile to it, absent", &sendfile_door, true, 0,
+	{ "sendfile to a file, absent", &sendfile_door, true, 0,
 	  ABSENT, PRESENT, PIPEFUL, 1, { 2, 9, 0 } },
 };
 
@@ -1932,9 +1938,9 @@ static const struct op rings[] = {
 	{ "io_uring, WRITE_FIXED, absent", &fixed_door, true, 0,
 	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 0 } },
 	/* All or nothing: the first page is released, and the worker moves everything. */
-	{ "io_uring, READ, absent but for the first page", &both_door, false, 0,
+	{ "io_uring, READ, absent except the first page", &both_door, false, 0,
 	  FRONT, PRESENT, MEDIUM, 1, { 1, 0, 0 } },
-	{ "io_uring, WRITE, absent but for the first page", &both_door, true, 0,
+	{ "io_uring, WRITE, absent except the first page", &both_door, true, 0,
 	  FRONT, PRESENT, MEDIUM, 1, { 1, 0, 0 } },
 	{ "io_uring, READ, by a worker", &worker_door, false, 0,
 	  PRESENT, PRESENT, LARGE, 1, { 0, 0, 1 } },
@@ -1961,7 +1967,7 @@ static bool is_user_mode_linux(void)
 
 static void sweep_all(struct __test_metadata *_metadata, const struct op *op, size_t count)
 {
-	/* Its copies fail because page tables could not be allocated. */
+	/* A copy fails on User mode Linux if the kernel cannot allocate a page table for it. */
 	bool no_local_faults = is_user_mode_linux();
 
 	for (; count; count--, op++) {
@@ -2045,7 +2051,7 @@ TEST(leaked_reference_is_detected)
  *
  * TARGETS_FILE and the last three use a file system of the test, whose server does not
  * answer. mmap(2) of a file opened for direct I/O waits for a read(2) of it. execve(2)
- * waits for a thread that shares its memory and is in that mmap(2). open(2) writes
+ * waits for a process that shares its memory and is in that mmap(2). open(2) writes
  * dirty pages back, and keeps them locked meanwhile.
  */
 enum place {
@@ -2061,12 +2067,12 @@ enum way {
 
 static const char * const way_name[] = {
 	"READV", "WRITEV", "pread", "pwrite", "pwritev", "BATCH", "BATCH, written",
-	"BATCH, a few bytes", "BATCH, STRING", "splice from it", "splice to it",
-	"sendfile from it", "sendfile to it", "ATTACH", "INFO",
+	"BATCH, a few bytes", "BATCH, STRING", "splice from a file", "splice to a file",
+	"sendfile from a file", "sendfile to a file", "ATTACH", "INFO",
 };
 
 #define BATCHES		(BIT(BY_BATCH) | BIT(BY_BATCH_WRITE))
-/* One page. */
+/* The bytes of these are in one page. */
 #define SHORT		(BIT(BY_BATCH_SMALL) | BIT(BY_BATCH_STRING))
 #define IOCTLS		(BIT(BY_READV) | BIT(BY_WRITEV) | BATCHES)
 #define VECTORS		(IOCTLS | BIT(BY_PREAD) | BIT(BY_PWRITE) | BIT(BY_PWRITEV))
@@ -2076,7 +2082,7 @@ static const char * const way_name[] = {
 			 BIT(BY_BATCH_WRITE) | BIT(BY_SPLICE_WRITE) | BIT(BY_SENDFILE_WRITE))
 #define MOVES_NOTHING	(BIT(BY_ATTACH) | BIT(BY_INFO))
 
-/* The interfaces that can wait there. */
+/* The interfaces that can wait at each place. */
 static const unsigned int ways_to[] = {
 	[TARGETS_PAGE] = VECTORS | SPLICES,
 	[TARGETS_FILE] = VECTORS | SPLICES,
@@ -2093,10 +2099,10 @@ static const unsigned int ways_to[] = {
 
 /* After the caller's region. */
 #define ARGUMENT	(LOCAL + 32 * PAGE)
-/* The target's page that is waited for. */
+/* The page of the target that the call waits for. */
 #define LATE		(REMOTE + PAGE)
 
-/* The struct of an argument. */
+/* The argument of an ioctl. */
 union ask {
 	struct pvmread_rw rw;
 	struct pvmread_batch batch;
@@ -2118,15 +2124,15 @@ struct arrays {
  * @signals: how many signals the caller has handled
  * @ret: the return value
  * @err: its errno
- * @reason: why it moved nothing
- * @told: what BATCH reports where it still can, in the array or in the struct
+ * @reason: the error that READV, WRITEV or the segment reports
+ * @told: done of the segment, or completed of the BATCH: the one whose page is not lost
  * @right: all bytes that were read are correct
  * @hold: tells the server not to answer
  * @held: the server holds back a request
  * @direct: the next file is opened for direct I/O
- * @ask: contents for the page for which STRUCT waits
- * @arrays: contents for the page of ARRAY
- * @page: either, or the previous contents
+ * @ask: contents of the page for which STRUCT waits
+ * @arrays: contents of the page for which ARRAY waits
+ * @page: the contents as bytes, also for STRUCT_AFTER and ARRAY_AFTER
  */
 struct board {
 	int uffd;
@@ -2148,7 +2154,7 @@ struct board {
 };
 
 static struct board *board;
-/* At the same address in each image of this program, with these contents until written. */
+/* It has the same address in each image of this program, and these contents at first. */
 static char witness[64] = "the same before and after execve(2)";
 
 static bool wait_until(int *flag, bool is_set)
@@ -2183,7 +2189,7 @@ static bool is_after(enum place place)
 	return place == STRUCT_AFTER || place == ARRAY_AFTER;
 }
 
-/* Half of the bytes to move are then in the previous page. */
+/* Is the second half of the bytes in the page LATE? */
 static bool needs_late_page(enum place place)
 {
 	return is_of_target(place) || is_after(place);
@@ -2196,7 +2202,7 @@ static uintptr_t begin_of(enum place place)
 	return needs_late_page(place) ? REMOTE + PAGE / 2 : REMOTE;
 }
 
-/* Return: the page that the caller leaves to the tester's userfaultfd, or 0. */
+/* Return: the caller's page that the tester holds back with a userfaultfd, or 0. */
 static uintptr_t left_by_caller(enum place place)
 {
 	if (place == CALLERS_PAGE || place == PAGE_LOCK)
@@ -2271,7 +2277,7 @@ static void call_by(enum place place, enum way way, pid_t pid, int fd, const int
 		ask = (void *)ARGUMENT;
 	if (place == ARRAY || place == ARRAY_AFTER)
 		arrays = (void *)ARGUMENT;
-	/* The tester copies it to where the call looks for it. */
+	/* The tester later copies contents from the board to the page that the call waits for. */
 	fill_ask(place == STRUCT ? &board->ask : ask, way, pid, arrays);
 	fill_arrays(place == ARRAY ? &board->arrays : arrays, way, from, len);
 	switch (way) {
@@ -2316,7 +2322,7 @@ static void call_by(enum place place, enum way way, pid_t pid, int fd, const int
 	}
 	board->err = ret < 0 ? errno : 0;
 	if (is_after(place) && board->err == EFAULT) {
-		/* One of the two is gone. */
+		/* The page of the struct or of the arrays is gone. */
 		if (BIT(way) & BATCHES)
 			board->told = place == STRUCT_AFTER ? arrays->seg.done :
 							      ask->batch.completed;
@@ -2386,10 +2392,7 @@ static void hold_answer(void)
 	set(&board->held, 0);
 }
 
-/*
- * The root of the file system is this file. It has one page, the second of the target's
- * region.
- */
+/* The root of the file system is a file of one page, the second of the target's region. */
 static __attribute__((noreturn)) void be_server(int fd)
 {
 	static union {
@@ -2416,14 +2419,14 @@ static __attribute__((noreturn)) void be_server(int fd)
 		case FUSE_INIT:
 			out.init.major = FUSE_KERNEL_VERSION;
 			out.init.minor = 31;
-			/* Only the readahead is killable. */
+			/* The wait for a page is killable only if readahead reads the page. */
 			out.init.max_readahead = PAGE;
 			out.init.flags = FUSE_ASYNC_READ;
 			out.init.max_write = PAGE;
 			out.head.len += sizeof(out.init);
 			break;
 		case FUSE_OPEN:
-			/* A process that exits or calls execve(2) must not wait. */
+			/* A process that exits or calls execve(2) must not wait for a flush. */
 			out.open.open_flags = FOPEN_NOFLUSH;
 			if (get(&board->direct))
 				out.open.open_flags |= FOPEN_DIRECT_IO;
@@ -2500,7 +2503,7 @@ static int map_direct(void *unused)
 	return mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, direct_fd, 0) == MAP_FAILED;
 }
 
-/* mmap(2) will wait for its page. */
+/* Read the page that map_direct() will wait for. */
 static __attribute__((noreturn)) void be_reader(void)
 {
 	int fd = open_served(O_RDONLY);
@@ -2525,13 +2528,13 @@ static __attribute__((noreturn)) void be_target_that_waits(enum place place)
 		for (;;)
 			pause();
 	}
-	/* Its own page faults would also wait, and so would the wake-up on its thread id. */
+	/* Its own page faults would also wait, as would the store to clear_child_tid. */
 	if (mlockall(MCL_CURRENT) || syscall(SYS_set_tid_address, NULL) < 0)
 		_exit(1);
 	/*
 	 * fork(2) clears the accessed bit of the pages it copies. In User mode Linux
 	 * the next access to such a page is a page fault, even if the page is locked. So
-	 * access everything once that is needed while the holder has the lock.
+	 * call is_waiting() once before the holder takes the lock.
 	 */
 	if (is_waiting(getpid(), now_ms()))
 		_exit(1);
@@ -2547,11 +2550,11 @@ static __attribute__((noreturn)) void be_target_that_waits(enum place place)
  * struct wait - a call that waits, and what it waits for
  * @place: where it waits
  * @caller: the process that made the call
- * @target: the target, if it is not the tester; or the process that has a page of it locked
- * @reader: the process that reads the file that the target's mmap(2) waits for
+ * @target: the target, if it is not the tester; or the process that keeps its page locked
+ * @reader: the process that reads the page that map_direct() waits for
  * @server: the server of the file system, for all of a test
- * @targets_uffd: the userfaultfd that has the target's page
- * @callers_uffd: the one that has the caller's
+ * @targets_uffd: the userfaultfd that holds back the target's page
+ * @callers_uffd: the one that holds back the caller's
  */
 struct wait {
 	enum place place;
@@ -2639,7 +2642,7 @@ static void start_call(struct __test_metadata *_metadata, struct wait *wait, enu
 		wait->targets_uffd = hold_back(LATE, PAGE);
 		ASSERT_LE(0, wait->targets_uffd);
 	}
-	/* It is present until it is dropped. */
+	/* The page is present until drop_argument(). */
 	if (is_after(place))
 		ASSERT_EQ(1, write(argument_fd, "", 1));
 	if (place == MMAP_LOCK || place == EXECVE) {
@@ -2720,7 +2723,7 @@ static void must_wait(struct __test_metadata *_metadata, struct wait *wait, enum
 
 static void let_go(struct __test_metadata *_metadata, struct wait *wait)
 {
-	/* The call itself overwrites the contents if it writes. */
+	/* If the call reads the target, it overwrites these bytes. */
 	const unsigned char *page = wait->place == CALLERS_PAGE ? own_bytes : board->page;
 	bool served = true;
 
@@ -2815,7 +2818,7 @@ static void tear_down_wait(struct wait *wait)
 	if (wait->reader > 0)
 		kill(wait->reader, SIGKILL);
 	if (wait->server > 0) {
-		/* Its end also ends everything that waits for an answer. */
+		/* The end of the server also ends every wait for its answer. */
 		kill(wait->server, SIGKILL);
 		reap_in(wait->server, PATIENCE_MS, &status);
 		umount2(path, MNT_DETACH);
@@ -2858,7 +2861,7 @@ static void expect_served(struct __test_metadata *_metadata, struct wait *wait,
 	EXPECT_EQ(0, status);
 	ASSERT_EQ(1, get(&board->done));
 	if (wait->place == EXECVE && way != BY_ATTACH && board->ret < 0) {
-		/* A moment later the new image would have started. */
+		/* The new image was not mapped yet. */
 		EXPECT_EQ(EFAULT, board->err);
 		EXPECT_EQ(EIO, board->reason);
 	} else if (BIT(way) & MOVES_NOTHING) {
@@ -2891,7 +2894,7 @@ static bool goes(enum place place, enum way way)
 	return ways_to[place] & BIT(way);
 }
 
-/* No page was served early, and none was given up. */
+/* The call still waits, and the caller has handled no signal. */
 static void expect_unmoved(struct __test_metadata *_metadata, enum way way)
 {
 	usleep(100000);
@@ -2970,7 +2973,7 @@ TEST_F(signals, sigkill_ends_a_wait)
 		}
 		EXPECT_TRUE(WIFSIGNALED(status));
 		EXPECT_EQ(0, get(&board->done));
-		/* Its bytes have not arrived, so none has moved; or all had moved before. */
+		/* The target has the bytes only if the call waited after it had written them. */
 		if (!is_of_target(variant->place) && variant->place != EXECVE &&
 		    variant->place != PAGE_LOCK)
 			EXPECT_EQ(is_after(variant->place) && BIT(way) & WRITES,
@@ -3006,7 +3009,7 @@ FIXTURE_TEARDOWN(results)
 	tear_down_wait(&self->wait);
 }
 
-/* Unmapped while the call waits for the bytes. */
+/* The page of the results is truncated while the call waits for the target's bytes. */
 TEST_F(results, unwritable_results_are_efault)
 {
 	struct wait *wait = &self->wait;

@@ -44,7 +44,7 @@
 #define OUTCOMES	131072U
 #define MAX_PCS		8192U
 #define PIN_CHECK	1024U
-/* Such a series takes less than a second. */
+/* The time limit of a litter, which usually takes less than a second. */
 #define LITTER_S	300
 
 static struct world world;
@@ -115,7 +115,7 @@ static struct element random_element(bool remote, uint64_t who)
 		.len = { ABSOLUTE, random_length() },
 	};
 
-	/* Up to the end of a page, or almost. */
+	/* End at the end of a page, or one byte before or after it. */
 	if (one_in(&rng, 4))
 		e.len.off = PAGE * below(&rng, 3) + PAGE - e.addr.off % PAGE + below(&rng, 3) - 1;
 	if (one_in(&rng, 64))
@@ -211,7 +211,7 @@ static void mend(struct op *op)
 			int64_t pages = v->base == OWN_BIG || v->base == TARGET_BIG ?
 					BIG_PAGES : WINDOW;
 
-			/* No other memory of the tester may be near. */
+			/* An address must not reach other memory of the tester. */
 			if (v->base >= OWN && v->base <= TARGET_BIG &&
 			    ((int64_t)v->off < -2 * (int64_t)PAGE ||
 			     (int64_t)v->off > (pages + 2) * (int64_t)PAGE))
@@ -273,7 +273,7 @@ static void random_op(struct op *op, enum kind kind)
 
 		op->w[W_LEN] = e.len;
 	}
-	/* All of memory. */
+	/* The range is all of memory. */
 	if (kind == OP_ATTACH && one_in(&rng, 2))
 		memset(op->w, 0, sizeof(op->w));
 	mend(op);
@@ -321,7 +321,7 @@ static void random_case(struct fuzz_case *c)
 		random_map(c->map[i]);
 	if (one_in(&rng, 2)) {
 		random_op(&c->op[c->ops++], OP_ATTACH);
-		/* A valid one. */
+		/* Make this ATTACH valid. */
 		for (i = 0; i < FIELDS; i++)
 			if (i != F_FLAGS)
 				c->op[0].f[i] = field[i].usual;
@@ -392,7 +392,7 @@ static void mutate_list(struct op *op)
 						    PVMREAD_SEGMENT_STRING;
 		break;
 	case 6:
-		/* Where the previous one ends. */
+		/* Begin where the previous element ends. */
 		if (i && hand == RIGHT && e[-1].len.base == ABSOLUTE) {
 			e->addr = e[-1].addr;
 			e->addr.off += e[-1].len.off;
@@ -529,7 +529,7 @@ static void start_cover(void)
 	cover = mmap(NULL, COVER_LEN * sizeof(*cover), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (cover == MAP_FAILED || ioctl(fd, KCOV_ENABLE, KCOV_TRACE_PC))
 		cover = NULL;
-	/* Stays open: it is traced until then. */
+	/* @fd stays open for the rest of the test. */
 }
 
 static void clear_cover(void)
@@ -595,7 +595,7 @@ static void see_cover(void)
 
 static bool keeping;
 
-/* If there is no room, it replaces a random one. */
+/* Add a case to the corpus. If there is no room, it replaces a random one. */
 static void keep_case(const struct fuzz_case *c)
 {
 	struct fuzz_case **kept = &corpus[corpus_len];
@@ -700,7 +700,7 @@ static bool try_case(struct fuzz_case *c)
 		print_case(stdout, c, " ");
 		printf("\n");
 		fflush(stdout);
-		/* Get it out of the guest before that may crash. */
+		/* Write it out now: the case may crash the guest. */
 		tcdrain(STDOUT_FILENO);
 	}
 	found_new = false;
@@ -741,7 +741,7 @@ static bool instead(struct fuzz_case *c, const struct fuzz_case *smaller)
 	return true;
 }
 
-/* Distance from 0 on either side: reductions must end. */
+/* Each reduction of a value must decrease its distance from 0, or they would not end. */
 static uint64_t distance(struct value v)
 {
 	return (int64_t)v.off < 0 ? -v.off : v.off;
@@ -849,18 +849,18 @@ static void report(struct fuzz_case *c, uint64_t nr)
 
 	alarm(0);
 	say("case %llu: %s", (unsigned long long)nr, world.why);
-	printf("# as it was: ");
+	printf("# unreduced: ");
 	print_case(stdout, c, " ");
 	printf("\n");
 	world.careful = true;
 	if (!fails(c)) {
-		say("it does not fail by itself: memory was not as the case says");
+		say("it does not fail alone: memory was not as the case describes it");
 		return;
 	}
 	while (now_ms() < end && shrink_once(c))
 		rounds++;
 	fails(c);
-	say("made smaller %u times. Now: %s", rounds, world.why);
+	say("reduced %u times. Now: %s", rounds, world.why);
 	say("for fuzz_cases.c:");
 	out = open_memstream(&text, &len);
 	if (!out)
@@ -890,7 +890,7 @@ static void report_leak(uint64_t first, uint64_t n)
 			report(&recent[first % PIN_CHECK], first);
 			return;
 		}
-	say("none of the last cases leaves it again");
+	say("none of the last cases leaks again");
 }
 
 /* --- The world --- */
@@ -909,7 +909,7 @@ static int open_area(struct area *area, uintptr_t addr)
 	return area->rw == MAP_FAILED || area->ro == MAP_FAILED ? -1 : 0;
 }
 
-/* The first address that is not the user's, as the kernel sees it. */
+/* Find the first address that the kernel does not accept as user space. */
 static uint64_t find_top(const struct world *w)
 {
 	uint64_t good = PAGE, bad = 1ULL << 57;
@@ -1065,7 +1065,7 @@ TEST_F_TIMEOUT(fuzz, kept_cases_match_the_syscall, 600)
 	searching = true;
 	for (i = 0; i < kept_count; i++) {
 		ASSERT_TRUE(parse_case(kept_cases[i], &c)) {
-			TH_LOG("case %u of fuzz_cases.c is none", i);
+			TH_LOG("case %u of fuzz_cases.c cannot be parsed", i);
 		}
 		world.careful = true;
 		ASSERT_TRUE(carry_out(&c, ignore_outcome)) {
@@ -1100,7 +1100,7 @@ static int read_corpus(const char *path)
 	}
 	free(line);
 	fclose(in);
-	say("%d cases of an earlier run, and %d lines that are none", n, none);
+	say("%d cases of an earlier run, and %d lines that are no cases", n, none);
 	return n;
 }
 
@@ -1128,7 +1128,7 @@ static void print_places(void)
 	fflush(stdout);
 }
 
-/* Otherwise only results would guide it, without anyone noticing. */
+/* Without coverage only results guide the fuzzer. No other test would notice that. */
 TEST_F_TIMEOUT(fuzz, sees_coverage_of_the_module, 600)
 {
 	static struct fuzz_case c;
@@ -1158,7 +1158,7 @@ TEST_F_TIMEOUT(fuzz, random_cases_match_the_syscall, 7200)
 	start_cover();
 	say("SEED=%u CASES=%llu", seed, (unsigned long long)cases);
 	if (!cover)
-		say("this kernel has no KCOV: steered by the answers alone");
+		say("this kernel has no KCOV: only results guide the fuzzer");
 	self->files += !!cover;
 	keeping = number_from("KEEP", 0);
 	tracing = !trace;
@@ -1175,7 +1175,7 @@ TEST_F_TIMEOUT(fuzz, random_cases_match_the_syscall, 7200)
 	last = now_ms();
 	for (n = 0; n < cases; n++) {
 		rng.state = mix(mix(seed) + n);
-		/* One that hangs ends the test. */
+		/* A case that hangs ends the test. */
 		if (!(n % LITTER))
 			alarm(LITTER_S);
 		if (!(n % (4 * LITTER)))

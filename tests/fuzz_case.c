@@ -7,9 +7,9 @@
  *	own wwr.; target w-wu; readv l=o+0x10:0x8 r=t+0xffc:0x8;
  *
  * "own" and "target" describe the two windows of memory, see fuzz_memory.c. Every other
- * statement is an operation with its arguments as NAME=VALUE. Other arguments have
- * their usual values. The numbers are hexadecimal; addresses and lengths may start with
- * a word, see &enum base.
+ * statement is an operation with its arguments as NAME=VALUE. Arguments that it does not
+ * name have their usual values. The numbers are hexadecimal; addresses and lengths may
+ * start with a word, see &enum base.
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -45,13 +45,13 @@ const struct field_info field[FIELDS] = {
 	[F_WHO] = { "who", LIVE, ON_DEVICE },
 	[F_FLAGS] = { "flags", 0, ON_DEVICE | BIT(OP_BATCH) },
 	[F_SIZE] = { "size", DEFAULT, WITH_STRUCT },
-	/* A byte of this value after the fields that the module knows, or at the struct's end. */
+	/* If not 0: the position of a byte of 1 after the fields that the module knows. */
 	[F_TAIL] = { "tail", 0, WITH_STRUCT },
 	[F_RESERVED] = { "reserved", 0, BIT(OP_ATTACH) | BIT(OP_INFO) },
 	/* How the device was opened: 0 read-write, 1 read-only, 2 write-only. */
 	[F_DEV] = { "dev", 0, ON_DEVICE },
 	[F_AT] = { "at", GOOD, WITH_STRUCT },
-	/* The arrays; a BATCH has only the left one. */
+	/* The places of the arrays. A BATCH has only the left one. */
 	[F_LAT] = { "lat", GOOD, VECTORED | BIT(OP_BATCH) },
 	[F_RAT] = { "rat", GOOD, VECTORED },
 	/* A list is repeated until it has this many elements. */
@@ -61,7 +61,7 @@ const struct field_info field[FIELDS] = {
 	/* 1: by io_uring. */
 	[F_RING] = { "ring", 0, BIT(OP_READ) | BIT(OP_WRITE) },
 	[F_WHENCE] = { "whence", 0, BIT(OP_SEEK) },
-	/* From 0x100 on: this minus 0x100, of the file. */
+	/* Bits 0 to 7 are the number, bits 9 to 14 the size. From 0x100 on: of the file. */
 	[F_CMD] = { "cmd", 0x7f, BIT(OP_IOCTL) },
 	/* 0 is the tester's memory, 1 the target's. */
 	[F_SIDE] = { "side", 1, ON_MEMORY },
@@ -72,7 +72,7 @@ const struct field_info field[FIELDS] = {
 };
 
 const struct word_info word[WORDS] = {
-	/* No position: the file's own. */
+	/* The usual value stands for the file's own position. */
 	[W_POS] = { "pos", { ABSOLUTE, DEFAULT },
 		    BIT(OP_READ) | BIT(OP_WRITE) | BIT(OP_SEEK) | BIT(OP_SPLICE) | BIT(OP_FEED) |
 		    BIT(OP_ATTACH) },
@@ -149,7 +149,7 @@ static void print_op(FILE *out, const struct op *op)
 	fputc(';', out);
 }
 
-/* The case as one line, without the newline; or a statement on each, behind a tab. */
+/* Print the case, with @between after each statement except the last. */
 void print_case(FILE *out, const struct fuzz_case *c, const char *between)
 {
 	unsigned int i;

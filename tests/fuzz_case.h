@@ -20,9 +20,9 @@
  * enum base - the base of an address or a length
  * @ABSOLUTE: 0
  * @OWN: the tester's window
- * @OWN_BIG: the tester's many pages
+ * @OWN_BIG: the tester's block
  * @TARGET: the target's window
- * @TARGET_BIG: the target's many pages
+ * @TARGET_BIG: the target's block
  * @TOP: the end of user space
  * @KERNEL: a kernel address
  * @REST: for a length: from its address up to @TOP
@@ -36,7 +36,7 @@ struct value {
 	uint64_t off;
 };
 
-/* One element of a list: of an iovec array, or half of one of a BATCH. */
+/* An element of an iovec array, or one side of a segment of a BATCH. */
 struct element {
 	struct value addr;
 	struct value len;

@@ -55,7 +55,7 @@ const char * const kept_cases[] = {
 	" attach flags=0x8;"
 	" batch lat=0x1 l=o+0x0,o+0x100 r=t+0x10:0x8,t+0x1008:0x8;"
 	" batch flags=0x8 lat=0x1 l=o+0x0,o+0x100 r=t+0x10:0x8,t+0x1008:0x8;",
-	/* those that are not there */
+	/* an exited process, a zombie, a kernel thread, a file that is not a pidfd */
 	"own ww;"
 	" target ww;"
 	" readv who=0x2 l=o+0x0:0x8 r=t+0x0:0x8;"
@@ -79,14 +79,14 @@ const char * const kept_cases[] = {
 	" attach pos=t+0x0 len=turn+0x0;"
 	" attach pos=0x10;"
 	" ioctl cmd=0x7f;",
-	/* what the tester's own memory is */
+	/* the tester itself as the target */
 	"own wwwwusww;"
 	" target ww;"
 	" readv who=0x1 l=o+0x1000:0x10 r=o+0x2000:0x10;"
 	" attach who=0x1 flags=0x8 slot=0x1;"
 	" batch slot=0x1 l=o+0x1000 r=o+0x5000:0x10;"
 	" readv who=0x1 l=o+0x1004:0x1000 r=o+0x1000:0x1000;",
-	/* more of it, onto itself: the next case must start with fresh contents */
+	/* a long copy within the tester's block: the next case must start with fresh contents */
 	"own ww;"
 	" target ww;"
 	" readv who=0x1 flags=0x6 l=O+0x50:0x40000 r=O+0x0:0x40000;",
@@ -103,7 +103,7 @@ const char * const kept_cases[] = {
 	" readv flags=0x4 l=o+0x0:0x8 r=t+0x2000:0x8;"
 	" touch page=0x2 kind=0x1;"
 	" readv flags=0x4 l=o+0x0:0x8 r=t+0x2000:0x8;",
-	/* more than one page to a pipe, for which a kernel may have but one */
+	/* splice() of many pages to a pipe, for which some kernels allocate only one page */
 	"own wwwwwwwwwwww;"
 	" target wwwwwwwwwwww;"
 	" attach;"
@@ -117,7 +117,7 @@ const char * const kept_cases[] = {
 	" batch flags=0xa l=0x0 r=t+0x8000:0x1;"
 	" batch flags=0x8 l=o+0x0 r=t+0x8000:0x10;"
 	" batch l=o+0x0 r=t+0x8000:0x10;",
-	/* segments around the end of a file's range, in a page that is pinned */
+	/* segments around the end of a file's range, in a page that the engine holds */
 	"own wwwwwwwwwwww;"
 	" target wwwwwwwwwwww;"
 	" attach pos=t+0x1008 len=0x100;"
@@ -128,7 +128,7 @@ const char * const kept_cases[] = {
 	" readv flags=0x7 l=o+0:0x9 r=top+0:0x1,t+0x3ff9:0x8;"
 	" readv l=o+0:0x9 r=top+0:0x1,t+0x3ff9:0x8;"
 	" readv flags=0x6 l=o+0:0x9 r=top+0:0x1,t+0x3ff9:0x8;",
-	/* by io_uring: at once, in a worker, neither; closed files, an exited process */
+	/* io_uring: at once, in a worker, or with an error */
 	"own wwwwwwww;"
 	" target wwur.wss;"
 	" attach flags=0x8;"
@@ -141,7 +141,7 @@ const char * const kept_cases[] = {
 	" seek pos=t+0x20;"
 	" read ring=0x1 l=o+0x0:0x30;"
 	" fdinfo;",
-	/* and errors of io_uring before it calls the module */
+	/* errors of io_uring before it calls the module: closed files; an exited process */
 	"own ww;"
 	" target ww;"
 	" attach;"
@@ -150,15 +150,15 @@ const char * const kept_cases[] = {
 	" read ring=0x1 slot=0x2 pos=t+0x0 l=o+0x0:0x8;"
 	" read ring=0x1 slot=0x3 pos=t+0x0 l=o+0x0:0x0;"
 	" fdinfo;",
-	/* NOWAIT: the vsyscall page of User mode Linux, then a page that would be a new one */
+	/* NOWAIT: the vsyscall page of User mode Linux, then a page that is not allocated */
 	"own wwwwwwwwwwww;"
 	" target wwwwwwwwhwww;"
 	" readv flags=0x3 l=o+0x0:0x2 r=top+0x0:0x1,t+0x8000:0x1;",
-	/* NOWAIT: an address that wraps, then a page that would be a new one */
+	/* NOWAIT: an address that wraps, then a page that is not allocated */
 	"own wwwwwwwwwwww;"
 	" target wwwwwwwwhwww;"
 	" readv flags=0x3 l=o+0x0:0x1 r=0xffffffffffffffff:0x1,t+0x8000:0x1;",
-	/* io_uring, NOWAIT: more than one hold of a process that is not there */
+	/* io_uring, NOWAIT: more bytes than one hold, of an exited process */
 	"own wwwwwwwwwwww;"
 	" target wwwwwwwwwwww;"
 	" write slot=0x3 lcount=0x7 rwf=0x8 ring=0x1 pos=kernel-0x1 l=o+0x0:0x2493;"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The memory that the fuzzer's requests are about.
+ * The memory that the fuzzer's requests access.
  *
  * Tester and target each have a window of WINDOW pages and a block of BIG_PAGES pages.
- * Of each there are two equal copies, the twins. A request goes to the second twins
+ * There are two equal copies of each, the twins. A request goes to the second twins
  * through the module, and to the first ones as a system call. Then the twins must be
  * equal again. The addresses of two twins differ in one bit.
  *
@@ -104,7 +104,7 @@ bool side_init(struct side *s, uintptr_t at, uintptr_t big, uint64_t seed)
 	return true;
 }
 
-/* In the process whose memory it is. */
+/* Map the blocks of a side. The process that has this side must call it. */
 bool side_map_big(struct side *s)
 {
 	int i;
@@ -266,7 +266,7 @@ long side_compare(struct side *s, bool big, bool careful, unsigned int skip, int
 		}
 		b = a + TWIN;
 		hidden = i < WINDOW && strchr("x-?", s->now[i]);
-		/* An unknown page may be a hole or beyond the end of a file. */
+		/* The page may be unreadable. */
 		if (hidden && (mprotect(a, len, PROT_READ) || mprotect(b, len, PROT_READ)))
 			return -2;
 		if (!memcmp(a, b, len)) {
@@ -278,7 +278,7 @@ long side_compare(struct side *s, bool big, bool careful, unsigned int skip, int
 		}
 		for (k = 0; a[k] == b[k]; k++)
 			;
-		/* It is made anew. */
+		/* The next reset maps the page again. */
 		if (i < WINDOW)
 			s->now[i] = '?';
 		return offset + k;
@@ -286,7 +286,7 @@ long side_compare(struct side *s, bool big, bool careful, unsigned int skip, int
 	return -1;
 }
 
-/* The new character of a page when its protection or contents change. */
+/* Set the characters of the pages that an operation has changed. */
 void side_note(struct side *s, const struct op *op)
 {
 	unsigned int i = op->f[F_PAGE], end = i + op->f[F_PAGES];
@@ -313,7 +313,7 @@ void side_note(struct side *s, const struct op *op)
 /* Carry out an operation on memory. Holes in it do not matter. */
 bool side_change(struct side *s, const struct op *op)
 {
-	/* A write-only page is known by its character. */
+	/* Never PROT_WRITE alone: only the character 'x' tells the model of such a page. */
 	static const int prot[] = {
 		PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE
 	};
@@ -331,7 +331,7 @@ bool side_change(struct side *s, const struct op *op)
 		case OP_PROTECT:
 			/*
 			 * User mode Linux lets the kernel read a PROT_NONE page of the
-			 * caller if it is present. So it is present in both twins.
+			 * caller if it is present. So make it present in both twins.
 			 */
 			if (!prot[op->f[F_KIND] & 3])
 				madvise(at, n * PAGE, MADV_POPULATE_READ);

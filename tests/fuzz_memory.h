@@ -8,7 +8,7 @@
 
 #include "fuzz_case.h"
 
-/* Unused in every process here: above the program and its heap, below everything else. */
+/* Nothing else is mapped there: it is above the program and its heap, below all else. */
 #define OWN_AT		0x52000000UL
 #define OWN_BIG_AT	0x54000000UL
 #define TARGET_AT	0x62000000UL

@@ -63,7 +63,7 @@ static uint64_t length(const struct world *w, struct value v, uint64_t addr)
 	return v.off;
 }
 
-/* The same in the first twins. */
+/* Convert an address in the second twins to one in the first. */
 static uint64_t first_twin(uint64_t addr)
 {
 	if (addr >= (OWN_AT & ~(TWIN - 1)) && addr < TARGET_AT + 2 * TWIN)
@@ -176,10 +176,10 @@ static void put_struct(struct world *w, const struct op *op, struct sent *sent, 
 	memset(sent->bytes, 0, sent->len);
 	memset(sent->bytes + sent->len, UNTOUCHED, 64);
 	memcpy(sent->bytes, arg, size);
-	/* The kernel must neither read nor write after its stated size. */
+	/* The kernel must neither read nor write after the size that the struct states. */
 	if (said < size)
 		memset(sent->bytes + said, UNTOUCHED, size - said);
-	/* Except the first four bytes. */
+	/* The size itself is always passed. */
 	memcpy(sent->bytes, &said, sizeof(said));
 	if (said > size && op->f[F_TAIL])
 		sent->bytes[size + (op->f[F_TAIL] - 1) % (sent->len - size)] = 1;
@@ -212,7 +212,7 @@ static long judge_struct(const struct op *op, const struct sent *sent, size_t si
 	return sent->reach < sent->size ? -EFAULT : 0;
 }
 
-/* The expected contents of the struct after the call. */
+/* Does the struct have the expected contents after the call? */
 static bool same_struct(struct world *w, const struct op *op, const struct sent *sent)
 {
 	const unsigned char *got = at(sent->addr);
@@ -502,7 +502,7 @@ static bool same_answer(struct world *w, const struct op *op, long ret, long mus
 	       wrong(w, "%s answers %ld, must be %ld", kind_name[op->kind], ret, must);
 }
 
-/* Both ends are the tester's memory, so the result is uncertain. */
+/* Do both sides share pages of the tester? Then the result is undefined, and the case ends. */
 static bool onto_itself(struct world *w, enum whom who, unsigned int own, unsigned int remote,
 			unsigned int written)
 {
@@ -579,7 +579,7 @@ static bool run_rw(struct world *w, const struct op *op)
 
 	memcpy(&arg, at(sent.addr), offsetof(struct pvmread_rw, stop_addr));
 	if (onto && flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT))
-		/* Pages that were not available may have become so while it ran. */
+		/* The request itself may have made pages available. */
 		return ret <= 0 && arg.transferred <= MAX_RW_COUNT ? true :
 		       wrong(w, "%ld and %llu bytes", ret, arg.transferred);
 
@@ -670,7 +670,7 @@ static bool run_attach(struct world *w, const struct op *op)
 		return same_answer(w, op, ret, must) && same_struct(w, op, &sent);
 	if (ret < 0)
 		return same_answer(w, op, ret, 0);
-	/* That one stays as it is. */
+	/* The file in this slot stays. */
 	if (op->f[F_SLOT] == GONE_SLOT) {
 		close(ret);
 		return same_struct(w, op, &sent);
@@ -724,13 +724,13 @@ static bool has_position(const struct op *op, uint64_t pos)
 	return pos != DEFAULT && (op->w[W_POS].base != ABSOLUTE || op->w[W_POS].off != DEFAULT);
 }
 
-/* The VFS's check of a position before it calls the module; kernels differ. */
+/* Did the VFS refuse the position before it called the module? Kernels differ. */
 static bool refused_position(uint64_t pos, long ret)
 {
 	return (int64_t)pos < 0 && (ret == -EINVAL || ret == -EOVERFLOW);
 }
 
-/* The same by io_uring: it tries at once, and if that would wait, in a worker. */
+/* Transfer by io_uring. It tries at once, and if that would wait, it tries in a worker. */
 static long by_ring(struct world *w, int fd, bool write, const struct iovec *vec,
 		    unsigned int count, uint64_t pos, int rwf)
 {
@@ -795,7 +795,7 @@ static bool run_file(struct world *w, const struct op *op)
 	struct file *f = &w->file[op->f[F_SLOT]];
 	struct iovec (*l)[MAX_VEC] = w->vec[LEFT];
 	unsigned int n = make_vec(w, op, LEFT, F_LCOUNT), pages;
-	/* The VFS has 32 bits for it. */
+	/* The VFS has 32 bits for the count. */
 	uint32_t count = op->f[F_LCOUNT] == DEFAULT ? n : op->f[F_LCOUNT];
 	uint64_t pos = address(w, op->w[W_POS]), total;
 	bool own = !has_position(op, pos), at_once;
@@ -808,7 +808,7 @@ static bool run_file(struct world *w, const struct op *op)
 	struct at_hand h;
 	long ret, must;
 
-	/* If the array ended earlier, it would contain older data. */
+	/* The array has only n elements. */
 	if (count > n && count <= 1024)
 		return true;
 	at_once = ring && rwf & RWF_NOWAIT;
@@ -841,7 +841,7 @@ static bool run_file(struct world *w, const struct op *op)
 		return same_answer(w, op, ret, -EOPNOTSUPP);
 	if (!can_transfer(f->who))
 		return same_answer(w, op, ret, -ESRCH);
-	/* It may have been tried twice, and ended at two places. */
+	/* io_uring may have tried twice. fdinfo then counts both attempts. */
 	f->unsure |= ring && ret != (long)total;
 	if (onto && t.flags & (PVMREAD_NOWAIT | PVMREAD_RESIDENT)) {
 		f->unsure = true;
@@ -875,7 +875,7 @@ static bool run_seek(struct world *w, const struct op *op)
 	return same_answer(w, op, ret, f->pos);
 }
 
-/* An empty pipe accepts it at once. */
+/* An empty pipe accepts all @len bytes at once. */
 static bool fill_pipe(struct world *w, const void *from, size_t len)
 {
 	return !len || write(w->pipe[1], from, len) == (ssize_t)len;
@@ -889,7 +889,7 @@ static void drain(struct world *w)
 
 /*
  * If the kernel cannot allocate pages in bulk (page_owner, 7.3 with one CPU), it gives a file
- * only one page to fill. It does so with any file, so try it with this one.
+ * only one page to fill. It does so with any file, so try it with /dev/zero.
  */
 bool probe_splice(struct world *w)
 {
@@ -947,7 +947,7 @@ static bool run_splice(struct world *w, const struct op *op)
 		drain(w);
 		return false;
 	}
-	/* The rest is retried, and fails again. */
+	/* splice(2) tries the rest again, which also fails. fdinfo counts both attempts. */
 	if (to_file && t.moved && t.moved < total)
 		f->unsure = true;
 	if (!to_file && t.moved &&
@@ -1128,7 +1128,7 @@ static bool run_batch(struct world *w, const struct op *op)
 		own |= own_pages(seg->local, seg->length);
 		remote |= own_pages(seg->remote, seg->length);
 	}
-	/* All bytes after the recorded ones must be zero. */
+	/* The array must end after the recorded elements. */
 	if (count > all && where == GOOD)
 		where = CUT + len;
 	arg.segments = place(&w->area[LVEC], where, w->segs, len, &reach);
@@ -1260,7 +1260,7 @@ static bool run_ioctl(struct world *w, const struct op *op)
 
 	if (fd < 0)
 		return true;
-	/* An unused command number. */
+	/* Avoid a command that exists. */
 	if (!size && (file ? nr == 4 : nr < 4))
 		nr += 0x80;
 	ret = answer(ioctl(fd, _IOC(_IOC_NONE, PVMREAD_IOC_TYPE, nr, size), w->area[ARG].rw));
@@ -1409,7 +1409,7 @@ bool run_case(struct world *w, const struct fuzz_case *c, void (*outcomes)(uint3
 		outcomes(w->outcome);
 	}
 	if (!good && !w->why[0])
-		wrong(w, "%s: no such answer", kind_name[c->op[i - 1].kind]);
+		wrong(w, "%s: an impossible result", kind_name[c->op[i - 1].kind]);
 	for (i = 0; i < GONE_SLOT; i++)
 		close_slot(&w->file[i]);
 	w->file[GONE_SLOT].pos = 0;

@@ -33,14 +33,14 @@ struct area {
 /**
  * struct file - the expected state of a target file
  * @fd: -1 if the slot is empty
- * @who: LIVE, SELF; of the one in GONE_SLOT DEAD
+ * @who: LIVE or SELF; DEAD in GONE_SLOT
  * @flags: as attached
  * @start: the first address that it reaches
  * @last: the last one
  * @pos: its position
  * @moved: bytes read, bytes written
- * @faults: how often memory ended a transfer
- * @unsure: the last three may differ
+ * @faults: number of transfers that ended at the target's memory (EIO)
+ * @unsure: @moved and @faults may differ from what fdinfo shows
  */
 struct file {
 	int fd;
@@ -56,7 +56,7 @@ struct file {
 
 /**
  * struct world - the environment of the cases
- * @dev: the device as it was opened, see F_DEV
+ * @dev: the device, opened in each of the ways of F_DEV
  * @side: the windows; for the target, what the tester knows of them
  * @order: the order to the target
  * @target: its process
@@ -65,7 +65,7 @@ struct file {
  * @is_pidfd: which of them are
  * @pagemap: pagemap files of tester and target
  * @area: see &enum area_of
- * @vec: iovec arrays: left, right; for the module, for the system call
+ * @vec: iovec arrays: left and right, each for the system call and for the module
  * @segs: the array of a BATCH
  * @file: the target files
  * @pipe: for splice(2)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash source-path=SCRIPTDIR
 #
-# For tests of the command on a layout-target; to be sourced, as tap.sh, which it
-# sources itself.
+# For tests of the command on a layout-target; to be sourced. It sources tap.sh.
 #
-#   start ARGUMENT...	a layout-target with these arguments; its number is in $target,
-#			in $targets are those of all
+#   start ARGUMENT...	starts a layout-target with these arguments; its pid is in $target,
+#			and the pids of all are in $targets
 #   fails PATTERN ARGUMENT...	"pvmread $command ARGUMENT..." exits with 2, prints nothing,
 #				and a line of its messages matches
 #   prints TEXT COMMAND...	succeeds if that is all that the command prints; its exit
@@ -36,7 +35,7 @@ start() {
 fails() {
 	pattern=$1
 	shift
-	# shellcheck disable=SC2154 # of who sources this
+	# shellcheck disable=SC2154 # the script that sources this sets it
 	status 2 pvmread "$command" "$@" && says "$err" "$pattern" && [ ! -s "$out" ]
 }
 
@@ -44,7 +43,7 @@ prints() {
 	prints_text=$1
 	shift
 	prints_status=0
-	# shellcheck disable=SC2034 # for who sources this
+	# shellcheck disable=SC2034 # the script that sources this reads it
 	"$@" >"$out" 2>"$err" || prints_status=$?
 	[ "$(cat "$out")" = "$prints_text" ] || { echo "not $prints_text"; return 1; }
 }

@@ -53,7 +53,7 @@ static char *file(size_t size, size_t length, int flags)
 	return map(length, PROT_READ | PROT_WRITE, flags, fd);
 }
 
-/* The pages in the middle are the kernel's zero page. */
+/* Map memory of this kind. Each page of "zeros" is the kernel's zero page. */
 static char *build(const char *kind, size_t length)
 {
 	const size_t page = getpagesize();

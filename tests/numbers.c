@@ -9,7 +9,7 @@
 
 #include "numbers.h"
 
-/* Return: the number in that environment variable. */
+/* Return: the number in the environment variable @name, or @otherwise if it is not set. */
 uint64_t number_from(const char *name, uint64_t otherwise)
 {
 	const char *text = getenv(name);

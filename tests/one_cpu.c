@@ -29,7 +29,7 @@ void leave_one_cpu(void)
 	for (nr = 1; nr < last && nr < (int)ARRAY_SIZE(was_online); nr++)
 		was_online[nr] = !set_online(nr, false);
 	if (sysconf(_SC_NPROCESSORS_ONLN) != 1)
-		printf("# %ld CPUs stay: they cannot be taken away\n",
+		printf("# %ld CPUs stay online: they cannot be taken offline\n",
 		       sysconf(_SC_NPROCESSORS_ONLN));
 }
 

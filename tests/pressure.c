@@ -25,7 +25,7 @@
 /* As much as one page table maps. */
 #define HUGE		(PAGE / 8 * PAGE)
 #define SECONDS		2
-/* Unused in every process here, and each aligned to a huge page. */
+/* Nothing else is mapped there. Each is aligned to a huge page. */
 #define MEMORY		((unsigned char *)0x50000000UL)
 #define SHARED		((unsigned char *)0x60000000UL)
 #define HUGETLB		((unsigned char *)0x70000000UL)
@@ -241,7 +241,7 @@ TEST_F(pressure, ten_readers_slow_a_target_no_more_than_the_syscall)
 			_exit(0);
 		}
 	}
-	/* Take turns, so that other load on the machine slows all of them down alike. */
+	/* Alternate, so that other load on the machine slows each kind of reading down alike. */
 	for (i = 0; i < 4 * SECONDS; i++)
 		for (how = IDLE; how < HOWS; how++)
 			rounds[how] += rounds_beside(how);
@@ -312,7 +312,7 @@ TEST_F(pressure, oom_reaper_frees_what_no_window_maps)
 	ASSERT_EQ(SIGTRAP | PTRACE_EVENT_EXIT << 8, status >> 8);
 	EXPECT_EQ(EAGAIN, reap_memory(self->target));
 	EXPECT_TRUE(holds(at, 1));
-	/* Not zeros: reaped memory can no longer be faulted in. */
+	/* Reaped memory can no longer be faulted in, so loads fail instead of reading zeros. */
 	EXPECT_TRUE(raises_sigbus(other));
 	EXPECT_EQ(-1, pread(cached, &found, 8, (uintptr_t)SHARED));
 	EXPECT_EQ(EIO, errno);
@@ -393,7 +393,7 @@ static void remove_cgroup(void)
 {
 	long end = now_ms() + LEAVE_MS;
 
-	/* It is busy until the processes in it are gone. */
+	/* The cgroup is busy until the processes in it are gone. */
 	while (rmdir(LIMITED) && errno == EBUSY && now_ms() < end)
 		usleep(10000);
 	umount2(CGROUPS, MNT_DETACH);
@@ -558,7 +558,7 @@ static void load_from_windows(int fd, unsigned int times)
 	for (i = 0; i < times && !get(&board->stop); i++) {
 		if (!load_word(word(at[i % nr], i / nr % PAGES), &found))
 			continue;
-		/* Some kernels poison freed pages, with a larger number. */
+		/* If the kernel poisons freed pages, the poison is a larger number. */
 		if (found > get(&board->rounds))
 			set(&board->wrong, found);
 		__atomic_fetch_add(&board->loads, 1, __ATOMIC_RELAXED);
@@ -603,7 +603,7 @@ TEST_F(pressure, readers_do_not_hang_in_changes_under_mm_locks)
 		}
 	}
 	begin = now_ms();
-	/* A slow guest may need longer until there were enough of both. */
+	/* A slow guest may need longer for enough readers and rounds. */
 	for (fresh = 0; now_ms() < begin + 1000 * seconds + PATIENCE_MS; fresh++) {
 		pid_t pid;
 

@@ -18,7 +18,7 @@ long now_ms(void)
 	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* Repeat this after each change of credentials, which clears it. */
+/* Repeat this after each change of credentials, which clears the parent-death signal. */
 void die_with_parent(void)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
@@ -261,7 +261,7 @@ long pins_held(void)
 }
 
 /**
- * stray_pages() - anonymous memory that nobody has mapped
+ * stray_pages() - count the anonymous pages that no process has mapped
  *
  * A page of a process that has ended is freed with its last reference. A leaked pin, or a
  * leaked reference that nr_foll_pin_* do not count, keeps it for ever. Pages on the lists of
@@ -279,7 +279,7 @@ long stray_pages(void)
 	ssize_t len, i;
 	int fd;
 
-	/* Before it drops anything, it makes each CPU drain its lists. */
+	/* Before the kernel drops any cache, it makes each CPU drain its lists. */
 	write_file("/proc/sys/vm/drop_caches", "1");
 	fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)

@@ -7,8 +7,8 @@
 #
 #   /tests/programs.sh absent|present
 #
-# says whether the kernel lacks process_vm_readv(2) or has it. Another strace,
-# around the program, is the witness of the system calls that it makes.
+# says whether the kernel lacks process_vm_readv(2) or has it. Another strace, the
+# witness, runs the program and records its system calls.
 . "${0%/*}/tap.sh"
 PATH=/bin:/usr/bin
 export PATH
@@ -22,8 +22,8 @@ mkdir $work
 # --- Running a program ---
 
 # run NAME COMMAND... - four times: without the shim and with it, each alone and
-# before the witness. Leaves in $work NAME.plain.FILE and NAME.shim.FILE: status,
-# out and err of the program alone; calls, and seen.err with them.
+# under the witness. Leaves NAME.plain.FILE and NAME.shim.FILE in $work. FILE is
+# status, out or err of the program alone, or calls or seen.err under the witness.
 run() {
 	name=$1
 	shift
@@ -42,7 +42,8 @@ alone() {
 
 seen() {
 	to=$work/$1
-	# stress-ng calls from a child; a child of strace cannot have two tracers.
+	# stress-ng makes the calls in a child. Do not follow a child of strace, which strace
+	# itself traces: a process cannot have two tracers.
 	case $1 in
 	stress-ng.*)	follow=-f ;;
 	*)		follow= ;;
@@ -60,37 +61,37 @@ lines() {
 	grep -cE -e "$2" "$1"
 }
 
-# counted FILE - the calls that succeeded through the device, as the shim tells in
-# FILE at each process's end
+# counted FILE - the calls that succeeded through the device. The shim writes its
+# counters to FILE when a process ends
 counted() {
 	sed -nE "s/$trace.*: device: ([0-9]+) calls, ([0-9]+) failed.*kernel: ([0-9]+) .*/\1 \2 \3/p" \
 		"$1" | awk '{ moved += $1 - $2; kernel += $3 }
 			    END { print kernel ? kernel " by the kernel" : moved + 0 }'
 }
 
-# refused NAME - this kernel has no such system call
+# refused NAME - each process_vm_readv(2) and process_vm_writev(2) failed with ENOSYS
 refused() {
 	file=$work/$1.plain.calls
 	[ "$(lines "$file" 'process_vm_')" -gt 0 ] &&
 	[ "$(lines "$file" 'process_vm_')" = "$(lines "$file" 'process_vm_.* = -1 ENOSYS')" ]
 }
 
-# by_word NAME MIN - the program took the memory word by word, MIN times or more
+# by_word NAME MIN - the program moved at least MIN words with ptrace(2)
 by_word() {
 	words=$(lines $work/"$1".plain.calls "$word")
 	echo "$words words"
 	[ "$words" -ge "$2" ]
 }
 
-# by_syscall NAME - all went the kernel's own way
+# by_syscall NAME - the system call moved bytes, and ptrace(2) moved none
 by_syscall() {
 	file=$work/$1.plain.calls
 	[ "$(lines "$file" 'process_vm_.* = [1-9]')" -gt 0 ] &&
 	[ "$(lines "$file" "ENOSYS|$word")" = 0 ]
 }
 
-# by_device NAME - no such system call, nothing word by word, and as many ioctls
-# as the shim has counted
+# by_device NAME - the system call and ptrace(2) moved no bytes, and the shim has
+# counted each ioctl
 by_device() {
 	file=$work/$1.shim.calls
 	ioctls=$(lines "$file" 'ioctl\([0-9]+, _IOC\(_IOC_NONE, 0xd5, 0x[12], 0\).* = 0$')
@@ -124,8 +125,8 @@ said() {
 	cat $work/"$1".out $work/"$1".err
 }
 
-# program NAME WORDS COMMAND... - all of that for one program that works without
-# the system call, too: then it takes WORDS words or more
+# program NAME WORDS COMMAND... - all these checks, of a program that also works
+# without the system call: it then moves at least WORDS words with ptrace(2)
 program() {
 	name=$1
 	words=$2
@@ -197,13 +198,13 @@ LD_PRELOAD=$shim target probe >$work/probe.shim
 t "no shim: the system call is $kernel" diff $work/answer $work/probe.plain
 t "shim: the call works, by its function and by syscall(2)" diff $work/memory $work/probe.shim
 
-# More than a page in one string: strace takes it in pieces.
+# A string of more than a page, which strace reads in pieces.
 yes "a line of a text that is longer than a page" | head -n 100 >$work/text
 awk -v n="$(wc -c <$work/text)" 'BEGIN { printf "write(1, \"" } { printf "%s\\n", $0 }
 	END { printf "\", %d) = %d\n", n, n }' $work/text >$work/write
 program strace 500 strace -E LD_PRELOAD -s 8192 -e trace=openat,write target show $work/text
 
-# A file of the other root, one bound into it, and what proot makes of uname(2).
+# The program shows a file of the other root, a file bound into it, and proot's uname(2).
 mkdir -p $work/root/bin $work/root/etc
 cp /bin/busybox $work/root/bin
 echo "the other root" >$work/root/etc/name
@@ -222,7 +223,7 @@ printf '%s\n' pause third_function second_function first_function main >$work/st
 mkfifo $work/ready
 target block >$work/ready &
 blocked=$!
-# What it does from then on is to sleep.
+# Once it is ready, it only has to fall asleep.
 if read -r _ <$work/ready; then
 	until grep -q '^State:.S' /proc/$blocked/status; do sleep 0.1; done
 fi
@@ -249,7 +250,7 @@ LD_PRELOAD=$shim strace -o $work/inherited -e trace=openat target show $work/bou
 t "a shim that the traced program inherits changes nothing" cmp $work/bound $work/out
 t "it is inherited" says $work/inherited "^openat\(.*$shim\".* = 3"
 
-# It counts the system calls of a child to find out what the kernel can do.
+# strace counts the system calls of a child to find out what the kernel can do.
 t "strace --seccomp-bpf, shim: it works" status 0 env LD_PRELOAD=$shim \
 	strace -f --seccomp-bpf -E LD_PRELOAD -s 8192 -e trace=openat,write target show $work/text
 t "strace --seccomp-bpf, shim: the same output" diff $work/strace.plain.err "$err"
@@ -294,7 +295,7 @@ else
 			t "mpirun, vader, no shim: the call answers ENOSYS" says $work/mpi.plain 'errno = 38'
 			continue
 		fi
-		# Without the call UCX takes shared memory.
+		# Without the system call UCX uses shared memory.
 		t "mpirun, $transport, no shim: it ends well" status 0 mpi $transport plain
 		t "mpirun, $transport, no shim: each message is right" \
 			[ "$(lines "$out" 'bytes right$')" = 30 ]

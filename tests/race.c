@@ -35,10 +35,10 @@
 #define SECONDS		2
 /* The additional time for a race on a slow machine. */
 #define EXTRA_S		900
-/* But no missing event may take this long. */
+/* A race fails if none of the missing events happens for this long. */
 #define STALLED_MS	(5 * PATIENCE_MS)
 #define TIMEOUT_S	(4 * 3600)
-/* Each owner is used once, and some are not for targets. */
+/* A round may use up an owner. The owners from OWNER_SECRET on have other uses. */
 #define MOST_ROUNDS	50000
 #define OWNER_SECRET	60000
 #define OWNER_NEIGHBOUR	64500
@@ -103,9 +103,9 @@ static long listed_kb(void)
 }
 
 /*
- * Memory that is neither free, nor in a cache, nor the kernel's own: the memory of
- * processes, of which only this one is left, and pages with a leaked reference.
- * kmemleak checks the kernel's own allocations.
+ * Memory that is not free, not in a cache, and not the kernel's own. It belongs to this
+ * process, the only one left, or has a leaked reference. kmemleak checks the kernel's own
+ * allocations.
  */
 static long used_kb(void)
 {
@@ -192,7 +192,7 @@ static bool all_have_ended(void)
 }
 
 /*
- * Return: the number of a task in uninterruptible sleep, including kernel threads; 0 if
+ * Return: the id of a task in uninterruptible sleep, including kernel threads; 0 if
  * there is none; -1 on failure.
  */
 static int sleeper(void)
@@ -217,7 +217,7 @@ static int sleeper(void)
 	return found;
 }
 
-/* Many tasks are for a moment. */
+/* Many tasks are in uninterruptible sleep for a moment. */
 static void expect_no_sleeper(struct __test_metadata *_metadata)
 {
 	long end = now_ms() + PATIENCE_MS;
@@ -275,10 +275,10 @@ static bool expect_no_trace(struct __test_metadata *_metadata, const struct trac
 	EXPECT_GE(before->stray, now.stray);
 	if (last)
 		EXPECT_GT(TOLERANCE_ALL_KB, now.used_kb - before->used_kb);
-	ksft_print_msg("memory in use: %+ld KiB, pages that nobody has mapped: %ld\n",
+	ksft_print_msg("memory in use: %+ld KiB, pages that no process has mapped: %ld\n",
 		       now.used_kb - before->used_kb, now.stray);
 
-	/* Refused while a reference to one of its pages exists. */
+	/* Sealing fails while a reference to one of the file's pages exists. */
 	if (memfd >= 0) {
 		while (fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE) && now_ms() < end)
 			usleep(100000);
@@ -369,7 +369,7 @@ static void be_target(void)
 	fill_pages(0, window_pages(), 0);
 	more = proc_number("/proc/self/smaps_rollup", "Anonymous:") - kb;
 	if (more > TOLERANCE_KB || more < -TOLERANCE_KB)
-		complain("the memory of the target alone has changed by %ld KiB", more);
+		complain("the target's anonymous memory has changed by %ld KiB", more);
 }
 
 #define NEIGHBOUR_PAGES	16U
@@ -399,7 +399,7 @@ static void be_neighbour(void)
 /* What the new image must know of the race's plan. */
 static const struct plan plan_of_image = { .anon = IMAGE_PAGES };
 
-/* The arguments of an image: the board, the owner, two files to continue with. */
+/* The arguments of an image: the board, the owner, two files to execute next. */
 enum { ARG_IMAGE = 1, ARG_BOARD, ARG_OWNER, ARG_FILE, ARG_SETUID, ARGS };
 
 #define NO_SETUID	"-"
@@ -474,7 +474,7 @@ static __attribute__((noreturn)) void be_image(int argc, char **argv)
 	if (strcmp(argv[ARG_SETUID], NO_SETUID))
 		exec_image(argv, argv[ARG_SETUID], owner);
 	image_argv = argv;
-	/* A thread that is not the leader takes its place. */
+	/* Sometimes a thread that is not the leader calls execve(2). */
 	if (owner % 3 == 0 && !pthread_create(&thread, NULL, exec_from_thread, NULL))
 		for (;;)
 			pause();
@@ -486,7 +486,7 @@ static __attribute__((noreturn)) void be_image(int argc, char **argv)
 
 static void replace_program(const char *path, mode_t mode)
 {
-	/* A killed process has left it. */
+	/* A race that was killed may have left the file. */
 	unlink(path);
 	if (copy_program(path, mode))
 		broken(path);
@@ -599,7 +599,7 @@ static void run_race(void)
 			news = now;
 		last = left;
 		if (now - begin >= least && now - news > STALLED_MS)
-			complain("what has yet to happen does not");
+			complain("the missing events do not happen");
 		if (plan->step)
 			plan->step();
 		else
@@ -674,7 +674,7 @@ static bool race_once(struct __test_metadata *_metadata, const struct plan *p, b
 	return good;
 }
 
-/* The kernel allocates caches only once; a leak happens again. */
+/* If more memory is in use, race again: a leak repeats, but a kernel cache is filled once. */
 static void race(struct __test_metadata *_metadata, const struct plan *p)
 {
 	if (race_once(_metadata, p, false))
@@ -771,7 +771,7 @@ static void churn_munmap(unsigned int round)
 	fill_pages(first, nr, mark_of(round));
 }
 
-/* As a whole, or page by page: memory that was moved may be in several mappings. */
+/* Move the pages at once, or one by one if earlier moves left them in several mappings. */
 static void move_pages(uintptr_t from, uintptr_t to, unsigned int nr, int flags)
 {
 	unsigned int i;
@@ -784,7 +784,7 @@ static void move_pages(uintptr_t from, uintptr_t to, unsigned int nr, int flags)
 			broken("mremap");
 }
 
-/* Move the first half of a window to the second, which has the same places. */
+/* Move pages between the window's halves, or away and back. The halves have equal stamps. */
 static void churn_mremap(unsigned int round)
 {
 	unsigned int half = plan->period, first = draw_lot(half);
@@ -829,12 +829,12 @@ static void churn_madvise(unsigned int round)
 
 	if (madvise(window(first), nr * PAGE, MADV_DONTNEED))
 		broken("MADV_DONTNEED");
-	/* Not the file's part: data that was unmapped there is still in its pages. */
+	/* Anonymous pages are zero now. The file's pages still have their data. */
 	sched_yield();
 	fill_pages(first, nr / 2, mark_of(round));
 }
 
-/* This removes its pages from every mapping, including private copies. */
+/* ftruncate(2) removes the file's pages from every mapping, including private copies. */
 static void churn_truncate(unsigned int round)
 {
 	unsigned int pages = plan->shared + plan->private, from = draw_lot(pages), i;
@@ -959,9 +959,9 @@ TEST_F_TIMEOUT(race, target_truncates_a_mapped_file, TIMEOUT_S)
 	});
 }
 
-/* --- The kernel moves it --- */
+/* --- The kernel moves memory --- */
 
-/* Every huge page of the target, also shared ones. */
+/* Split every huge page of the target, including shared ones. */
 static void step_split(void)
 {
 	char text[80];
@@ -986,9 +986,9 @@ TEST_F_TIMEOUT(race, huge_pages_are_split_and_collapsed, TIMEOUT_S)
 }
 
 /*
- * The second half of the window equals the first. Only the target writes it, and also
- * the memory of its twin. No write to the first half may be visible there, although
- * they are the same pages until a write.
+ * The twin maps a window with the same contents as the target's window, whose two halves
+ * are equal. The crew writes only to the first half of the target's window. The twin must
+ * not see those writes, although KSM has merged its pages with the target's.
  */
 static void be_twin(void)
 {
@@ -1009,7 +1009,7 @@ static void be_twin(void)
 	}
 }
 
-/* Wait until it has grown by this much, or the race has ended. */
+/* Wait until @number has grown by @more, or the race has ended. */
 static void await_more(const unsigned long *number, unsigned long more)
 {
 	unsigned long before = get(number);
@@ -1019,9 +1019,9 @@ static void await_more(const unsigned long *number, unsigned long more)
 }
 
 /*
- * Make all pages equal, sometimes also those that only the target writes, so that
- * merging starts again. From then on only the crew writes: if a merged page is split, a
- * request has written it.
+ * Fill the first half of the window again, sometimes all of it, so that KSM merges the
+ * pages again. From then on only the crew writes: if a merged page is split, a request
+ * has written it.
  */
 static void churn_ksm(unsigned int round)
 {
@@ -1029,15 +1029,15 @@ static void churn_ksm(unsigned int round)
 
 	fill_pages(0, round % 64 ? plan->quiet : window_pages(), mark_of(0));
 	splits = proc_number("/proc/vmstat", "cow_ksm");
-	/* A scan that began earlier, one that sees the pages, and one that merges them. */
+	/* Wait for a scan that began earlier, one that sees the pages, and one that merges them. */
 	scans = number_in(KSM "full_scans");
 	while (number_in(KSM "full_scans") < scans + 3 && !get(&board->stop))
 		usleep(500);
-	/* This many may have begun earlier. */
+	/* Each thread of the crew may have begun a write earlier. */
 	await_more(&board->moved[0][true], THREADS + 1);
 	if (proc_number("/proc/vmstat", "cow_ksm") == splits)
 		return;
-	/* One check that began earlier, and one that would see the write. */
+	/* Wait for a check that began earlier, and for one that would see the write. */
 	await_more(&board->looks, 2);
 	if (!get(&board->stop))
 		count(&board->goals);
@@ -1110,7 +1110,7 @@ static void find_frames(uint64_t frames[COMPACTED_PAGES])
 		frames[i] &= frames[i] >> 63 ? (1ULL << 55) - 1 : 0;
 }
 
-/* New pages are anywhere until they are moved to the end of memory. */
+/* New pages may be anywhere. Compaction moves them to the end of memory. */
 static void churn_compact(unsigned int round)
 {
 	uint64_t was[COMPACTED_PAGES], is[COMPACTED_PAGES];
@@ -1261,7 +1261,7 @@ static bool has_ended(pid_t child)
 /* The parent also writes: the first writer gets the copy. */
 static void churn_fork(unsigned int round)
 {
-	/* Numbers that differ from the parent's in one byte. */
+	/* The owner of the written child differs from the parent's in one byte. */
 	pid_t silent = fork_child(0), written = fork_child(2 + round % 250);
 	struct rule rule = rule_for(owner, owner);
 	uint32_t found;
@@ -1308,7 +1308,7 @@ static void *end_from_thread(void *unused)
 	_exit(0);
 }
 
-/* Half of the times another thread of it is busy. */
+/* In half of the rounds a second thread exits while the first one is busy. */
 static void churn_exit(unsigned int round)
 {
 	unsigned long reads = moved(false);
@@ -1346,7 +1346,7 @@ static void step_kill(void)
 	unsigned long reads = moved(false);
 	long end = now_ms() + PATIENCE_MS;
 
-	/* At a random point. */
+	/* Wait until the crew reads, then for a random time. */
 	while (moved(false) < reads + 4 && now_ms() < end)
 		usleep(200);
 	pass_time(4000);
@@ -1406,13 +1406,13 @@ TEST_F_TIMEOUT(race, target_execs_an_unreadable_setuid_program, TIMEOUT_S)
 	});
 }
 
-/* --- Its pid is reused --- */
+/* --- The target's pid is reused --- */
 
 #define KEPT	4
 
 static struct handle kept[2 * KEPT] = { [0 ... 2 * KEPT - 1].fd = -1 };
 
-/* Reuse the number of the last target. */
+/* Start a target with the pid of the last one. */
 static void start_namesake(pid_t pid)
 {
 	struct clone_args args = {
@@ -1457,8 +1457,8 @@ static uint32_t owner_by(int fd, pid_t pid, unsigned int flags)
 }
 
 /*
- * An old target file shows the old memory while a request of the crew holds it, and
- * then nothing.
+ * An old target file reads the old memory while a request of the crew keeps it alive.
+ * After that it fails with ESRCH.
  */
 static void expect_gone(const struct handle *file, bool wait)
 {
@@ -1475,7 +1475,8 @@ static void expect_gone(const struct handle *file, bool wait)
 			usleep(200);
 	} while (wait && now_ms() < end);
 	if (wait || found != file->first)
-		complain("a target file of %u: owner %u, %s", file->first, found, strerror(errno));
+		complain("a file of owner %u reads owner %u, %s", file->first, found,
+			 strerror(errno));
 }
 
 static void step_reuse(void)
@@ -1506,7 +1507,7 @@ static void step_reuse(void)
 		uint32_t found = owner_by(-1, kept[2 * i + 1].fd, PVMREAD_PIDFD);
 
 		if (found || errno != ESRCH)
-			complain("an old pidfd: owner %u, %s", found, strerror(errno));
+			complain("an old pidfd reads owner %u, %s", found, strerror(errno));
 		expect_gone(&kept[2 * i], false);
 	}
 }
@@ -1519,7 +1520,7 @@ static void close_kept(void)
 		drop_handle(&kept[i]);
 }
 
-/* A thousand times; in a short race, as often as half a minute allows. */
+/* 1,000 times. A short race reuses pids for 30 seconds, but at least 50 times. */
 TEST_F_TIMEOUT(race, pid_is_reused_many_times, TIMEOUT_S)
 {
 	race(_metadata, &(struct plan){
@@ -1545,7 +1546,7 @@ static int attach_to_pass(bool write)
 	return fd;
 }
 
-/* Repeat until the file has been closed. */
+/* Use the file @times times, or until it is closed. */
 static void use_passed(int fd, unsigned int times)
 {
 	bool may_write = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR, write;
@@ -1579,7 +1580,7 @@ static void *use_in_thread(void *fd)
 	return NULL;
 }
 
-/* In flight forever: in the queue of a socket that is in its own queue. */
+/* Leave a file in flight for ever, in the queue of a socket that is in the same queue. */
 static void lose(int fd)
 {
 	int pair[2];
@@ -1592,7 +1593,7 @@ static void lose(int fd)
 	close(pair[1]);
 }
 
-/* A thread uses the file, a child closes its copy, and meanwhile it is passed on. */
+/* Pass the file on while a thread uses it and a child closes its own copy. */
 static void hand_on(int fd, int to)
 {
 	int status, copy = fd;
@@ -1689,7 +1690,7 @@ FIXTURE_SETUP(module)
 
 FIXTURE_TEARDOWN(module)
 {
-	/* The programs after this one need it. */
+	/* The test programs after this one need the module. */
 	if (access(PVMREAD_DEVICE, F_OK))
 		load_again();
 }
@@ -1704,7 +1705,7 @@ static void be_user(void)
 	int file;
 
 	be_child();
-	/* It pauses longer than it works, so that there is a gap even on slow machines. */
+	/* Pause longer than the module is in use, so that it can be unloaded. */
 	for (; !get(&board->stop); pass_time(10000 + 4000 * (now_ms() - begin))) {
 		begin = now_ms();
 		dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);

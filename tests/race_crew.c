@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The crew: a process whose threads read and write a target through every door until
- * they are stopped, and check each result and each byte.
+ * The crew: a process whose threads read and write a target through every interface
+ * until they are stopped, and check each result and each byte.
  */
 #define _GNU_SOURCE
 #include <grp.h>
@@ -64,7 +64,7 @@ pid_t subject_pid(uint64_t subject)
 	return subject >> 32;
 }
 
-/* The second one sometimes exists. */
+/* The second subject exists only sometimes. */
 static unsigned int lot_of_subjects(void)
 {
 	return get(&board->subject[1]) && draw_lot(2);
@@ -84,7 +84,7 @@ struct rule rule_for(uint32_t first, uint32_t last)
 	};
 }
 
-/* Bytes at @addr in the target, of which @got were moved, and here. */
+/* @len bytes at @addr in the target and at @local here. @got of them were moved. */
 struct piece {
 	uintptr_t addr;
 	size_t len;
@@ -152,7 +152,7 @@ static void choose_pieces(struct member *m, unsigned int most, bool write)
 		struct piece *piece = &m->pieces[i];
 		size_t len = lot_of_bytes();
 
-		/* Sometimes the piece after the last one. */
+		/* Sometimes begin where the last piece ended. */
 		if (addr >= end || draw_lot(2))
 			addr = WINDOW + draw_lot(pages * PAGE);
 		if (len > end - addr)
@@ -165,7 +165,7 @@ static void choose_pieces(struct member *m, unsigned int most, bool write)
 	}
 }
 
-/* A mark alone, for a target that has nothing of its owner's stamps to write. */
+/* Choose only marks, because the owner of the stamps is unknown. */
 static void choose_marks(struct member *m)
 {
 	unsigned int i;
@@ -179,7 +179,7 @@ static void choose_marks(struct member *m)
 		};
 }
 
-/* --- The doors. Each returns 0, or the reason why not everything was moved. --- */
+/* --- The interfaces. Each returns 0, or the error that ended the transfer early. --- */
 
 static int by_request(struct member *m, pid_t pid, unsigned int flags, bool write)
 {
@@ -206,7 +206,7 @@ static int by_request(struct member *m, pid_t pid, unsigned int flags, bool writ
 		complain("ioctl returned %d, errno %d, transferred %llu, error %u", ret, errno,
 			 (unsigned long long)rw.transferred, rw.error);
 	if (!rw.error && rw.transferred != local.iov_len)
-		complain("short without a reason");
+		complain("a short transfer without an error");
 	return rw.error;
 }
 
@@ -242,7 +242,7 @@ static int by_batch(struct member *m, struct handle *h, unsigned int flags)
 			complain("segment of %llu: done %llu, error %u",
 				 (unsigned long long)segs[i].length,
 				 (unsigned long long)segs[i].done, segs[i].error);
-		/* ESRCH is said once all of it is gone: that one is the last. */
+		/* After ESRCH every segment fails with ESRCH, so the last error is ESRCH. */
 		if (segs[i].error)
 			reason = segs[i].error;
 	}
@@ -266,7 +266,7 @@ static int by_call(struct member *m, struct handle *h, bool write, int flags)
 		ret = write ? pwritev2(h->fd, iov, 2, piece->addr, flags) :
 			      preadv2(h->fd, iov, 2, piece->addr, flags);
 	if (!ret)
-		complain("a file of memory has an end");
+		complain("a target file returned end of file");
 	share_out(m, ret < 0 ? 0 : ret);
 	return ret < 0 ? errno : 0;
 }
@@ -283,7 +283,7 @@ static int by_uring(struct member *m, struct handle *h, bool write)
 		io_uring_prep_write(sqe, h->fd, piece->local, piece->len, piece->addr);
 	else
 		io_uring_prep_read(sqe, h->fd, piece->local, piece->len, piece->addr);
-	/* By a kernel worker, or first tried by this thread. */
+	/* io_uring tries a request in this thread first, or leaves it to a worker. */
 	if (draw_lot(2))
 		sqe->flags |= IOSQE_ASYNC;
 	ret = io_uring_submit(&m->ring);
@@ -294,7 +294,7 @@ static int by_uring(struct member *m, struct handle *h, bool write)
 	ret = cqe->res;
 	io_uring_cqe_seen(&m->ring, cqe);
 	if (!ret)
-		complain("io_uring: a file of memory has an end");
+		complain("io_uring: a target file returned end of file");
 	share_out(m, ret < 0 ? 0 : ret);
 	return ret < 0 ? -ret : 0;
 }
@@ -310,7 +310,7 @@ void drop_handle(struct handle *h)
 
 static bool is_answer_of_opening(int err, bool pidfd)
 {
-	/* pidfd_open(2) of a number that may just be allocated or freed. */
+	/* pidfd_open(2) fails with EINVAL if the pid is being allocated or freed. */
 	if (err == EINVAL && pidfd)
 		return plan->mortal;
 	return (err == ESRCH && plan->mortal) || (err == EPERM && plan->refused);
@@ -348,7 +348,7 @@ static void get_handle(struct handle *h)
 	h->first = before;
 	h->last = before;
 	if (plan->image || plan->renumbered)
-		/* And one that has not announced its owner yet. */
+		/* The next owner may be there, but not announced yet. */
 		h->last = (uint32_t)after + 1;
 	h->uses = 1 + draw_lot(64);
 }
@@ -373,7 +373,7 @@ static void judge_answer(struct handle *h, int err, bool nowait, bool moved)
 		break;
 	case EAGAIN:
 		if (!nowait)
-			complain("EAGAIN, though it may wait");
+			complain("EAGAIN without NOWAIT");
 		break;
 	case EPERM:
 		if (!plan->refused || is_bound(h))
@@ -385,12 +385,12 @@ static void judge_answer(struct handle *h, int err, bool nowait, bool moved)
 	if (!is_bound(h))
 		return;
 	if (h->gone && (err != ESRCH || moved))
-		complain("what was gone is back: %s, %d", moved ? "bytes" : "none", err);
+		complain("after ESRCH: %s moved, error %d", moved ? "bytes" : "none", err);
 	if (err == ESRCH)
 		h->gone = true;
 }
 
-/* After an incomplete transfer, with @each piece separate, or all in order. */
+/* Check where an incomplete transfer ended. If @each is set, the pieces ended separately. */
 static void judge_end(const struct member *m, bool each)
 {
 	unsigned int i;
@@ -401,7 +401,7 @@ static void judge_end(const struct member *m, bool each)
 		if (piece->got == piece->len)
 			continue;
 		if (piece->addr + piece->got < WINDOW + window_pages() * PAGE)
-			complain("EIO at %#lx, which is there", piece->addr + piece->got);
+			complain("EIO at %#lx, which is mapped", piece->addr + piece->got);
 		if (!each)
 			break;
 	}

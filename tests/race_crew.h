@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The crew: a process whose threads read and write a target through every door until
- * they are stopped, and check each result and each byte.
+ * The crew: a process whose threads read and write a target through every interface
+ * until they are stopped, and check each result and each byte.
  */
 #ifndef PVMREAD_RACE_CREW_H
 #define PVMREAD_RACE_CREW_H
@@ -18,7 +18,7 @@
 
 /**
  * struct plan - one race: what the target does, and the rules
- * @churn: a round of the target, repeated; NULL: it is idle
+ * @churn: a round of the target, repeated; NULL: it fills a page every millisecond
  * @step: a step of the tester, repeated; NULL: it waits
  * @crew: the readers and writers; NULL: be_crew()
  * @witness: a process of the tester that checks something meanwhile; NULL: none
@@ -30,16 +30,16 @@
  * @quiet: from this page on the crew writes nothing; 0: it may write all
  * @rounds: minimum number of rounds
  * @least_s: minimum number of seconds, unless there were @most rounds
- * @goals: minimum counts of events specific to the race
+ * @goals: minimum number of events specific to the race
  * @most: maximum number of rounds; 0: as many as there is time for
  * @longest: the longest piece of a transfer, in pages; 0: 64
  * @writes: number of writes in 256 transfers
  * @calm: the crew pauses up to this many microseconds after each transfer
  * @uid: uid of the crew
- * @mortal: the target ends before the crew, or a child of it
- * @image: the target execs: its memory has another owner, its number stays
- * @renumbered: a newcomer gets the number of a target that is gone
- * @refused: requests that name a number or a pidfd may be refused with EPERM
+ * @mortal: the target, or a child of it, ends before the crew
+ * @image: the target execs: its memory has another owner, its pid stays
+ * @renumbered: a new target gets the pid of one that has ended
+ * @refused: requests that name a pid or a pidfd may be refused with EPERM
  * @huge: the window consists of huge pages
  * @mergeable: KSM scans it
  * @solid: all of it can be read and written at any time
@@ -120,7 +120,7 @@ extern int limit_s;
  * @nowait: attached with PVMREAD_NOWAIT
  * @resident: attached with PVMREAD_RESIDENT
  * @subject: index of the process that it was opened for
- * @pid: the number of that process then
+ * @pid: the pid of that process
  * @first: the owner of the memory, or the first possible one
  * @last: the last possible owner
  * @gone: it has returned ESRCH

@@ -2,8 +2,8 @@
 /*
  * Stamps: memory that tells where it belongs.
  *
- * One word of eight bytes fills a page. It tells the place of the page and its owner. So a
- * reader can tell the right page from that of another process, of another image of the same
+ * A page repeats one word of eight bytes, which tells the place of the page and its owner. So
+ * a reader can tell the right page from that of another process, of another image of the same
  * process or of another address, and from a freed page.
  *
  *   byte 0      the mark: who wrote it last; any value
@@ -11,10 +11,10 @@
  *   bytes 3, 4  the owner, a number that no two targets share
  *   bytes 5-7   "pvm"
  *
- * A page that was never written is zero. A copy can meet a page that is being written,
- * and emulated by QEMU it may go byte by byte, so a word may be half old and half new.
- * No byte from the second on is ever 0. Words that overwrite each other differ in only
- * one byte, so each byte is correct by itself.
+ * A page that was never written is zero. A copy may read a page that is being written, and
+ * QEMU may copy byte by byte, so a word may be half old and half new. Bytes 1 to 7 of a stamp
+ * are never 0. Words that overwrite each other differ in only one byte, so each byte is
+ * correct by itself.
  */
 #include "pvmread_test.h"
 #include "race_stamp.h"

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Unused in every process here: above the program and its heap, below everything else. */
+/* Nothing else is mapped there: it is above the program and its heap, below all else. */
 #define WINDOW		0x60000000UL
 #define OWNERS		(255 * 255)
 

@@ -38,7 +38,7 @@ static char *map(uintptr_t at, size_t length)
 	return p;
 }
 
-/* The compiler must not assume that they are aligned. */
+/* The compiler must not assume that the values are aligned. */
 #define PUT(type, offset, expression) do {	\
 	void *at = (char *)BASE + (offset);	\
 	type old, new;				\
@@ -77,7 +77,7 @@ static void begin(void)
 	PUT(float, 0x204, 1000.6f);
 	PUT(float, 0x208, __builtin_nanf(""));
 	PUT(float, 0x20c, __builtin_inff());
-	/* Unaligned; across the boundary of two reads, and into the last page's other half. */
+	/* Unaligned values. Some cross the boundary of two reads. */
 	PUT(uint32_t, 0x301, 0xabcdef01);
 	PUT(uint32_t, MIB - 2, 0xabcdef02);
 	PUT(uint64_t, 2 * MIB - 4, 0xabcdef0304050607);

@@ -27,11 +27,11 @@
 #define PAGES		64U
 #define SIZE		(PAGES * PAGE)
 #define SECONDS		2
-/* Unused in every process here. */
+/* Nothing else is mapped there. */
 #define MEMORY		((unsigned char *)0x50000000UL)
 #define ELSEWHERE	((unsigned char *)0x60000000UL)
 
-/* What the target is told to do. */
+/* What the tester orders the target to do. */
 enum order {
 	NONE, WRITE, DROP, UNMAP, REMAP, PROTECT, UNPROTECT, WRITE_FAR, DROP_FAR, LEAVE, EXECUTE
 };
@@ -51,7 +51,7 @@ struct orders {
 
 static struct orders *orders;
 
-/* A mapping of the target that needs more than one page table at each level but the highest. */
+/* A mapping of the target. It has several page tables at each level except the highest. */
 static unsigned char *far;
 static size_t far_len;
 
@@ -281,7 +281,7 @@ TEST_F(window, change_of_a_large_range_reaches_its_first_and_last_page)
 	EXPECT_EQ(0, munmap(at, far_len));
 }
 
-/* Windows that overlap, contain each other or have a page in common with none. */
+/* The windows overlap, contain each other, or share no page. */
 TEST_F(window, each_of_many_windows_shows_its_own_pages)
 {
 	struct {
@@ -415,7 +415,7 @@ TEST_F(window, bad_mmap_arguments_fail)
 		/* For a read-only file, the kernel refuses PROT_WRITE before ->mmap(). */
 		EXPECT_EQ(c->error, errno) TH_LOG("case %zu", i);
 	}
-	/* The same range is allowed. */
+	/* The attached range itself can be mapped. */
 	got = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, range, (uintptr_t)MEMORY);
 	EXPECT_NE(MAP_FAILED, got);
 	munmap(got, SIZE);

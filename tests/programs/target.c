@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What strace and eu-stack look at in tests/programs.sh: a process of which all
- * is known. Linked dynamically, with its symbols.
+ * The process that strace and eu-stack show in tests/programs.sh. Its calls, stack and
+ * memory are known. It is linked dynamically, with its symbols.
  *
- *   target probe        reads itself by process_vm_readv(2), says what came
+ *   target probe        reads itself by process_vm_readv(2), prints the result
  *   target show FILE    opens FILE, and writes it out in one write(2)
  *   target block        says "ready", and waits at the end of a known stack
  *   target hostile      says "ready", then passes a page that never arrives to write(-1).
@@ -66,7 +66,7 @@ static int hostile(void)
 	return 0;
 }
 
-/* The empty asm after each call: a tail call would leave no frame behind. */
+/* The empty asm after each call prevents a tail call, which would leave no frame. */
 static __attribute__((noinline)) void third_function(void)
 {
 	pause();
