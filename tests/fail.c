@@ -51,7 +51,7 @@
 #define SMALL		100UL
 #define MEDIUM		(2 * PAGE + 1000)
 #define LARGE		(16 * PAGE + 1000)
-/* More pages than a kernel can have in stock for it. */
+/* More pages than a pipe keeps for reuse (two): splice() must allocate some. */
 #define PIPEFUL		(8 * PAGE)
 /* Elements of an array: MANY do not fit on the stack, SEGMENTS are two chunks of a BATCH. */
 #define MANY		9

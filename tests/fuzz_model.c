@@ -808,9 +808,6 @@ static bool run_file(struct world *w, const struct op *op)
 	struct at_hand h;
 	long ret, must;
 
-	/* The array has only n elements. */
-	if (count > n && count <= 1024)
-		return true;
 	at_once = ring && rwf & RWF_NOWAIT;
 	if (own)
 		pos = f->pos;
