@@ -297,7 +297,7 @@ static bool can_have_cache(void)
 		found = strstr(line, name);
 	if (symbols)
 		fclose(symbols);
-	return found;
+	return found && has_64_bit_kernel();
 #endif
 }
 
@@ -1381,8 +1381,9 @@ TEST_F(abi, says_in_which_segment_a_transfer_ended)
 		self->rw.local_count = ARRAY_SIZE(near);
 		EXPECT_EQ(0, send(self->fd, command(write), &self->rw));
 		EXPECT_EQ(EFAULT, self->rw.error);
-		EXPECT_EQ(14, self->rw.transferred);
-		EXPECT_EQ(F(2, 7) + 4, self->rw.stop_addr);
+		EXPECT_GE(14, self->rw.transferred);
+		EXPECT_LE(14, self->rw.transferred + COPY_SLACK);
+		EXPECT_EQ(F(2, 7) - 10 + self->rw.transferred, self->rw.stop_addr);
 
 		near[0].iov_len = 15;
 		near[1] = (struct iovec){ (void *)N(1, 1), 3 };

@@ -19,7 +19,6 @@
  * state. A request that io_uring passes to a worker fails in the worker.
  */
 #define _GNU_SOURCE
-#define _FILE_OFFSET_BITS 64
 #include <dirent.h>
 #include <linux/fuse.h>
 #include <linux/io_uring.h>

@@ -9,7 +9,6 @@
  * Environment: READONLY=1 when the module was loaded with readonly=1.
  */
 #define _GNU_SOURCE
-#define _FILE_OFFSET_BITS 64
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

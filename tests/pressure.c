@@ -22,8 +22,6 @@
 
 #define PAGES		16U
 #define SIZE		(PAGES * PAGE)
-/* As much as one page table maps. */
-#define HUGE		(PAGE / 8 * PAGE)
 #define SECONDS		2
 /* Nothing else is mapped there. Each is aligned to a huge page. */
 #define MEMORY		((unsigned char *)0x50000000UL)
@@ -476,10 +474,10 @@ TEST_F(limited, reader_with_page_tables_over_its_limit_is_killed)
 	uint64_t found;
 	size_t i;
 
-	memory = mmap(NULL, TABLES * HUGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		      -1, 0);
+	memory = mmap(NULL, TABLES * HUGE_PAGE, PROT_READ,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ASSERT_NE(MAP_FAILED, memory);
-	ASSERT_EQ(0, madvise(memory, TABLES * HUGE, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, madvise(memory, TABLES * HUGE_PAGE, MADV_NOHUGEPAGE));
 	self->fd = attach(dev, getpid(), PVMREAD_WINDOW, 0, 0);
 	ASSERT_LE(0, self->fd);
 	self->child = fork();
@@ -489,10 +487,10 @@ TEST_F(limited, reader_with_page_tables_over_its_limit_is_killed)
 
 		die_with_parent();
 		join_cgroup();
-		at = map_window(self->fd, memory, TABLES * HUGE);
+		at = map_window(self->fd, memory, TABLES * HUGE_PAGE);
 		tell();
 		for (i = 0; i < TABLES; i++)
-			if (!load_word((uint64_t *)(at + i * HUGE), &found) || found)
+			if (!load_word((uint64_t *)(at + i * HUGE_PAGE), &found) || found)
 				_exit(2);
 		_exit(0);
 	}
@@ -500,7 +498,7 @@ TEST_F(limited, reader_with_page_tables_over_its_limit_is_killed)
 	EXPECT_EQ(SIGKILL, reap(self->child, PATIENCE_MS));
 	self->child = 0;
 	EXPECT_LE(1, proc_number(LIMITED "/memory.events", "oom_kill"));
-	munmap(memory, TABLES * HUGE);
+	munmap(memory, TABLES * HUGE_PAGE);
 }
 
 /* --- readers that come and go ---------------------------------------------------- */
@@ -510,7 +508,7 @@ static int shared_file = -1, huge_file = -1;
 static void map_files(void)
 {
 	if (map_at(SHARED, SIZE, MAP_SHARED, shared_file) != SHARED ||
-	    (huge_file >= 0 && map_at(HUGETLB, HUGE, MAP_SHARED, huge_file) != HUGETLB))
+	    (huge_file >= 0 && map_at(HUGETLB, HUGE_PAGE, MAP_SHARED, huge_file) != HUGETLB))
 		_exit(1);
 }
 
@@ -533,7 +531,7 @@ static void be_changing(void)
 		write_words(SHARED, round);
 		if (huge_file >= 0) {
 			set(word(HUGETLB, 0), round);
-			fallocate(huge_file, punch, 0, HUGE);
+			fallocate(huge_file, punch, 0, HUGE_PAGE);
 		}
 		fallocate(shared_file, punch, 0, SIZE);
 		madvise(MEMORY, SIZE, MADV_FREE);
@@ -590,7 +588,7 @@ TEST_F(pressure, readers_do_not_hang_in_changes_under_mm_locks)
 	if (proc_number("/proc/meminfo", "HugePages_Free:") >= 2)
 		huge_file = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
 	if (huge_file >= 0)
-		ASSERT_EQ(0, ftruncate(huge_file, HUGE));
+		ASSERT_EQ(0, ftruncate(huge_file, HUGE_PAGE));
 	start_target(_metadata, self, be_changing);
 	for (i = 0; i < 2; i++) {
 		self->readers[i] = fork();

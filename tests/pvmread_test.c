@@ -3,7 +3,17 @@
  * Code of the guest tests: one request, sent by system call or through the device.
  */
 #define _GNU_SOURCE
+#include <sys/utsname.h>
+
 #include "pvmread_test.h"
+
+/* A 32-bit program may also run on a 64-bit kernel. */
+bool has_64_bit_kernel(void)
+{
+	struct utsname system;
+
+	return sizeof(long) == 8 || (!uname(&system) && strstr(system.machine, "64"));
+}
 
 /**
  * send_syscall() - the request as a system call

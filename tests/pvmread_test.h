@@ -43,13 +43,22 @@
 #define PAGE		4096UL
 #endif
 
+/* A huge page: as much as one table of page-table entries maps. */
+#ifdef __powerpc64__
+#define HUGE_PAGE	(2UL << 20)	/* with radix tables, for pages of any size */
+#else
+#define HUGE_PAGE	(PAGE / 8 * PAGE)
+#endif
+
 /*
  * A copy to or from the caller's memory may stop up to this many bytes before the first byte
  * that faults. On riscv the kernel copies words, or blocks of eight words, and counts only
- * complete ones.
+ * complete ones. A 32-bit x86 kernel copies words.
  */
-#ifdef __riscv
+#if defined(__riscv)
 #define COPY_SLACK	71
+#elif defined(__i386__)
+#define COPY_SLACK	(has_64_bit_kernel() ? 0 : 3)
 #else
 #define COPY_SLACK	0
 #endif
@@ -89,6 +98,7 @@ struct request {
 	unsigned long remote_count;
 };
 
+bool has_64_bit_kernel(void);
 ssize_t send_syscall(const struct request *req);
 ssize_t send_ioctl(int fd, const struct request *req, struct pvmread_rw *rw);
 

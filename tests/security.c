@@ -9,7 +9,6 @@
  * has a second mapping of every window.
  */
 #define _GNU_SOURCE
-#define _FILE_OFFSET_BITS 64
 #include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
@@ -582,11 +581,19 @@ static ssize_t length_of_string(uint64_t value, bool write)
 	return write ? -EINVAL : segment_length(value, write);
 }
 
+/* The end of a range must be an address of the kernel's size. */
+static bool has_end(uint64_t start, uint64_t length)
+{
+	uint64_t end = start + length;
+
+	return end >= start && (has_64_bit_kernel() || end <= UINT32_MAX);
+}
+
 /* None of these ranges contains the LEN bytes. */
 static ssize_t start_of_range(uint64_t value, bool write)
 {
 	(void)write;
-	return value + PAGES * PAGE < value ? -EINVAL : -EIO;
+	return has_end(value, PAGES * PAGE) ? -EIO : -EINVAL;
 }
 
 static ssize_t length_of_range(uint64_t value, bool write)
@@ -594,7 +601,7 @@ static ssize_t length_of_range(uint64_t value, bool write)
 	const uint64_t before = AT(FAR) - FAR;
 
 	(void)write;
-	if (!value || FAR + value < FAR)
+	if (!value || !has_end(FAR, value))
 		return -EINVAL;
 	return value <= before ? -EIO : (ssize_t)least(value - before, LEN);
 }
@@ -2448,8 +2455,8 @@ TEST_F(child, still_shares_the_page_after_a_read)
 
 #define RANGE_AT	0x80000000UL	/* the attached page */
 #define MOVED_AT	0x80100000UL	/* where it goes */
-/* How much of a request is done when the caller's page is faulted in. */
-#define PART		50UL
+/* How much of a request is done when the caller's page is faulted in: with 32 bits, whole words. */
+#define PART		(sizeof(long) == 8 ? 50UL : 48UL)
 
 /* A process attaches one page of its own, and moves that page while it is being read. */
 FIXTURE(moved) {

@@ -21,7 +21,6 @@
  * while a reference exists. The counters in /proc/vmstat show leaked pins.
  */
 #define _GNU_SOURCE
-#define _FILE_OFFSET_BITS 64
 #define FUSE_USE_VERSION 35
 #include <fuse3/fuse_lowlevel.h>
 #include <limits.h>
@@ -268,7 +267,7 @@ static bool is_answer(const struct answer *a, const struct door *door, uint32_t 
 	    (door->kind != RW || a->stop_addr == addr + moved))
 		return true;
 	say("%s, %s, at %#lx: errno %d reason %u moved %llu stop_addr %#llx; wanted %d, %u, %llu",
-	    door->name, flag_names(flags), addr, a->err, a->reason,
+	    door->name, flag_names(flags), (unsigned long)addr, a->err, a->reason,
 	    (unsigned long long)a->moved, (unsigned long long)a->stop_addr, err, reason,
 	    (unsigned long long)moved);
 	return false;
@@ -2616,7 +2615,9 @@ TEST_F(target, no_flag_bypasses_permissions)
 		expect_refused(_metadata, ANON_AT + i * PAGE, permissions[i].name,
 			       permissions[i].read, permissions[i].write);
 	expect_refused(_metadata, ANON_AT + 100 * PAGE, "a hole", false, false);
-	expect_refused(_metadata, 0xf00000000000UL, "an unmapped high address", false, false);
+	/* In a 32-bit program it is 0. */
+	expect_refused(_metadata, (uintptr_t)0xf00000000000ULL, "an unmapped high address", false,
+		       false);
 	if (find_mapping(target.pid, "secretmem"))
 		expect_refused(_metadata, LATE, "secret memory", false, false);
 	else
