@@ -23,10 +23,9 @@
 #include "load.h"
 #include "random.h"
 #include "swap.h"
+#include "vm.h"
 
 #define PAGES		8U
-/* As much as one page table maps. */
-#define HUGE		(PAGE / 8 * PAGE)
 /* Unused in every process here, and aligned to a huge page. */
 #define WINDOW		((unsigned char *)0x50000000UL)
 #define ELSEWHERE	((unsigned char *)0x60000000UL)
@@ -209,22 +208,22 @@ static void do_truncate(void)
 {
 	must(!ftruncate(memfd, 0));
 	stage(IS_GONE);
-	must(!ftruncate(memfd, HUGE));
+	must(!ftruncate(memfd, HUGE_PAGE));
 }
 
 static void do_punch(void)
 {
-	must(!fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE));
+	must(!fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE_PAGE));
 	stage(IS_ZERO);
 }
 
 static void do_collapse(void)
 {
-	if (madvise(WINDOW, HUGE, 25 /* MADV_COLLAPSE */) && errno != EAGAIN)
+	if (madvise(WINDOW, HUGE_PAGE, 25 /* MADV_COLLAPSE */) && errno != EAGAIN)
 		broken("MADV_COLLAPSE");
 	hold_round();
 	/* This page is after the tested memory, but in the same huge page. */
-	must(!madvise(WINDOW + HUGE - PAGE, PAGE, MADV_DONTNEED));
+	must(!madvise(WINDOW + HUGE_PAGE - PAGE, PAGE, MADV_DONTNEED));
 	must(!madvise(WINDOW, PAGES * PAGE, MADV_DONTNEED));
 }
 
@@ -414,8 +413,8 @@ static void map_memfd(int fd)
 {
 	memfd = fd;
 	must(fd >= 0);
-	must(!ftruncate(fd, HUGE));
-	map_at(WINDOW, HUGE, MAP_SHARED, fd);
+	must(!ftruncate(fd, HUGE_PAGE));
+	map_at(WINDOW, HUGE_PAGE, MAP_SHARED, fd);
 }
 
 static void prepare_shmem(void)
@@ -430,13 +429,13 @@ static void prepare_hugetlb(void)
 
 static void prepare_hugetlb_private(void)
 {
-	map_at(WINDOW, HUGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1);
+	map_at(WINDOW, HUGE_PAGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1);
 }
 
 static void prepare_huge(void)
 {
-	map_at(WINDOW, HUGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-	must(!madvise(WINDOW, HUGE, MADV_HUGEPAGE));
+	map_at(WINDOW, HUGE_PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	must(!madvise(WINDOW, HUGE_PAGE, MADV_HUGEPAGE));
 }
 
 static void prepare_mergeable(void)
@@ -513,10 +512,17 @@ static bool has_uffd_move(void)
 
 /* --- the tester ------------------------------------------------------------ */
 
+/*
+ * The ways to read all pages: by one pread(2), by one for each page, by BATCH, by loads from
+ * the window, and by a virtual machine whose memory is the window.
+ */
+enum way { READ, READ_EACH, BATCH, LOAD, MACHINE };
+
 FIXTURE(cache) {
 	pid_t target;
 	int fd;
 	unsigned char *window;
+	struct vm vm;
 	unsigned int ways;
 	unsigned long reads;
 	char path[64];
@@ -530,6 +536,7 @@ FIXTURE(cache) {
  * @lacks: the feature that the kernel lacks if @needs() is false
  * @counts: counters of /proc/vmstat that show that the event took place
  * @slow: divides the number of rounds
+ * @huge: the memory may be a huge page
  */
 FIXTURE_VARIANT(cache) {
 	void (*make)(void);
@@ -538,6 +545,7 @@ FIXTURE_VARIANT(cache) {
 	const char *lacks;
 	const char *counts[2];
 	unsigned int slow;
+	bool huge;
 };
 
 FIXTURE_VARIANT_ADD(cache, munmap) {
@@ -592,6 +600,7 @@ FIXTURE_VARIANT_ADD(cache, collapse) {
 	.needs = has_thp,
 	.lacks = "huge pages",
 	.slow = 4,
+	.huge = true,
 };
 
 FIXTURE_VARIANT_ADD(cache, compact) {
@@ -643,6 +652,7 @@ FIXTURE_VARIANT_ADD(cache, hugetlb_punch) {
 	.prepare = prepare_hugetlb,
 	.needs = has_huge_pages,
 	.lacks = "free huge pages",
+	.huge = true,
 };
 
 FIXTURE_VARIANT_ADD(cache, hugetlb_cow) {
@@ -650,6 +660,7 @@ FIXTURE_VARIANT_ADD(cache, hugetlb_cow) {
 	.prepare = prepare_hugetlb_private,
 	.needs = has_huge_pages,
 	.lacks = "free huge pages",
+	.huge = true,
 };
 
 static __attribute__((noreturn)) void be_target(void (*prepare)(void), void (*make)(void))
@@ -680,6 +691,7 @@ FIXTURE_SETUP(cache)
 
 	self->fd = -1;
 	self->window = MAP_FAILED;
+	self->vm = VM_NONE;
 	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dev);
 	if (!has_feature(dev, PVMREAD_FEATURE_CACHE))
@@ -699,12 +711,19 @@ FIXTURE_SETUP(cache)
 	self->fd = attach(dev, self->target, PVMREAD_CACHE | (window ? PVMREAD_WINDOW : 0),
 			  (uintptr_t)WINDOW, PAGES * PAGE);
 	ASSERT_LE(0, self->fd);
-	self->ways = 3;
+	self->ways = LOAD;
 	if (window) {
 		self->window = mmap(NULL, PAGES * PAGE, PROT_READ, MAP_SHARED, self->fd,
 				    (uintptr_t)WINDOW);
 		ASSERT_NE(MAP_FAILED, self->window);
-		self->ways = 4;
+		self->ways = MACHINE;
+		/* Before Linux 6.13, KVM refuses PTEs of a huge page. */
+		if (!variant->huge || kernel_version() >= 6013) {
+			if (vm_open(&self->vm, self->window, PAGES * PAGE))
+				self->ways++;
+			else
+				ASSERT_EQ(ENOENT, errno);
+		}
 	}
 	snprintf(self->path, sizeof(self->path), "/proc/self/fdinfo/%d", self->fd);
 }
@@ -718,6 +737,7 @@ FIXTURE_TEARDOWN(cache)
 	if (board)
 		munmap(board, PAGE);
 	board = NULL;
+	vm_close(&self->vm);
 	if (self->window != MAP_FAILED)
 		munmap(self->window, PAGES * PAGE);
 	close(self->fd);
@@ -738,7 +758,7 @@ struct look {
 	uint64_t values[PAGES];
 };
 
-/* Read all pages: by one pread(2), by one for each page, by BATCH, or through the window. */
+/* Read all pages. */
 static void look(const FIXTURE_DATA(cache) * self, unsigned int way, struct look *found)
 {
 	static unsigned char bytes[PAGES * PAGE];
@@ -749,22 +769,23 @@ static void look(const FIXTURE_DATA(cache) * self, unsigned int way, struct look
 		.count = PAGES,
 	};
 	ssize_t got = PAGES * PAGE;
+	unsigned int i, tries;
 	int fd = self->fd;
-	unsigned int i;
+	uint32_t half;
 
 	found->error = 0;
 	switch (way % self->ways) {
-	case 0:
+	case READ:
 		got = pread(fd, bytes, sizeof(bytes), (uintptr_t)WINDOW);
 		for (i = 0; i < PAGES; i++)
 			found->values[i] = *word(bytes, i);
 		break;
-	case 1:
+	case READ_EACH:
 		for (i = 0; i < PAGES && got > 0; i++)
 			got = pread(fd, &found->values[i], 8, (uintptr_t)word(WINDOW, i));
 		got = got == 8 ? (ssize_t)sizeof(bytes) : got;
 		break;
-	case 2:
+	case BATCH:
 		for (i = 0; i < PAGES; i++)
 			segs[i] = (struct pvmread_segment){
 				.remote = (uintptr_t)word(WINDOW, i),
@@ -777,10 +798,23 @@ static void look(const FIXTURE_DATA(cache) * self, unsigned int way, struct look
 			if (segs[i].error)
 				got = -1, errno = segs[i].error;
 		break;
-	default:
+	case LOAD:
 		for (i = 0; i < PAGES && got; i++)
 			if (!load_word(word(self->window, i), &found->values[i]))
 				got = 0;
+		break;
+	default:
+		for (i = 0; i < PAGES && got > 0; i++) {
+			/* KVM does not retry as a CPU does if the page is just being replaced. */
+			for (tries = 0; tries < 10; tries++) {
+				errno = vm_load(&self->vm, i * PAGE + i * 8, &half);
+				if (errno != EFAULT)
+					break;
+			}
+			found->values[i] = half;
+			if (errno)
+				got = errno == EFAULT ? 0 : -1;
+		}
 	}
 	if (got < 0)
 		found->error = errno;
@@ -927,10 +961,36 @@ TEST_F(cache, shows_each_change)
 	self->target = 0;
 	for (way = 0; way < self->ways; way++) {
 		look(self, way, &found);
-		EXPECT_EQ(way == 3 ? EIO : ESRCH, found.error);
+		EXPECT_EQ(way >= LOAD ? EIO : ESRCH, found.error);
 	}
-	if (self->ways == 4)
+	if (self->ways > LOAD)
 		EXPECT_LE(TURNS / slow / 2, figure(self, "zapped:"));
+}
+
+/* Otherwise no test above has loaded from a virtual machine. */
+TEST(virtual_machine_loads_its_memory)
+{
+	unsigned char *memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint32_t value = 0;
+	struct vm vm;
+	size_t at;
+
+	ASSERT_NE(MAP_FAILED, memory);
+	if (!vm_open(&vm, memory, PAGES * PAGE)) {
+		ASSERT_EQ(ENOENT, errno);
+		SKIP(return, "not in this kernel: KVM");
+	}
+	for (at = 0; at < PAGES * PAGE; at += PAGE / 2) {
+		memory[at + 1] = at / PAGE + 1;
+		EXPECT_EQ(0, vm_load(&vm, at, &value));
+		EXPECT_EQ((at / PAGE + 1) << 8, value);
+	}
+	ASSERT_EQ(0, munmap(memory, PAGE));
+	EXPECT_EQ(EFAULT, vm_load(&vm, 0, &value));
+	EXPECT_EQ(0, vm_load(&vm, PAGE, &value));
+	vm_close(&vm);
+	munmap(memory, PAGES * PAGE);
 }
 
 /* --- a target at rest ---------------------------------------------------- */
@@ -979,7 +1039,7 @@ static unsigned char *map_pages(size_t pages)
  */
 static bool warm(int fd, const char *path, const void *addr, size_t len)
 {
-	static unsigned char copy[8 * HUGE];
+	static unsigned char copy[8 * HUGE_PAGE];
 	long end = now_ms() + PATIENCE_MS, hits;
 	int k;
 
@@ -1131,7 +1191,7 @@ TEST_F(cached, read_is_esrch_after_exec)
 /* Read once. If the file has a cache, read until it has all pages: @path is its fdinfo. */
 static bool read_for_references(int fd, const char *path, const void *addr, size_t len)
 {
-	static unsigned char copy[8 * HUGE];
+	static unsigned char copy[8 * HUGE_PAGE];
 
 	return path ? warm(fd, path, addr, len) :
 	       pread(fd, copy, len, (uintptr_t)addr) == (ssize_t)len;
@@ -1189,23 +1249,23 @@ static long count_split(int fd, const char *path, unsigned int huge)
 	long begin, split = -1;
 	char text[80];
 
-	if (mmap(WINDOW, huge * HUGE, PROT_READ | PROT_WRITE,
+	if (mmap(WINDOW, huge * HUGE_PAGE, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != WINDOW)
 		return -1;
-	madvise(WINDOW, huge * HUGE, MADV_HUGEPAGE);
-	memset(WINDOW, 1, huge * HUGE);
-	if (!read_for_references(fd, path, WINDOW, huge * HUGE))
+	madvise(WINDOW, huge * HUGE_PAGE, MADV_HUGEPAGE);
+	memset(WINDOW, 1, huge * HUGE_PAGE);
+	if (!read_for_references(fd, path, WINDOW, huge * HUGE_PAGE))
 		goto unmap;
 	if (proc_number("/proc/self/smaps_rollup", "AnonHugePages:") * 1024 <
-	    (long)(huge * HUGE))
+	    (long)(huge * HUGE_PAGE))
 		goto unmap;
 	begin = proc_number("/proc/vmstat", "thp_split_page");
 	snprintf(text, sizeof(text), "%d,0x%lx,0x%lx", getpid(), (unsigned long)WINDOW,
-		 (unsigned long)WINDOW + huge * HUGE);
+		 (unsigned long)WINDOW + huge * HUGE_PAGE);
 	if (!write_file(SPLIT, text))
 		split = proc_number("/proc/vmstat", "thp_split_page") - begin;
 unmap:
-	munmap(WINDOW, huge * HUGE);
+	munmap(WINDOW, huge * HUGE_PAGE);
 	return split;
 }
 

@@ -15,6 +15,17 @@ bool has_64_bit_kernel(void)
 	return sizeof(long) == 8 || (!uname(&system) && strstr(system.machine, "64"));
 }
 
+/* Return: 1000 * major + minor, for example 6012. */
+unsigned int kernel_version(void)
+{
+	unsigned int major = 0, minor = 0;
+	struct utsname system;
+
+	if (!uname(&system))
+		sscanf(system.release, "%u.%u", &major, &minor);
+	return 1000 * major + minor;
+}
+
 /**
  * send_syscall() - the request as a system call
  * @req: the request

@@ -99,6 +99,7 @@ struct request {
 };
 
 bool has_64_bit_kernel(void);
+unsigned int kernel_version(void);
 ssize_t send_syscall(const struct request *req);
 ssize_t send_ioctl(int fd, const struct request *req, struct pvmread_rw *rw);
 

@@ -23,6 +23,7 @@
 #include "process.h"
 #include "random.h"
 #include "uffd.h"
+#include "vm.h"
 
 #define PAGES		64U
 #define SIZE		(PAGES * PAGE)
@@ -248,6 +249,39 @@ TEST_F(window, shows_the_targets_changes)
 	EXPECT_TRUE(shows(self, 4000));
 	EXPECT_LE(4, proc_number(self->path, "zapped:"));
 	EXPECT_LE(PAGES, proc_number(self->path, "mapped:"));
+}
+
+/* KVM has page tables of its own. tests/cache.c changes the target's pages in all ways. */
+TEST_F(window, virtual_machine_may_only_read_its_memory)
+{
+	uint32_t value;
+	struct vm vm;
+
+	if (!vm_open(&vm, self->at, 16 * PAGE)) {
+		ASSERT_EQ(ENOENT, errno);
+		SKIP(return, "not in this kernel: KVM");
+	}
+	EXPECT_TRUE(shows(self, 1000));
+	EXPECT_EQ(0, vm_load(&vm, 3 * PAGE, &value));
+	EXPECT_EQ(1003, value);
+	EXPECT_EQ(EROFS, vm_store(&vm, 3 * PAGE, 77));
+	/* KVM has not seen this page yet, */
+	EXPECT_EQ(EROFS, vm_store(&vm, 4 * PAGE, 77));
+	EXPECT_EQ(0, vm_load(&vm, 4 * PAGE, &value));
+	EXPECT_EQ(1004, value);
+	EXPECT_EQ(0, vm_load(&vm, 3 * PAGE, &value));
+	EXPECT_EQ(1003, value);
+	/* and this one is also not in the window's page table. */
+	order(self, DROP);
+	EXPECT_EQ(EFAULT, vm_store(&vm, 5 * PAGE, 77));
+	EXPECT_EQ(0, vm_load(&vm, 5 * PAGE, &value));
+	EXPECT_EQ(0, value);
+	EXPECT_TRUE(is_zero(self->at));
+
+	ASSERT_EQ(0, munmap(self->at, SIZE));
+	EXPECT_EQ(EFAULT, vm_load(&vm, 3 * PAGE, &value));
+	self->at = MAP_FAILED;
+	vm_close(&vm);
 }
 
 /* Most page tables of this window do not exist when the whole of its memory changes. */
