@@ -19,7 +19,7 @@
 #include "pvmread.h"
 
 /* More pages than READV, or the syscall, pins in one call. */
-#define ARENA_PAGES	1028UL
+#define ARENA_PAGES	(PVMREAD_RW_MAX_PAGES + 4UL)
 #define ARENA_SIZE	(ARENA_PAGES * PAGE_SIZE)
 
 /* The size of one iovec array with one element more than allowed. */

@@ -729,7 +729,19 @@ static void each_segment_is_pinned_separately(struct kunit *test)
 				    "byte %zu", i);
 }
 
+#ifdef CONFIG_HIGHMEM
+/* Otherwise no test of this suite would copy from a page without a permanent mapping. */
+static void the_target_has_pages_in_highmem(struct kunit *test)
+{
+	fill(test, PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, PageHighMem(remote_page(test, 0)));
+}
+#endif
+
 struct kunit_case pvmread_rw_cases[] = {
+#ifdef CONFIG_HIGHMEM
+	KUNIT_CASE(the_target_has_pages_in_highmem),
+#endif
 	KUNIT_CASE(empty_vectors_move_nothing),
 	KUNIT_CASE(counts_up_to_uio_maxiov_work),
 	KUNIT_CASE(counts_over_uio_maxiov_are_einval),

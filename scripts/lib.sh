@@ -117,6 +117,7 @@ kernel_arch() {
 		! grep -qs "^CONFIG_$option=y" "$config" || { echo "$arch"; return; }
 	done <<-END
 		X86_64 amd64
+		X86_32 i386
 		ARM64 arm64
 		ARM armhf
 		S390 s390x
