@@ -279,7 +279,7 @@ static const struct vm_operations_struct stage_fs_vm_ops = {
 
 /*
  * Map @file, or if it is NULL an unnamed file with an empty page cache, and replace its
- * fault handlers. (A file with its own handlers would also need a page cache that
+ * fault handlers. (A file that the test creates would also need a page cache that
  * kernel_write() can fill.)
  */
 static void map_stage(struct kunit *test, struct stage *stage,
@@ -947,7 +947,7 @@ static void move_whole_moves_all_or_nothing(struct kunit *test)
 		{ "up to a hole", PG(34) + 9, PG(1) - 9, PG(1) - 9 },
 		{ "into a hole", PG(34) + 9, PG(1), 0, -EAGAIN },
 		{ "in a hole", PG(35) + 9, 8, 0, -EIO },
-		/* A worker could not do better, so move as much as possible. */
+		/* An io_uring worker could not do better, so move as much as possible. */
 		{ "into bad memory of the caller", PG(30) - 9, 100, 50, -EFAULT },
 	};
 	static const u32 flags[] = { 0, PVMREAD_WRITE };
@@ -1873,7 +1873,7 @@ static void no_page_after_the_nul_is_touched(struct kunit *test)
 	expect_text(test, PG(5) + 9, PG(1) - 9, true, "one page");
 	KUNIT_EXPECT_EQ(test, stage->faults, 1);
 
-	/* The engine looks up the next page only if the first one has no NUL, and holds one. */
+	/* If the first page has no NUL, the engine looks up the next, and holds only that. */
 	((u8 *)page_address(stage->own[5]))[PAGE_SIZE - 1] = text(PG(6) - 1);
 	((u8 *)page_address(stage->own[6]))[0] = 0;
 	blank(test, PG(3));

@@ -334,7 +334,7 @@ void pair_exit(struct kunit *test)
 
 	if (!p)
 		return;
-	/* kthread_use_mm() took a reference that the thread's end leaves. */
+	/* kthread_use_mm() took a reference that the exit of the thread does not drop. */
 	if (p->local)
 		mmdrop(p->local);
 	if (p->remote)

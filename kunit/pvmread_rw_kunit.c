@@ -170,7 +170,7 @@ static void hostile_lengths_and_addresses_are_refused(struct kunit *test)
 		  { { TOP, LONG_MAX } }, { { THERE, 8 } }, -EFAULT },
 		{ "local address at the top", 1, 1,
 		  { { TOP, 8 } }, { { THERE, 8 } }, -EFAULT },
-		/* On arm64 the top byte would be a tag. */
+		/* Not NONCANONICAL, whose top byte arm64 would ignore as a tag. */
 		{ "second local address beyond user space", 2, 1,
 		  { { HERE, 8 }, { BEYOND, 8 } }, { { THERE, 16 } },
 		  -EFAULT },

@@ -40,7 +40,7 @@ static void a_symbol_is_found_above_or_below(struct kunit *test)
 		{ "mmput", mmput, get_task_mm },
 		{ "find_get_pid", find_get_pid, find_vpid },
 		{ "find_vpid", find_vpid, find_get_pid },
-		/* Far apart, so the other direction ends at the end of the text. */
+		/* Far apart, so the wrong direction may reach an end of the text first. */
 		{ "iov_iter_revert", iov_iter_revert, mmput },
 		{ "mmput", mmput, iov_iter_revert },
 		{ "fput", fput, find_vpid },

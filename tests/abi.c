@@ -1021,8 +1021,8 @@ TEST_F(abi, info_lists_features)
 }
 
 /*
- * Send a request that moves nothing. It must set errno to @err (0: succeed), the error
- * field to @detail and all other out fields.
+ * Send a request that moves nothing. It must set errno to @err (0: succeed), error to
+ * @detail, stop_addr to @stop and transferred to 0.
  */
 #define expect_failure(err, detail, stop, write) do { \
 	EXPECT_EQ(err, send(self->fd, command(write), &self->rw)); \
@@ -1620,7 +1620,7 @@ static void *work(void *arg)
 		dst = req.write ? there : here;
 		memset(src, from, sizeof(here));
 		memset(dst, ~from, sizeof(here));
-		/* The first thread's first segment is as long as the local side */
+		/* Thread 0 reaches no hole: its remote[0] is as long as its local side */
 		w->wrong += send_ioctl(w->fd, &req, &rw) != (ssize_t)len;
 		w->wrong += rw.error != (w->id ? EIO : 0);
 		w->wrong += rw.stop_addr != (w->id ? F(HOLE, w->id) : (uintptr_t)there + len);

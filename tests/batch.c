@@ -38,7 +38,7 @@
 #include "process.h"
 #include "random.h"
 
-/* No process here uses these addresses: above the program and its heap, below all else. */
+/* These addresses are free in each process: above the program and its heap, below all else. */
 #define LBASE		0x50000000UL	/* the arena: the caller's memory */
 #define VBASE		0x58000000UL	/* the segment array */
 #define RBASE		0x60000000UL	/* the target's memory */
@@ -1083,7 +1083,7 @@ TEST_F(batch, write_through_a_read_only_file_is_ebadf)
 	EXPECT_TRUE(agree(&world, &plan));
 }
 
-/* One bad segment among 40, at each place, of each kind. */
+/* Try each kind of bad segment at each place among 40. */
 TEST_F(batch, bad_segment_gets_errno_and_only_stop_ends_the_batch)
 {
 	static const struct {
@@ -1191,7 +1191,7 @@ TEST_F(batch, segment_of_any_length_moves_whole_or_up_to_a_hole)
 			continue;
 		for (i = 0; i < ARRAY_SIZE(lengths); i++) {
 			j = (i + plan.flags) % ARRAY_SIZE(offsets);
-			/* Small ones before and after, because pages stay held between them. */
+			/* Add small segments around it: pages stay held between segments. */
 			plan.count = 3;
 			plan.seg[0] = piece(RBASE + offsets[j], LBASE, 9, 0);
 			plan.seg[1] = piece(RBASE + offsets[j], LBASE + 9, lengths[i], 0);
@@ -1356,7 +1356,7 @@ TEST_F(batch, unknown_segment_flag_fails_that_segment_alone)
 			plan.seg[2 * i] = piece(RBASE + i, LBASE + 64 * i, 10, 1U << i);
 			plan.seg[2 * i + 1] = piece(RBASE + i, LBASE + 64 * i + 20, 10, 0);
 		}
-		/* Also for empty segments, and for segments that would fail anyway. */
+		/* Empty segments also get EINVAL, and so do segments that would fail anyway. */
 		plan.seg[64] = piece(RBASE, LBASE, 0, 1U << 17);
 		plan.seg[65] = piece(KERNEL_ADDR, KERNEL_ADDR, 10, 3);
 		ASSERT_TRUE(agree(&world, &plan));
@@ -1393,7 +1393,7 @@ TEST_F(batch, nothing_outside_the_attached_range_is_moved)
 			if (plan.flags & PVMREAD_PIDFD)
 				continue;
 			n = 0;
-			/* Around both ends, from both sides. */
+			/* Start and end segments near the ends of the range. */
 			for (j = 0; j < ARRAY_SIZE(lengths); j++) {
 				for (k = -2; k <= 2; k++) {
 					local = LBASE + 8 * n;
@@ -1464,7 +1464,7 @@ TEST_F(batch, segment_is_cut_at_max_rw_count)
 	EXPECT_EQ(0, seg[0].error);
 	EXPECT_EQ(8, seg[1].done);
 	EXPECT_EQ(0, seg[1].error);
-	/* The second segment's bytes, and the first one's bytes after those. */
+	/* The second segment has overwritten the first 8 bytes of the first one. */
 	EXPECT_EQ(mix(XBASE + 8), *(uint64_t *)local);
 	EXPECT_EQ(mix(XBASE + 16), *(uint64_t *)(local + 16));
 	EXPECT_EQ(mix(XBASE + CHUNK - 8), *(uint64_t *)(local + CHUNK - 8));
@@ -2234,7 +2234,7 @@ TEST_F(batch, array_rewritten_by_a_thread_changes_no_other_memory)
 	EXPECT_TRUE(same_target(&world, true));
 }
 
-/* What a killed process leaves for the tester. */
+/* Memory shared by the tester, the target and the reader that is killed. */
 struct legacy {
 	int uffd;
 	int begun;
@@ -2367,7 +2367,7 @@ TEST_F(batch, process_reads_and_writes_itself)
 	EXPECT_EQ(64, completed);
 	EXPECT_EQ(0, memcmp(own, own + 2 * PAGE, 2 * PAGE));
 
-	/* Onto itself, with overlap: it must end. */
+	/* Copy memory onto itself, with overlap: the batch must end. */
 	seg[0] = piece(XBASE, XBASE, 4 * PAGE, 0);
 	seg[1] = piece(XBASE, XBASE + 1, 3 * PAGE, 0);
 	seg[2] = piece(XBASE + 1, XBASE, 3 * PAGE, 0);
@@ -2546,7 +2546,7 @@ static void make_batch(struct rng *rng, const struct world *w, struct plan *p, b
 		p->flags |= PVMREAD_NOWAIT;
 	if (one_in(rng, 5))
 		p->flags |= PVMREAD_RESIDENT;
-	/* Otherwise it is unknown which page can be written without a fault. */
+	/* Without @sure it is unknown which page RESIDENT can write without a fault. */
 	if (below(rng, 10) < 4 && (sure || !is_resident(p)))
 		p->flags |= PVMREAD_WRITE;
 	for (i = 0; i < p->count; i++) {

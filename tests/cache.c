@@ -805,7 +805,7 @@ static void look(const FIXTURE_DATA(cache) * self, unsigned int way, struct look
 		break;
 	default:
 		for (i = 0; i < PAGES && got > 0; i++) {
-			/* KVM does not retry as a CPU does if the page is just being replaced. */
+			/* Unlike a CPU, KVM does not retry while the page is being replaced. */
 			for (tries = 0; tries < 10; tries++) {
 				errno = vm_load(&self->vm, i * PAGE + i * 8, &half);
 				if (errno != EFAULT)
@@ -967,7 +967,7 @@ TEST_F(cache, shows_each_change)
 		EXPECT_LE(TURNS / slow / 2, figure(self, "zapped:"));
 }
 
-/* Otherwise no test above has loaded from a virtual machine. */
+/* The tests above leave the virtual machine out if there is no KVM; this one reports it. */
 TEST(virtual_machine_loads_its_memory)
 {
 	unsigned char *memory = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
@@ -1188,7 +1188,7 @@ TEST_F(cached, read_is_esrch_after_exec)
 	munmap(mem, PAGE);
 }
 
-/* Read once. If the file has a cache, read until it has all pages: @path is its fdinfo. */
+/* Read once or, if @path (a cache's fdinfo) is not NULL, until the cache has all pages. */
 static bool read_for_references(int fd, const char *path, const void *addr, size_t len)
 {
 	static unsigned char copy[8 * HUGE_PAGE];

@@ -168,7 +168,8 @@ cut_anywhere() {
 	done
 }
 
-# overwrite_headers BYTE - do so at each byte of the ELF header and the first program headers
+# overwrite_headers BYTE - diff survives BYTE in place of any one byte of the ELF header and the
+# first program headers
 overwrite_headers() {
 	dd if="$new" of="$work/cut" bs=1M 2>/dev/null
 	for at in $(seq 0 300); do

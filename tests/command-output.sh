@@ -114,7 +114,7 @@ shell_writes() {
 	echo new >"$1"
 }
 
-# as_shell KIND FILE - save() is refused if the shell is, and for the same reason
+# as_shell KIND FILE - save() fails if the shell's > fails, and for the same reason
 as_shell() {
 	make "$1" "$2"
 	as_shell_reason=

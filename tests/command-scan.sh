@@ -132,8 +132,8 @@ kill -KILL "$target"
 wait "$target" 2>/dev/null
 t "a process that was killed" fails 'no such process' "$target" x
 
-# Nothing of a target that has exited is resident. The scan waits for the reader of its
-# output until then.
+# The target exits while the scan waits for the reader of its output. No page of the target is
+# resident from then on.
 start
 {
 	got=0

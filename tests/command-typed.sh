@@ -317,7 +317,7 @@ cut_anywhere() {
 	done
 }
 t "a truncated file is refused" cut_anywhere
-# Flip one bit of each byte, and in each byte the next bit.
+# Flip bit 0 of the first byte, then bit 1 of the second byte instead, and so on.
 flip_anywhere() {
 	bit=1
 	before=

@@ -279,7 +279,7 @@ static unsigned long next_n(unsigned long n)
  */
 enum state { PRESENT, ABSENT, FRONT, CACHED, NOTHING };
 
-/* The contents of the regions. Those of the two regions have no byte value in common. */
+/* The contents of the regions. old_bytes and own_bytes have no byte value in common. */
 static unsigned char zeros[REGION], front[REGION], old_bytes[REGION], own_bytes[REGION];
 
 static __attribute__((constructor)) void fill_regions(void)
@@ -461,8 +461,8 @@ struct outcome;
  * @call: makes the system call, and nothing else
  * @fits: does the result fit the failures met?
  * @begin: prepares each call; may be NULL
- * @end: records the result, and releases what the call leaves; copies to LOCAL the bytes
- *	that arrived elsewhere. May be NULL
+ * @end: records the result, copies bytes that arrived elsewhere to LOCAL, and frees what
+ *	the call created. May be NULL
  */
 struct door {
 	void (*call)(const struct op *op, struct outcome *out);
@@ -1050,7 +1050,7 @@ static bool begin_ring_with_worker(const struct op *op)
 	return true;
 }
 
-/* The failure is in the worker: the request is not tried here first. */
+/* The failure is in the worker, because io_uring does not try the request here first. */
 static bool begin_worker(const struct op *op)
 {
 	if (!begin_ring_with_worker(op))
@@ -1228,7 +1228,7 @@ static void call_close(const struct op *op, struct outcome *out)
 	note(out, close(closing));
 }
 
-/* Even without memory, a file is closed. */
+/* close(2) closes the file even if it cannot allocate memory. */
 static bool fits_close(const struct op *op, const struct outcome *out, unsigned int met)
 {
 	(void)op;
@@ -1305,7 +1305,7 @@ static bool begin_load(const struct op *op)
 	return window != MAP_FAILED;
 }
 
-/* The first load takes a page fault. Without memory for that, the kernel repeats it. */
+/* The first load takes a page fault. If the handler has no memory, the kernel repeats the fault. */
 static void call_load(const struct op *op, struct outcome *out)
 {
 	uint64_t word;
@@ -1353,7 +1353,7 @@ static int lowest_fd(void)
 	return fd;
 }
 
-/* A ring is released in a worker. */
+/* A kernel worker releases a ring, so wait for its reference to the module. */
 static bool is_as_before(const char **what)
 {
 	long end = now_ms() + PATIENCE_MS;
@@ -1654,7 +1654,7 @@ FIXTURE_SETUP(fail)
 	ASSERT_LE(0, dev) {
 		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
 	}
-	/* One touch would make a whole huge page present, or khugepaged could create one. */
+	/* Otherwise one access, or khugepaged, could make a whole huge page present. */
 	ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
 	/* Target and tester take turns: on one CPU that is much faster. */
 	CPU_ZERO(&first);
@@ -1936,7 +1936,7 @@ static const struct op rings[] = {
 	  PRESENT, PRESENT, LARGE, 1, { 1, 0, 0 } },
 	{ "io_uring, WRITE_FIXED, absent", &fixed_door, true, 0,
 	  ABSENT, PRESENT, SMALL, 1, { 1, 2, 0 } },
-	/* All or nothing: the first page is released, and the worker moves everything. */
+	/* The first attempt moves all or nothing: it releases its page. The worker moves all. */
 	{ "io_uring, READ, absent except the first page", &both_door, false, 0,
 	  FRONT, PRESENT, MEDIUM, 1, { 1, 0, 0 } },
 	{ "io_uring, WRITE, absent except the first page", &both_door, true, 0,
@@ -2092,7 +2092,7 @@ static const unsigned int ways_to[] = {
 	[ARRAY_AFTER] = BATCHES,
 	[MMAP_LOCK] = VECTORS | SPLICES,
 	[EXECVE] = BIT(BY_READV) | BIT(BY_WRITEV) | BIT(BY_ATTACH),
-	/* A target file has pinned no page while the caller's page is faulted in. */
+	/* A write through a target file holds no pin while the caller's page is faulted in. */
 	[PAGE_LOCK] = BIT(BY_WRITEV),
 };
 
@@ -2124,7 +2124,7 @@ struct arrays {
  * @ret: the return value
  * @err: its errno
  * @reason: the error that READV, WRITEV or the segment reports
- * @told: done of the segment, or completed of the BATCH: the one whose page is not lost
+ * @told: done of the segment for STRUCT_AFTER, completed of the BATCH for ARRAY_AFTER
  * @right: all bytes that were read are correct
  * @hold: tells the server not to answer
  * @held: the server holds back a request
@@ -2176,7 +2176,7 @@ static bool is_of_target(enum place place)
 	return place == TARGETS_PAGE || place == TARGETS_FILE;
 }
 
-/* Does the server make it wait, rather than a userfaultfd? */
+/* Does the FUSE server, rather than a userfaultfd, make the call wait? */
 static bool is_by_server(enum place place)
 {
 	return place == TARGETS_FILE || place == MMAP_LOCK || place == EXECVE ||
@@ -2391,7 +2391,7 @@ static void hold_answer(void)
 	set(&board->held, 0);
 }
 
-/* The root of the file system is a file of one page, the second of the target's region. */
+/* The file system's root is a file of one page: the second page of the target's region. */
 static __attribute__((noreturn)) void be_server(int fd)
 {
 	static union {
@@ -2549,7 +2549,7 @@ static __attribute__((noreturn)) void be_target_that_waits(enum place place)
  * struct wait - a call that waits, and what it waits for
  * @place: where it waits
  * @caller: the process that made the call
- * @target: the target, if it is not the tester; or the process that keeps its page locked
+ * @target: the target, if it is not the tester; or the process that locks the target's page
  * @reader: the process that reads the page that map_direct() waits for
  * @server: the server of the file system, for all of a test
  * @targets_uffd: the userfaultfd that holds back the target's page
@@ -2841,7 +2841,7 @@ static bool has_moved_to(const struct wait *wait)
 {
 	struct iovec to = { found, sizeof(witness) }, from = { witness, sizeof(witness) };
 
-	/* The page no longer belongs to the file, which has only what was written back. */
+	/* The page is no longer in the file. The file has only the bytes written back before. */
 	if (wait->place == PAGE_LOCK)
 		return true;
 	if (wait->place != EXECVE)

@@ -130,7 +130,7 @@ static uint64_t random_count(void)
 		65536, 65537, HALF, 1025, 1023, 1024,
 	};
 
-	/* The last ones take long. */
+	/* The last two take long, so they are rare. */
 	return odd[below(&rng, ARRAY_SIZE(odd) - (one_in(&rng, 16) ? 0 : 2))];
 }
 
@@ -663,7 +663,7 @@ static unsigned int open_files(void)
 	return n;
 }
 
-/* No file is left open and no page pinned; or world.why says which. */
+/* Return: true if no file is left open and no page pinned; false, with the leak in world.why. */
 static bool leaves_nothing(unsigned int files, long pins)
 {
 	long now = pins_held();

@@ -45,7 +45,7 @@ const struct field_info field[FIELDS] = {
 	[F_WHO] = { "who", LIVE, ON_DEVICE },
 	[F_FLAGS] = { "flags", 0, ON_DEVICE | BIT(OP_BATCH) },
 	[F_SIZE] = { "size", DEFAULT, WITH_STRUCT },
-	/* If not 0: the position of a byte of 1 after the fields that the module knows. */
+	/* If not 0: set the byte with this number, after the fields the module knows, to 1. */
 	[F_TAIL] = { "tail", 0, WITH_STRUCT },
 	[F_RESERVED] = { "reserved", 0, BIT(OP_ATTACH) | BIT(OP_INFO) },
 	/* How the device was opened: 0 read-write, 1 read-only, 2 write-only. */
@@ -61,13 +61,13 @@ const struct field_info field[FIELDS] = {
 	/* 1: by io_uring. */
 	[F_RING] = { "ring", 0, BIT(OP_READ) | BIT(OP_WRITE) },
 	[F_WHENCE] = { "whence", 0, BIT(OP_SEEK) },
-	/* Bits 0 to 7 are the number, bits 9 to 14 the size. From 0x100 on: of the file. */
+	/* Bits 0 to 7: number; bits 9 to 14: size. Bits from 8 on select a target file. */
 	[F_CMD] = { "cmd", 0x7f, BIT(OP_IOCTL) },
 	/* 0 is the tester's memory, 1 the target's. */
 	[F_SIDE] = { "side", 1, ON_MEMORY },
 	[F_PAGE] = { "page", 0, ON_MEMORY },
 	[F_PAGES] = { "pages", 1, ON_MEMORY },
-	/* "map" takes a character of a window; the others 0 to 3: bit 0 reads, bit 1 writes. */
+	/* "map" takes a character of a window; "protect", "touch": bit 0 reads, bit 1 writes. */
 	[F_KIND] = { "kind", '.', ON_MEMORY },
 };
 

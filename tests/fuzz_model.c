@@ -27,7 +27,7 @@ bool wrong(struct world *w, const char *fmt, ...)
 	return false;
 }
 
-/* What a call returned, as the kernel returns it. */
+/* Return: the result of a call as the kernel returns it: -errno on failure. */
 static long answer(long ret)
 {
 	return ret == -1 ? -errno : ret;
@@ -226,7 +226,7 @@ static bool same_struct(struct world *w, const struct op *op, const struct sent 
 		     got[i], sent->bytes[i]);
 }
 
-/* An out field, if the struct contains it completely. */
+/* Expect this value in an out field, if the struct contains the whole field. */
 static void expect_field(struct sent *sent, size_t offset, const void *value, size_t len)
 {
 	if (offset + len <= sent->size)
@@ -885,8 +885,8 @@ static void drain(struct world *w)
 }
 
 /*
- * If the kernel cannot allocate pages in bulk (page_owner, 7.3 with one CPU), it gives a file
- * only one page to fill. It does so with any file, so try it with /dev/zero.
+ * If the kernel cannot allocate pages in bulk (with page_owner, or Linux 7.3 on one CPU), it
+ * gives a file only one page to fill. It does so with any file, so try it with /dev/zero.
  */
 bool probe_splice(struct world *w)
 {

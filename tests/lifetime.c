@@ -3,8 +3,8 @@
  * Lifetime: what is kept and what is freed if caller or target exits, execs or hangs in
  * the middle of a request.
  *
- * The middle is a page of the reader's buffer or of the target's memory that a
- * userfaultfd has not served yet. The reader waits there until the tester serves it.
+ * In the middle of its request the reader waits for a page of its buffer or of the target's
+ * memory, until the tester serves the page through a userfaultfd.
  *
  * To observe whether the target's memory is held or freed, the target maps an unlinked
  * file on a tmpfs of the test. Only the target's mm keeps the file, and statfs(2)
@@ -604,11 +604,11 @@ TEST_F(lifetime, handled_signal_waits_for_the_targets_page_fault)
 /* --- The long transfer --- */
 
 #define CHUNK		(4UL << 20)
-#define CHUNKS		511UL	/* with their marks just below MAX_RW_COUNT */
+#define CHUNKS		511UL	/* chunks and marks: just below MAX_RW_COUNT */
 
 /*
- * The same 4 MiB again and again, each time followed by one byte that goes to shared
- * memory. So the transfer itself shows its progress.
+ * Read the same 4 MiB again and again, and after each time one byte into shared memory.
+ * So the transfer itself shows its progress.
  */
 static void be_reader_of_much(void)
 {

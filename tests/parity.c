@@ -16,10 +16,10 @@
  * Environment:
  *   CASES=n  number of random cases to run (100,000)
  *   SEED=n   seed of 32 bits (a new one every time)
- *   CASE=n   run one case again and print it. n is the number that a divergence
- *            prints, which holds seed and case; or the number of a case of SEED.
- *            Earlier cases with the same targets run first, because they may have
- *            changed the targets.
+ *   CASE=n   run one case again and print it. A divergence prints n, which contains
+ *            the seed and the number of the case. If n is only the number of a case,
+ *            the seed is SEED. Earlier cases with the same targets run first, because
+ *            they may have changed the targets.
  */
 #define _GNU_SOURCE
 #include <limits.h>
@@ -165,7 +165,7 @@ struct target {
 
 /*
  * Which pages to compare after a request. Comparing all of them each time would take
- * most of the time of a case. The next full comparison finds errors in the others.
+ * most of the time of a case. The next full comparison finds errors in skipped pages.
  */
 enum look {
 	WRITTEN_TO,	/* those that it wrote to, and the one where it ended */
@@ -191,8 +191,8 @@ enum look {
  * @pristine: contents of the arena before each request
  * @after: contents after the system call, in pages where they differ from @pristine
  * @changed: these pages
- * @touched: the targets' pages that requests have named so far. Other untouched pages
- *	are not read until the end, because reading touches them
+ * @touched: the targets' pages that requests have named so far. The other 'u' and
+ *	'z' pages are read only at the end, because reading touches them
  * @lnamed: the arena's pages that the last request named
  * @written: the pages that it wrote to, and the one where it ended
  * @into_target: these are the targets' pages, not the arena's
@@ -233,7 +233,7 @@ enum whom { PEER, SELF, THREAD, NUMBER };
  * @whom: the target: the peer, its second thread, the tester itself or @pid
  * @pid: see @whom; an unused number
  * @fresh: pages of the arena have no private copies before the request
- * @nowait: which of two doors is tried with PVMREAD_NOWAIT
+ * @nowait: BY_PIDFD uses PVMREAD_NOWAIT; if false, BY_RESIDENT uses it
  * @l: local elements
  * @r: remote elements
  * @ln: number of readable elements in @l
@@ -609,7 +609,7 @@ static void close_world(struct world *w)
 	free(w->after);
 }
 
-/* Did a door leave the same at @b as the system call at @a? */
+/* Are the bytes @b that a door left equal to the bytes @a that the system call left? */
 static bool same_bytes(enum door by, const char *what, uintptr_t base, const unsigned char *a,
 		       const unsigned char *b, size_t len)
 {
@@ -626,8 +626,8 @@ static bool same_bytes(enum door by, const char *what, uintptr_t base, const uns
 
 /*
  * Drop the private copies that the last request made, even if the contents are the same.
- * A request of a process to itself needs that: the kernel may copy a page while the old
- * one is pinned and read.
+ * A request of a process to itself needs that: its writes may break COW on a page that it
+ * has pinned for reading.
  */
 static void drop_copies(struct world *w)
 {
@@ -1368,7 +1368,7 @@ static bool same_outcome(const struct plan *p, enum door by, const struct outcom
 	case BY_CACHED:
 	case BY_CACHED_AGAIN:
 	case BY_CACHED_BATCH:
-		/* They distinguish the target's memory from EFAULT, even for the first byte */
+		/* Here a fault at the first byte sets only rw.error: EIO for the target's memory */
 		same = p->whom == NUMBER ? o->ret == -1 && o->err == ESRCH :
 		       o->ret == (sys->ret > 0 ? sys->ret : 0) && o->rw.error == dev->rw.error;
 		break;
@@ -1616,7 +1616,7 @@ struct row {
 	const char *name;
 	struct side l, r;
 	ssize_t want[2];
-	bool far;		/* a 32-bit kernel's address space ends before this row */
+	bool far;		/* too long for a 32-bit kernel's user space: ignore @want */
 	enum whom whom;
 	pid_t pid;
 };
@@ -2176,7 +2176,7 @@ static const struct row holes[] = {
 	  { SEGS(L(12, 4, 100)) }, { SEGS(R(1, 0, 100)) }, EACH(-EFAULT, 100) },
 	{ "local read-only in the middle",
 	  { SEGS(L(11, PAGE - 96, 200)) }, { SEGS(R(1, 0, 200)) }, EACH(96, 200) },
-	/* User mode Linux only checks whether a page is present, and finds one to read from */
+	/* User mode Linux only checks that the page is present, so it may read PROT_NONE memory */
 	{ "local PROT_NONE", { SEGS(L(13, 4, 100)) }, { SEGS(R(1, 0, 100)) }, EACH(-EFAULT, ANY) },
 	{ "local past the end of a file",
 	  { SEGS(L(15, PAGE - 96, 100)) }, { SEGS(R(1, 0, 100)) }, BOTH(96) },
@@ -2599,7 +2599,7 @@ TEST_F_TIMEOUT(parity, cut_at_max_rw_count_matches_syscall, 1200)
 #define ARENA_PAGES	32
 #define TARGET_PAGES	56
 
-/* A window's description: runs of pages, each kind as often as @kinds has it. */
+/* A random description of a window: runs of pages. @kinds repeats the more frequent kinds. */
 static void make_map(struct rng *rng, char *map, size_t len, const char *kinds)
 {
 	size_t i = 4;
@@ -2781,7 +2781,7 @@ static void make_plan(struct rng *rng, const struct world *w, struct plan *p, pi
 	if (p->whom == SELF && p->ln && p->rn && one_in(rng, 4))
 		p->l->iov_base = (char *)p->r->iov_base + below(rng, 17) - 8;
 
-	/* Page faults take most of a case's time in some guests */
+	/* Not always: in some guests page faults take most of a case's time */
 	p->fresh = p->whom == SELF || one_in(rng, 4);
 	p->nowait = one_in(rng, 2);
 

@@ -253,7 +253,7 @@ static bool is_root(const char *symbol, const char *module)
 	       is_variant_of(symbol, "__ia32_sys_process_vm_writev");
 }
 
-/* Return: how many roots each door has, in @roots; -1 for a failure. */
+/* Set the roots, and count those of each door in @roots. Return: 0, or -1. */
 static int set_roots(unsigned int *roots)
 {
 	char line[512], name[256], module[64];

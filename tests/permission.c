@@ -614,7 +614,7 @@ static void allowing_anyone(void)
 	allowing(PR_SET_PTRACER_ANY);
 }
 
-/* Processes without memory, or unused numbers, which a live process passes to the caller. */
+/* Targets that make the caller name a process without memory, or an unused number. */
 
 static void naming_a_kernel_thread(void)
 {
@@ -1897,7 +1897,7 @@ static void become_caller(void)
 {
 	size_t i;
 
-	/* A caller that enters a namespace names a target in it. */
+	/* The caller that enters a user namespace enters that of this target. */
 	for (i = 0; i < ARRAY_SIZE(everyone); i++) {
 		if (everyone[i].become == as_root_of_a_user_namespace)
 			board->named = seats[i].board->named;

@@ -244,7 +244,7 @@ TEST_F(preload, results_match_the_kernel)
 			ret = -1;
 			error = EPERM;
 		}
-		/* The kernel sets the bytes to compare with, or else syscall(2). */
+		/* The first way sets the bytes that the other ways must match. */
 		first = has_syscalls() && error != EPERM ? KERNEL : SYSCALL;
 		for (way = first; way >= 0; way--) {
 			refill();
@@ -385,7 +385,7 @@ TEST_F(preload, other_syscalls_pass_through)
 	EXPECT_EQ(-1, syscall(SYS_close, -1));
 	EXPECT_EQ(EBADF, errno);
 
-	/* All six arguments count. */
+	/* syscall(2) passes on all six arguments. */
 	ASSERT_GE(fd, 0);
 	ASSERT_EQ(0, fstat(fd, &st));
 	ASSERT_GT(st.st_size, 2 * (off_t)PAGE);
@@ -566,7 +566,7 @@ TEST_F(preload, works_after_fork)
 static atomic_bool stop;
 static atomic_int wrong;
 
-/* Read through a buffer of its own. */
+/* Read into a buffer on this thread's stack. */
 static void read_once(size_t from)
 {
 	unsigned char buf[500] = "";
@@ -647,7 +647,7 @@ TEST_F(preload, is_signal_safe)
 
 	signal(SIGALRM, on_alarm);
 	while (handled < 100) {
-		/* One signal at a time, because a slow guest would do nothing else. */
+		/* Arm the timer only once per signal: a slow guest may get no further otherwise. */
 		if (armed < handled) {
 			armed = handled;
 			ASSERT_EQ(0, setitimer(ITIMER_REAL, &soon, NULL));
@@ -779,7 +779,7 @@ static int child_main(const char *how)
 	if (!strcmp(how, "closefrom"))
 		closefrom(3);
 	if (!strcmp(how, "data")) {
-		/* Standard error is now the program's data. */
+		/* Descriptor 2 is now a data file of the program. */
 		closefrom(2);
 		if (open("/tmp/preload-data", O_CREAT | O_RDWR | O_TRUNC, 0600) != 2)
 			return 99;
@@ -908,7 +908,7 @@ TEST_F(preload, counts_calls)
 	EXPECT_EQ(3, WEXITSTATUS(r.status));
 	EXPECT_STREQ("", r.err);
 
-	/* Not requested */
+	/* PVMREAD_TRACE requests no report. */
 	run(_metadata, &r, "exit", "", false);
 	EXPECT_STREQ("", r.err);
 	run(_metadata, &r, "exit", "0", false);

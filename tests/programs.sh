@@ -223,7 +223,7 @@ printf '%s\n' pause third_function second_function first_function main >$work/st
 mkfifo $work/ready
 target block >$work/ready &
 blocked=$!
-# Once it is ready, it only has to fall asleep.
+# Once it has printed "ready", wait until it sleeps.
 if read -r _ <$work/ready; then
 	until grep -q '^State:.S' /proc/$blocked/status; do sleep 0.1; done
 fi

@@ -4,8 +4,8 @@
  *
  * A race has a target, which changes its memory in rounds, a crew that reads and writes
  * it (race_crew.c), and a neighbour that allocates pages as fast as they are freed. The
- * crew must find only data that the target had at that address at some time: memory is
- * stamped (race_stamp.c). A race continues until there were enough rounds.
+ * crew must find only data that the target had at that address at some time. Stamps in the
+ * memory show that (race_stamp.c). A race continues until there were enough rounds.
  *
  * RACE_SECONDS is the minimum duration of a race. SEED selects the random numbers, but
  * not the scheduling.
@@ -38,7 +38,7 @@
 /* A race fails if none of the missing events happens for this long. */
 #define STALLED_MS	(5 * PATIENCE_MS)
 #define TIMEOUT_S	(4 * 3600)
-/* A round may use up an owner. The owners from OWNER_SECRET on have other uses. */
+/* A round may need a new owner. be_secret_image() uses the owners from OWNER_SECRET on. */
 #define MOST_ROUNDS	50000
 #define OWNER_SECRET	60000
 #define OWNER_NEIGHBOUR	64500
@@ -338,7 +338,7 @@ static void introduce(unsigned int subject)
 	set(&board->subject[subject], (uint64_t)getpid() << 32 | owner);
 }
 
-/* The window is filled: wake those that wait for it. */
+/* Announce that the window is filled, and wake the waiters. */
 static void present(void)
 {
 	set(&board->filled, owner);
@@ -572,7 +572,7 @@ static unsigned long moved(bool write)
 	return get(&board->moved[0][write]) + get(&board->moved[1][write]);
 }
 
-/* Return: the number of missing events; surplus events do not make up for others. */
+/* Return: the number of missing events. A surplus of one kind does not offset another kind. */
 static unsigned int missing(void)
 {
 	unsigned int rounds = get(&board->rounds), goals = get(&board->goals);
@@ -731,7 +731,7 @@ FIXTURE_SETUP(race)
 	ASSERT_LE(0, dev);
 }
 
-/* Done by the parent, because a test that is killed or asserts does not do it. */
+/* The parent does this, because a test that is killed or fails an assertion cannot. */
 FIXTURE_TEARDOWN_PARENT(race)
 {
 	char text[24];

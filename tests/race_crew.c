@@ -19,7 +19,7 @@ int dev = -1;
 uint64_t seed;
 int limit_s;
 
-/* Report only the first: others are often its consequence. */
+/* Keep only the first complaint: it often causes the later ones. */
 __attribute__((format(printf, 1, 2))) void complain(const char *fmt, ...)
 {
 	va_list ap;
@@ -426,7 +426,7 @@ static void judge_bytes(struct member *m, const struct rule *rule, struct handle
 				 rule->last, h ? h->pidfd ? ", pidfd" : ", target file" : "");
 			return;
 		}
-		/* From now on it must be this owner. */
+		/* From now on this handle must find this owner. */
 		if (owner && is_bound(h)) {
 			h->first = owner;
 			h->last = owner;

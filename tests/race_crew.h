@@ -78,7 +78,7 @@ enum { STOP_CREW = 1, STOP_ALL };
 
 /**
  * struct board - memory shared by all processes of a race
- * @stop: the time is up: for the crew, then for the target
+ * @stop: STOP_CREW ends the crew; later, STOP_ALL also ends the target
  * @subject: the process that the crew reads and writes: its pid in the upper half, the
  *	owner of its stamps in the lower half; 0: none. An owner is announced before its
  *	first stamp is written

@@ -2,9 +2,9 @@
 /*
  * Stamps: memory that tells where it belongs.
  *
- * A page repeats one word of eight bytes, which tells the place of the page and its owner. So
- * a reader can tell the right page from that of another process, of another image of the same
- * process or of another address, and from a freed page.
+ * A page repeats one word of eight bytes, which tells the place of the page and its owner. A
+ * reader recognizes a wrong page by its stamp: a freed page, or a page of another process, of
+ * another image of the same process, or of another address.
  *
  *   byte 0      the mark: who wrote it last; any value
  *   bytes 1, 2  the place, a number of a page

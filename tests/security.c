@@ -581,7 +581,7 @@ static ssize_t length_of_string(uint64_t value, bool write)
 	return write ? -EINVAL : segment_length(value, write);
 }
 
-/* The end of a range must be an address of the kernel's size. */
+/* The end of a range must fit in an unsigned long of the kernel. */
 static bool has_end(uint64_t start, uint64_t length)
 {
 	uint64_t end = start + length;
@@ -2215,7 +2215,7 @@ TEST_F(memory, transfer_matches_syscall_or_is_refused)
 	expect_kind(_metadata, &self->near, &variant->kind, self->pid);
 }
 
-/* --- Writes of another process to a page that the target has left --- */
+/* --- A child writes to pages that it shared with the target, which has exited --- */
 
 /* Unused, also in a 32-bit program. */
 #define HUGE_AT		0x80000000UL
@@ -2256,7 +2256,7 @@ static bool set_huge_pages(long nr)
 	       proc_number("/proc/meminfo", "HugePages_Total:") >= nr;
 }
 
-/* Not the target's child, or it would die with the target. */
+/* The tester is the child's parent: a child of the target would die with the target. */
 static void fork_child(int unused)
 {
 	pid_t pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0);
@@ -2410,7 +2410,7 @@ TEST_F(child, write_is_not_seen_by_a_batch_of_the_target)
 	read_as_it_was(_metadata, self, 0, read_by_batch);
 }
 
-/* No huge page is taken from the pool for a private copy of the target. */
+/* A read does not break COW in the target, so it takes no huge page from the pool. */
 TEST_F(child, still_shares_the_page_after_a_read)
 {
 	static const unsigned int flags[] = { 0, PVMREAD_NOWAIT, PVMREAD_RESIDENT };
@@ -2455,7 +2455,7 @@ TEST_F(child, still_shares_the_page_after_a_read)
 
 #define RANGE_AT	0x80000000UL	/* the attached page */
 #define MOVED_AT	0x80100000UL	/* where it goes */
-/* How much of a request is done when the caller's page is faulted in: with 32 bits, whole words. */
+/* Bytes moved before the caller's page is faulted in. A 32-bit copy stops at a whole word. */
 #define PART		(sizeof(long) == 8 ? 50UL : 48UL)
 
 /* A process attaches one page of its own, and moves that page while it is being read. */
@@ -2856,7 +2856,7 @@ static void in_a_domain_without_ioctls(void)
 	if (ioctl(fd, PVMREAD_IOC_INFO, &info) != -1 || errno != EACCES ||
 	    rw_errno(fd, getpid(), false) != EACCES || attach_errno(fd, getpid(), 0) != EACCES)
 		broken("an ioctl on a device that was opened in the domain");
-	/* An open file is a capability, like any other. */
+	/* Landlock does not restrict a file that was opened outside the domain. */
 	if (ioctl(dev, PVMREAD_IOC_INFO, &info))
 		broken("an ioctl on what was open before");
 }

@@ -47,7 +47,10 @@
 #define BIG		0x61000000UL
 #define LATE		0x68000000UL
 
-/* One hold moves MOST bytes. BIG_LEN is more, but any user may lock LOCAL_LEN. */
+/*
+ * The module moves about MOST bytes in one hold, so it moves BIG_LEN in many. io_uring locks
+ * LOCAL_LEN bytes, which fit in 8 MiB, the default RLIMIT_MEMLOCK since Linux 5.16.
+ */
 #define MOST		65536UL
 #define BIG_LEN		(69 * MOST)
 #define LATE_PAGES	96UL
@@ -95,7 +98,7 @@ struct board {
 static struct board *board;
 static int dev = -1;
 static int orders[2], sock[2];
-/* For children: the inherited file, and the process to name. */
+/* Inputs of a child: an inherited target file, and a process or an address. */
 static int inherited = -1;
 static pid_t whom;
 
@@ -1022,8 +1025,8 @@ static ssize_t by_sendfile_in(int fd, const void *buf, size_t len, uint64_t at)
 /**
  * struct door - a way to read or write a target file at an address
  * @name: for a failure's report
- * @read: what pread(2) takes and returns; or NULL
- * @write: what pwrite(2) takes and returns; or NULL
+ * @read: reads with the arguments and the result of pread(2), or NULL
+ * @write: writes with the arguments and the result of pwrite(2), or NULL
  * @seeks: it uses and moves the file's position
  * @memory: the other side is the caller's memory, which may fault
  * @small: it moves at most what a pipe holds
@@ -1670,7 +1673,7 @@ TEST_F(target, every_call_moves_more_than_one_chunk)
 	}
 }
 
-/* The target's memory is mapped. The caller's is not, from the first byte or a later one on. */
+/* The target's memory is good. The caller's buffer is bad from its first byte or a later one. */
 TEST_F(target, bad_buffer_of_the_caller_is_efault_or_short)
 {
 	int fd = attach_all(self->pid, PVMREAD_WRITE);
@@ -1785,7 +1788,7 @@ TEST_F(target, lseek_supports_only_seek_set_and_seek_cur)
 	EXPECT_EQ(4, read(fd, buf, 4));
 	EXPECT_EQ(4, differs(buf, 4, F(0, 20), OLD));
 	EXPECT_EQ((off_t)F(0, 14), seek(fd, -10, SEEK_CUR));
-	/* The range does not limit it. */
+	/* The attached range does not limit the position. */
 	EXPECT_EQ(0, seek(fd, 0, SEEK_SET));
 	EXPECT_EQ((off_t)F(5, 0), seek(fd, F(5, 0), SEEK_SET));
 	EXPECT_EQ((off_t)NOT_CANONICAL, seek(fd, NOT_CANONICAL, SEEK_SET));
@@ -2543,7 +2546,7 @@ TEST_F(target, sendfile_stops_at_the_range_end)
 
 /* --- The file after the target has exited --- */
 
-/* Return: the operation that does not fail with ESRCH, or changes the buffer; or NULL. */
+/* Return: the first operation that does not fail with ESRCH or that changes the buffer, or NULL. */
 static const char *what_is_left(int fd)
 {
 	bool writes = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
@@ -3181,7 +3184,7 @@ static void be_granter(void)
 	fd[1] = attach(dev, getpid(), PVMREAD_WRITE, GIFT, GIFT_LEN);
 	if (fd[0] < 0 || fd[1] < 0)
 		broken("ATTACH of oneself");
-	/* With Yama she may attach to no other process, not even to her child. */
+	/* In Yama's scopes 2 and 3 she may not attach to another process, even to her child. */
 	child = start(stay);
 	if (number_in(YAMA_SCOPE) > 1 && errno_of(attach_all(child, 0)) != EPERM)
 		broken("Yama");
@@ -3622,7 +3625,7 @@ TEST_F(target, position_is_shared_after_dup_and_fork)
 	EXPECT_TRUE(reads(copy, OLD));
 }
 
-/* The parent's file, attached to the parent itself. */
+/* Read the parent's memory through an inherited file. */
 static void read_parent(void)
 {
 	unsigned char *mine = (void *)F(0, 5);

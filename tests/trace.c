@@ -199,7 +199,7 @@ TEST_F(trace, a_batch)
 		segs[i].local = (uintptr_t)self->buf;
 		segs[i].length = 8;
 	}
-	/* A hole in the middle is one of the results, not the end of the BATCH. */
+	/* A segment in the hole fails, which ends the BATCH only with STOP. */
 	segs[20].remote = (uintptr_t)self->page + PAGE;
 	ASSERT_EQ(0, ioctl(fd, PVMREAD_IOC_BATCH, &batch));
 	expect_transfer("op=batch flags= addr=0x0 segments=40 bytes=%d error=0",
@@ -289,7 +289,7 @@ TEST_F(trace, rejected_request_or_disabled_event_logs_nothing)
 {
 	struct pvmread_rw arg = { .size = sizeof(arg), .flags = ~0 };
 
-	/* Rejected before the look-up of the process, or there is no such process. */
+	/* The first request is rejected before the process is looked up. The second finds none. */
 	ASSERT_EQ(-1, ioctl(self->dev, PVMREAD_IOC_READV, &arg));
 	ASSERT_EQ(-1, rw(self->dev, PVMREAD_IOC_READV, 0x7ffffff0, 0, self->page,
 			 self->buf, 8));

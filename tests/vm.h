@@ -15,7 +15,7 @@
  * @kvm: /dev/kvm
  * @fd: the machine
  * @cpu: its CPU
- * @run: what KVM shares of the CPU's state
+ * @run: the part of the CPU's state that KVM shares
  * @code: the page that the CPU executes
  */
 struct vm {

@@ -45,7 +45,7 @@
 #include "process.h"
 #include "random.h"
 
-/* No process here uses these addresses: above the program and its heap, below all else. */
+/* These addresses are free in each process: above the program and its heap, below all else. */
 #define LOCAL		((unsigned char *)0x50000000UL)	/* the caller's buffer */
 #define LATE		0x60000000UL	/* the target's: pages that arrive late */
 #define FILE_AT		0x62000000UL	/* a large file */
@@ -472,7 +472,7 @@ static void be_file_system(int ready)
 		broken("mounting a FUSE file system");
 	if (write(ready, "r", 1) != 1)
 		broken("telling the tester");
-	/* A killed process withdraws its request, even between poll(2) and read(2). */
+	/* Do not block in read(2): a killed caller may withdraw the request after poll(2). */
 	if (fcntl(fuse_session_fd(se), F_SETFL, O_NONBLOCK))
 		broken("O_NONBLOCK on the FUSE session");
 	pfd[0] = (struct pollfd){ .fd = fuse_session_fd(se), .events = POLLIN };
@@ -1329,7 +1329,7 @@ TEST_F(target, command_with_nowait_does_not_wait_for_mmap_lock)
 		/* The module says that it would have to wait. */
 		{ { "read", "0x68000000", "16" }, 1 },
 		{ { "watch", "0x68000000", "16" }, 1 },
-		/* These need the mappings. */
+		/* The command gives up reading the mappings in /proc. */
 		{ { "read", "[heap]", "16" }, 2 },
 		{ { "maps" }, 2 },
 		{ { "scan", "x" }, 2 },
@@ -1411,7 +1411,7 @@ TEST_F(target, contended_mmap_lock_gives_data_or_eagain)
 			ASSERT_TRUE(is_filled(LOCAL, 3 * PAGE, early_byte, 0));
 			continue;
 		}
-		/* One hold covers all three pages: without mmap_lock, no byte moves. */
+		/* The module holds all three pages at once: without mmap_lock, no byte moves. */
 		again++;
 		ASSERT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, ANON_AT, 0, EAGAIN));
 	}
@@ -1461,7 +1461,7 @@ TEST_F(target, reader_does_not_starve_mmap_lock_writers)
 	say("mmap() and munmap() per second: %.0f during process_vm_readv()", rate[PLAIN_DOORS]);
 	for (i = 0; i < PLAIN_DOORS; i++) {
 		say("  %.0f during %s", rate[i], doors[i].name);
-		/* A reader that steals the lock leaves the target a twentieth. */
+		/* A reader that steals the lock would leave the target a twentieth of its rate. */
 		EXPECT_LT(rate[PLAIN_DOORS] / 4, rate[i]);
 	}
 }
@@ -1952,7 +1952,7 @@ static void expect_as_mapped(struct __test_metadata *_metadata, uintptr_t at, si
 	for (w = 0; w < ARRAY_SIZE(walkers); w++) {
 		const struct door *door = &doors[walkers[w]];
 
-		/* Once before, to fault in our own stack. */
+		/* Send a request first, to fault in our own stack. */
 		a = ask(door, &target, PVMREAD_RESIDENT, at, LOCAL, LOCAL_SIZE);
 		is_answer(&a, door, PVMREAD_RESIDENT, at, a.moved, a.reason);
 		before = faults();
@@ -2052,7 +2052,7 @@ TEST_F(target, nowait_faults_in_pages_without_waiting)
 	}
 	stop_target();
 
-	/* And a file that is in the page cache. */
+	/* Also read a file that is in the page cache. */
 	assert_started(_metadata, start_target(build_big_file));
 	for (i = 0; i < FILE_PAGES * PAGE; i += LOCAL_SIZE) {
 		a = ask(&doors[0], &target, PVMREAD_NOWAIT, FILE_AT + i, LOCAL, LOCAL_SIZE);
@@ -2611,7 +2611,7 @@ TEST_F(target, no_flag_bypasses_permissions)
 		expect_refused(_metadata, ANON_AT + i * PAGE, permissions[i].name,
 			       permissions[i].read, permissions[i].write);
 	expect_refused(_metadata, ANON_AT + 100 * PAGE, "a hole", false, false);
-	/* In a 32-bit program it is 0. */
+	/* In a 32-bit program this address becomes 0. */
 	expect_refused(_metadata, (uintptr_t)0xf00000000000ULL, "an unmapped high address", false,
 		       false);
 	if (find_mapping(target.pid, "secretmem"))
@@ -2682,7 +2682,7 @@ TEST_F(target, resident_read_does_not_unmerge_ksm)
 		EXPECT_EQ(entry[0], page_entry(target.pid, ANON_AT));
 		EXPECT_EQ(entry[3], page_entry(target.pid, ANON_AT + 3 * PAGE));
 	}
-	/* For the record. */
+	/* Only report this: both results are allowed. */
 	ask(&doors[0], &target, 0, ANON_AT, LOCAL, PAGE);
 	say("READV without a flag leaves it %s",
 	    is_same_page(entry[3], page_entry(target.pid, ANON_AT)) ? "merged" :

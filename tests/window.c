@@ -810,7 +810,7 @@ TEST(a_waiting_reader_can_be_killed)
 /* --- windows on windows --------------------------------------------------------- */
 
 /*
- * Map a window of this process on its own addresses, or @shift bytes before them.
+ * Map a window that shows the addresses where it lies, or those @shift bytes below.
  * Unmapping it invalidates the memory that it shows.
  */
 static void map_and_unmap_on_itself(struct __test_metadata *_metadata, size_t shift)
@@ -927,7 +927,7 @@ static void *churn_for_ever(void *arg)
 	return NULL;
 }
 
-/* Load from a window on process @of. A page is zero between its change and the write. */
+/* Load from a window on process @of. A page may be zero between its change and the write. */
 static void check_loads(const unsigned char *at, unsigned int of, uint64_t *state,
 			unsigned int count)
 {

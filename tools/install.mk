@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Directories and recipes for make install and uninstall, in this Makefile and
-# the one above. The variables have GNU's names. DESTDIR is put before every
+# Directories and recipes for make install and uninstall, in tools/Makefile and
+# the top Makefile. The variables have GNU's names. DESTDIR is put before every
 # directory. udev and systemd-sysusers also read /usr/local/lib.
 PREFIX		?= /usr/local
 prefix		?= $(PREFIX)

@@ -30,7 +30,7 @@ struct identity {
 	uint64_t random;
 };
 
-/* identity_get() - identify the process, or fail(); @target must reach all of its memory */
+/* identity_get() - identify the process, or fail(); @target must not have a range */
 void identity_get(struct identity *identity, const struct target *target);
 
 /* identity_check() - fail() if @path was saved from another process or program than @now */

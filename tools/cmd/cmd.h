@@ -313,7 +313,7 @@ unsigned char *parse_hex(const char *text, size_t *length);
 
 /**
  * hexdump() - lines as xxd(1) prints them, with the address of the target
- * @old: as many other bytes, or NULL; bytes that differ from them are highlighted
+ * @old: @length bytes to compare with, or NULL; bytes that differ are highlighted
  */
 void hexdump(FILE *out, uint64_t addr, const unsigned char *bytes, size_t length,
 	     const unsigned char *old);
@@ -362,7 +362,7 @@ extern volatile sig_atomic_t interrupted;
 void die_of_signal(void)
 	__attribute__((noreturn));
 
-/* on_signal() - set what die_of_signal() calls instead of flushing stdout; NULL: nothing */
+/* on_signal() - make die_of_signal() call @hook instead of flushing stdout */
 void on_signal(void (*hook)(void));
 
 /**

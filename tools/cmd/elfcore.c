@@ -558,7 +558,10 @@ void *notes_make(const struct target *target, const struct maps *maps,
 		else
 			add_prstatus64(out, target, maps, &info, threads->threads[i].tid, &at,
 				       guess);
-		/* A thread's notes end at the next NT_PRSTATUS. The process's follow the first. */
+		/*
+		 * A thread's notes end at the next NT_PRSTATUS. The notes of the process follow
+		 * the first NT_PRSTATUS.
+		 */
 		if (i)
 			continue;
 		add_prpsinfo(out, &info, elf32);

@@ -52,10 +52,10 @@ bool is_elf32(const struct target *target);
  * The innermost function that keeps a frame pointer has left a record on the stack,
  * [rbp of its caller][return address]. rbp points there: the functions that it calls
  * preserve rbp, or their unwind information says where they saved it. The return address
- * must follow a call to a function that keeps a frame pointer. An indirect call, as that of
- * main() or of a thread's function, does not show what it calls. Then the saved rbp must be
- * an address farther up on this stack, or the small number that the C library puts there.
- * Old frames in unused stack words can mislead both checks.
+ * must follow a call to a function that keeps a frame pointer. An indirect call, such as the
+ * one to main() or to a thread's function, does not show its callee. In that case the saved
+ * rbp must be an address farther up on this stack, or the small number that the C library
+ * puts there. Old frames in unused stack words can mislead both checks.
  *
  * Return: the address of the record; 0: none.
  */

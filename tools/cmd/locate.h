@@ -32,8 +32,8 @@ void location_end(struct location *location);
 /**
  * locate() - find the mapping of @addr and its base
  *
- * parse_address() accepts the NAME+OFFSET that is printed then, unless NAME is [anonymous] or
- * [unknown].
+ * parse_address() accepts the NAME+OFFSET that location_print() prints, unless NAME is
+ * [anonymous] or [unknown].
  */
 void locate(struct location *location, uint64_t addr);
 

@@ -120,7 +120,7 @@ static int enter(struct place *place, const char *path)
 	return error;
 }
 
-/* is_standard() - whether it is our stdin, stdout or stderr: open() checked permission */
+/* is_standard() - whether it is our stdin, stdout or stderr, whose open() checked permission */
 static bool is_standard(const struct statx *st)
 {
 	struct statx standard;
@@ -368,7 +368,7 @@ static void create_beside(void)
 	do {
 		name = name_temporary();
 		pthread_mutex_lock(&lock);
-		/* The thread that waits for signals may already have done this. */
+		/* The thread that waits for signals may already have called output_abandon(). */
 		if (interrupted) {
 			pthread_mutex_unlock(&lock);
 			die_of_signal();

@@ -175,7 +175,7 @@ static void attach(struct rescan *rescan, uint64_t lowest, uint64_t highest)
 		target_cache(target, lowest, length, 0);
 }
 
-/* detach() - fail() if the process is gone: its exit, not munmap(), may have lost values */
+/* detach() - fail() if the process is gone, because reads may have failed for that reason */
 static void detach(struct rescan *rescan)
 {
 	char nothing;

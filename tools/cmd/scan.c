@@ -392,7 +392,7 @@ static int find(const struct scan *scan, size_t length, uint32_t options)
  * search() - report what is in the window
  * @more: there are bytes after it
  *
- * Leaves scan->next where the search continues when they have been read. That is the start
+ * Leaves scan->next where the search continues after the next read. That is the start
  * of a match if the match or its context may continue after the window. If such a match
  * began too far back, it is treated as if the memory ended here.
  */

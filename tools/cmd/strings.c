@@ -640,7 +640,7 @@ static void search_all(struct strings *strings, const struct target *target)
 	walk_end(&walk);
 }
 
-/* prepare() - allocate memory for MARGIN and a chunk */
+/* prepare() - allocate memory for the strings; @buf has room for MARGIN and a chunk */
 static void prepare(struct strings *strings, unsigned char *buf)
 {
 	size_t i;

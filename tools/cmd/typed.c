@@ -662,7 +662,7 @@ static void search_##type(const struct predicate *predicate,			\
 	}									\
 }
 
-/* Also for signed types: below the lower bound, the difference wraps around to above @span. */
+/* Signed types also use this: if a value is below @low, the difference wraps to above @span. */
 #define DEFINE_INTEGER_SEARCH(type)						\
 struct type##_bounds {								\
 	type low;								\

@@ -498,7 +498,7 @@ static void read_gap(struct walk *walk, uint64_t end, void *buf, struct piece *p
 		read_file(walk, end, buf, piece);
 }
 
-/* unreadable() - the length of the unreadable resident part at @walk->at */
+/* unreadable() - the end of the unreadable resident part at @walk->at */
 static uint64_t unreadable(const struct walk *walk, uint64_t end)
 {
 	struct pvmread_segment segs[ENTRIES] = {};

@@ -145,7 +145,7 @@ static void draw(const struct view *view)
 
 	if (!on_screen)
 		screen_enter();
-	/* Home; lines too long for the terminal end at its edge. */
+	/* Move the cursor home, and truncate long lines at the terminal's edge. */
 	printf("\033[H\033[?7l%.*s\033[K\n\033[K\n", window.ws_col, title);
 	/* The last line has no newline. It says what did not fit. */
 	room = window.ws_row > 3 ? window.ws_row - 3 : 1;

@@ -12,7 +12,7 @@
 
 #include "cmd.h"
 
-/* The most input: it is held in memory, and is shown. */
+/* The most input, because all of it is held in memory. */
 #define INPUT_MAX	(64 * 1024 * 1024)
 #define SHOWN_MAX	512
 

@@ -3,7 +3,7 @@
  * libpvmread: the ioctls of /dev/pvmread as functions. libpvmread.h says what
  * each of them does.
  *
- * No function retries after EINTR. Most callers that get it are being killed, and never see it;
+ * No function retries after EINTR. It mostly means that the caller is being killed;
  * linux/pvmread.h lists the exceptions, for ATTACH and mmap().
  */
 #include <assert.h>
@@ -215,7 +215,7 @@ ssize_t pvmread_read_string(int target, uint64_t addr, char *buf, size_t size)
 	return size;
 }
 
-/* The module truncates a segment without an error. A string is complete after its NUL. */
+/* The module truncates a long segment without an error. A string is complete after its NUL. */
 static bool is_complete(const struct pvmread_segment *seg)
 {
 	const char *local = (const char *)(uintptr_t)seg->local;

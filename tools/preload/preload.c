@@ -8,8 +8,8 @@
  * closed every file. So the shim takes no lock and allocates nothing.
  *
  * The program may close the shim's descriptor and open another file that gets the same
- * number. fstat(2) detects this, but costs a third of the system call. So the shim calls
- * fstat(2) only
+ * number. fstat(2) detects this, but takes a third as long as process_vm_readv(2). So the
+ * shim calls fstat(2) only
  *
  *  - before the first call in each tick of the kernel's clock (1 to 10 ms), and
  *  - when the module has not answered. The module always sets @transferred.
@@ -223,7 +223,7 @@ static void read_flags(const char *list)
 	more_flags = flags;
 }
 
-/* Print @complaint once, at a call: most programs that inherit the variable make none. */
+/* Print @complaint at the first call: most programs that inherit the variable make no call. */
 static void complain(void)
 {
 	static atomic_bool complained;
@@ -479,8 +479,8 @@ process_vm(int call, pid_t pid, const struct iovec *local, unsigned long liovcnt
 		if (answered)
 			break;
 		/*
-		 * An LSM or seccomp may have rejected the ioctl. Believe that if the descriptor
-		 * was the device's before the call and after, and no thread has reopened it.
+		 * An LSM or seccomp may have rejected the ioctl. Assume so if the descriptor was
+		 * the device's before and after the call, and no thread has reopened it.
 		 */
 		if (sure && is_device(fd) && opening == atomic_load(&openings))
 			break;
@@ -542,7 +542,7 @@ static void report(void)
 	struct text text = { .len = 0 };
 	int self, i;
 
-	/* Not even a getpid(): strace counts the system calls of a child. */
+	/* Make no system call before this, not even getpid(): strace counts those of a child. */
 	if (!trace || !has_called())
 		return;
 	/* In a child of vfork(), the counters are the parent's. */
@@ -567,7 +567,7 @@ EXPORT long syscall(long number, ...)
 	va_list ap;
 	size_t i;
 
-	/* Pass on the most that there can be: only the kernel knows how many there are. */
+	/* Pass on six arguments, the maximum: only the kernel knows how many there are. */
 	va_start(ap, number);
 	for (i = 0; i < 6; i++)
 		arg[i] = va_arg(ap, unsigned long);
@@ -594,7 +594,7 @@ EXPORT void _exit(int status)
 		next_syscall()(SYS_exit_group, status);
 }
 
-/* C's name of it */
+/* The C standard's name of _exit() */
 EXPORT void c_exit(int status) __asm__("_Exit");
 void c_exit(int status)
 {
