@@ -1120,10 +1120,14 @@ TEST_F(abi, accepts_only_a_pidfd_of_a_live_process)
 			self->rw.remote_count = 0;
 			expect_failure(0, 0, 0, write);
 		}
-		/* A pidfd is not accepted as a pid. */
+		/* A pidfd is not accepted as a pid. Give it a number that is not a pid. */
 		good_request(self);
-		self->rw.pid = 1000000 + self->pidfd;
+		self->rw.pid = 900;
+		while (!kill(self->rw.pid, 0))
+			self->rw.pid++;
+		ASSERT_EQ(self->rw.pid, dup3(self->pidfd, self->rw.pid, O_CLOEXEC));
 		expect_failure(ESRCH, ESRCH, 0, write);
+		close(self->rw.pid);
 		/* First a zombie, then no process */
 		good_request(self);
 		self->rw.flags = PVMREAD_PIDFD;

@@ -61,7 +61,7 @@ const struct field_info field[FIELDS] = {
 	/* 1: by io_uring. */
 	[F_RING] = { "ring", 0, BIT(OP_READ) | BIT(OP_WRITE) },
 	[F_WHENCE] = { "whence", 0, BIT(OP_SEEK) },
-	/* Bits 0 to 7: number; bits 9 to 14: size. Bits from 8 on select a target file. */
+	/* Bits 0 to 7: number; bit 8: to a target file, not the device; bits 9 to 14: size. */
 	[F_CMD] = { "cmd", 0x7f, BIT(OP_IOCTL) },
 	/* 0 is the tester's memory, 1 the target's. */
 	[F_SIDE] = { "side", 1, ON_MEMORY },

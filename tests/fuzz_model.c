@@ -1250,7 +1250,7 @@ static bool run_info(struct world *w, const struct op *op)
 static bool run_ioctl(struct world *w, const struct op *op)
 {
 	unsigned int nr = op->f[F_CMD] & 0xff;
-	bool file = op->f[F_CMD] >= 0x100;
+	bool file = op->f[F_CMD] & 0x100;
 	int fd = file ? w->file[op->f[F_SLOT]].fd : w->dev[0];
 	unsigned int size = op->f[F_CMD] >> 9 & 0x3f;
 	long ret;

@@ -271,7 +271,7 @@ long pins_held(void)
  */
 long stray_pages(void)
 {
-	/* The kernel's own pages may have the first two flags, but not the last one. */
+	/* A page of the kernel itself may look anonymous, but is not SWAPBACKED. */
 	const uint64_t kind = 1ULL << KPF_ANON | 1ULL << KPF_SWAPBACKED;
 	const uint64_t mask = kind | 1ULL << KPF_MMAP;
 	uint64_t flags[512];
