@@ -1616,9 +1616,9 @@ struct row {
 	const char *name;
 	struct side l, r;
 	ssize_t want[2];
-	bool far;		/* too long for a 32-bit kernel's user space: ignore @want */
 	enum whom whom;
 	pid_t pid;
+	bool far;		/* too long for a 32-bit kernel's user space: ignore @want */
 };
 
 #define ANY		SSIZE_MAX	/* kernels and machines differ */
