@@ -717,7 +717,7 @@ FIXTURE_SETUP(cache)
 				    (uintptr_t)WINDOW);
 		ASSERT_NE(MAP_FAILED, self->window);
 		self->ways = MACHINE;
-		/* Before Linux 6.13, KVM refuses PTEs of a huge page. */
+		/* KVM of Linux 6.12 refuses PTEs that map a part of a huge page. */
 		if (!variant->huge || kernel_version() >= 6013) {
 			if (vm_open(&self->vm, self->window, PAGES * PAGE))
 				self->ways++;
