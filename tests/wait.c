@@ -2766,7 +2766,7 @@ TEST_F(target, resident_read_keeps_a_huge_page_intact)
 	assert_started(_metadata, start_target(build_huge));
 	describe(target.pid, HUGE_AT, self->before, sizeof(self->before));
 	if (number_after(self->before, "AnonHugePages:") < (long)(HUGE_PAGE / 1024))
-		SKIP(return, "no transparent huge page was to be had");
+		SKIP(return, "could not allocate a transparent huge page");
 	expect_first_huge_page(_metadata, PVMREAD_RESIDENT, EIO, self->before, self->after,
 			       sizeof(self->before));
 	/* The same when it is shared with a child. */
