@@ -704,7 +704,7 @@ static ssize_t by_uring(const struct uring_request *req, int fd, const void *buf
 
 /*
  * On POWER, lseek() of glibc calls _llseek(2) instead, which does not return positions above
- * LLONG_MAX.
+ * LLONG_MAX. 32-bit programs need it: their lseek(2) takes 32 bits of a position.
  */
 static off_t seek(int fd, off_t offset, int whence)
 {
