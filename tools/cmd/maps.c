@@ -132,7 +132,8 @@ int cmd_maps(int argc, char **argv)
 		.doc = "List the mappings of process PID: addresses, size, resident size, "
 		       "permissions, name.\v"
 		       "Unless --rss is given, the resident sizes are left out if the kernel needs "
-		       "more than a second to count them, for example for very many mappings.",
+		       "longer than one to two seconds to count them, for example for very many "
+		       "mappings.",
 	};
 	struct arguments args = { .detail = MAPS_QUICK };
 	struct target target;
