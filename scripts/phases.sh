@@ -5,9 +5,11 @@
 # "permission" is always last, because it changes a setting that cannot be reset.
 # shellcheck disable=SC2034 # used where this is sourced
 
+# Most of the command's tests run in only one of these two guests: in "stock" if they need two
+# CPUs, a 32-bit program, or registers of the target. A dump without registers is tested too.
 phases_uml=(readme abi target batch cache window pressure wait parity lifetime library
-	preload examples command-scan command-typed command-strings command-dump command-diff
-	command-memory command-output command security fail race fuzz readonly permission)
+	preload examples command-scan command-typed command-strings command-dump command security
+	fail race fuzz readonly permission)
 phases_stock=(readme abi abi32 target batch cache window pressure wait parity parity32
 	lifetime library library32 preload examples command-dump command-diff command-memory
 	command-output path trace security security32 race readonly permission)
