@@ -1324,7 +1324,8 @@ TEST_F(cached, does_not_stop_ksm_merging)
 	EXPECT_EQ(MERGED, cached);
 }
 
-#define COMPACTED	512U
+/* 2 MiB of pages; with the free ones between them 64 MiB. */
+#define COMPACTED	((unsigned int)(0x200000 / PAGE))
 /* The number of free pages after each. */
 #define GAP		31U
 
