@@ -54,8 +54,6 @@
 
 #define FILE_PAGES	((64UL << 20) / PAGE)
 #define ANON_PAGES	600UL
-/* What one page of page-table entries maps. */
-#define HUGE_PAGE	(PAGE / 8 * PAGE)
 #define LOCAL_SIZE	(256 * PAGE)
 #define FS_PAGES	64UL
 
@@ -2726,6 +2724,7 @@ static void build_hugetlb(void)
 static void expect_first_huge_page(struct __test_metadata *_metadata, uint32_t flags, int error,
 				   char *before, char *after, size_t size)
 {
+	const size_t len = HUGE_PAGE < LOCAL_SIZE ? HUGE_PAGE : LOCAL_SIZE;
 	struct answer a;
 	size_t i, j, k;
 
@@ -2733,11 +2732,11 @@ static void expect_first_huge_page(struct __test_metadata *_metadata, uint32_t f
 	for (i = 0; i < DOORS; i += 2) {
 		if (!has_flags(&doors[i], flags))
 			continue;
-		for (j = 0; j < HUGE_PAGE; j += LOCAL_SIZE) {
-			memset(LOCAL, 0, LOCAL_SIZE);
-			a = ask(&doors[i], &target, flags, HUGE_AT + j, LOCAL, LOCAL_SIZE);
-			ASSERT_TRUE(is_answer(&a, &doors[i], flags, HUGE_AT + j, LOCAL_SIZE, 0));
-			for (k = 0; k < LOCAL_SIZE / 8; k++)
+		for (j = 0; j < HUGE_PAGE; j += len) {
+			memset(LOCAL, 0, len);
+			a = ask(&doors[i], &target, flags, HUGE_AT + j, LOCAL, len);
+			ASSERT_TRUE(is_answer(&a, &doors[i], flags, HUGE_AT + j, len, 0));
+			for (k = 0; k < len / 8; k++)
 				ASSERT_EQ(mark(j / 8 + k), ((uint64_t *)LOCAL)[k]);
 		}
 		a = ask(&doors[i], &target, flags, HUGE_AT + HUGE_PAGE - 100, LOCAL, 200);
