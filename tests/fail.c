@@ -1074,7 +1074,9 @@ static void end_worker(const struct op *op, struct outcome *out)
 
 static bool fits_ring(const struct op *op, const struct outcome *out, unsigned int met)
 {
-	if (out->good && out->ret == -1 && out->err == ENOMEM && met & MEMORY)
+	/* io_uring cancels a request if it has no memory for its first worker. */
+	if (out->good && out->ret == -1 && met & MEMORY &&
+	    (out->err == ENOMEM || out->err == ECANCELED))
 		return true;
 	return fits_file(op, out, met);
 }
