@@ -228,8 +228,8 @@ static void without_memory_create_is_enomem(struct kunit *test)
 	struct pair *p = test->priv;
 
 	kunit_activate_static_stub(test, pvmread_cache_alloc_table, no_table);
-	KUNIT_EXPECT_EQ(test, -ENOMEM,
-			PTR_ERR(pvmread_cache_create(p->remote, 0, ULONG_MAX)));
+	KUNIT_EXPECT_PTR_EQ(test, ERR_PTR(-ENOMEM),
+			    (void *)pvmread_cache_create(p->remote, 0, ULONG_MAX));
 	kunit_deactivate_static_stub(test, pvmread_cache_alloc_table);
 }
 
