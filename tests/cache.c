@@ -1324,8 +1324,8 @@ TEST_F(cached, does_not_stop_ksm_merging)
 	EXPECT_EQ(MERGED, cached);
 }
 
-/* 2 MiB of pages; with the free ones between them 64 MiB. */
-#define COMPACTED	((unsigned int)(0x200000 / PAGE))
+/* Pages to compact. With the free ones between them, they must fit into a guest's memory. */
+#define COMPACTED	(PAGE > 16384 ? 32U : 512U)
 /* The number of free pages after each. */
 #define GAP		31U
 
