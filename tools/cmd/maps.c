@@ -131,8 +131,8 @@ int cmd_maps(int argc, char **argv)
 		.args_doc = "PID",
 		.doc = "List the mappings of process PID: addresses, size, resident size, "
 		       "permissions, name.\v"
-		       "Unless --rss is given, the resident sizes are left out if the kernel needs "
-		       "longer than one to two seconds to count them, for example for very many "
+		       "Unless --rss is given, the resident sizes are left out if counting them "
+		       "takes the kernel longer than a second or two, for example for very many "
 		       "mappings.",
 	};
 	struct arguments args = { .detail = MAPS_QUICK };
