@@ -10,7 +10,8 @@
 #   UML=1         demo: build and boot User mode Linux instead of Debian's
 #                 kernel; KSRC and KERNEL imply UML=1
 #   FILTER=GLOB   kunit: the suites to run, or SUITE.TEST
-#   CASES=N       random parity cases per guest (default: 100000)
+#   CASES=N       random parity cases in each guest (default: 500 to
+#                 100000, see doc/testing.md)
 #   SEED=N        what they start from, to repeat a failure
 #   RACE_SECONDS=N  how long each race lasts (default: 2)
 #   TIMEOUT=S     the most seconds that one guest may run

@@ -1654,7 +1654,7 @@ static void build_late_page_and_aio(void)
  * The target is killed while a request without flags waits for one of its pages. So the
  * request has the last reference to the target's memory. Tearing that down waits for
  * the FUSE server. Return: true if SIGKILL ended the caller within @limit milliseconds,
- * without an answer of the server.
+ * before the server answered.
  */
 static bool dies_before_the_answer(struct __test_metadata *_metadata, size_t i, int limit)
 {
