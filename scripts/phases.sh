@@ -31,8 +31,6 @@ phases_arm64=(abi abi32 target batch cache window pressure wait parity parity32 
 phases_arm64_16k=(abi target batch cache window pressure wait parity lifetime tags trace
 	security)
 phases_ppc64el=(abi target batch cache wait parity lifetime trace security)
-# Some tests of wait expect that two pages are moved under one hold of the mmap_lock.
-phases_ppc64el_64k=(abi target batch cache parity lifetime trace security)
 # Some tests of target and batch expect that a copy ends at the byte that faults: see COPY_SLACK.
 phases_riscv64=(abi parity lifetime trace security)
 # A 32-bit kernel has neither the cache nor windows. Not "batch", which is not a 32-bit

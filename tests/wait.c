@@ -1436,10 +1436,18 @@ static void build_pages(void)
 	fill(page, 4 * PAGE, early_byte);
 }
 
+/* Return: the bytes of @pages pages, or as many as one hold of the mmap_lock moves at most. */
+static size_t in_one_hold(size_t pages)
+{
+	size_t len = pages * PAGE, most = 0x10000;
+
+	return len < most ? len : most;
+}
+
 TEST_F(target, contended_mmap_lock_gives_data_or_eagain)
 {
+	size_t data = 0, again = 0, len = in_one_hold(3), i;
 	const struct door *door;
-	size_t data = 0, again = 0, i;
 	struct answer a;
 	long end;
 
@@ -1450,15 +1458,15 @@ TEST_F(target, contended_mmap_lock_gives_data_or_eagain)
 		door = &doors[i % DOORS];
 		if (door->write)
 			continue;
-		memset(LOCAL, 0, 3 * PAGE);
-		a = ask(door, &target, PVMREAD_NOWAIT, ANON_AT, LOCAL, 3 * PAGE);
-		if (a.moved == 3 * PAGE) {
+		memset(LOCAL, 0, len);
+		a = ask(door, &target, PVMREAD_NOWAIT, ANON_AT, LOCAL, len);
+		if (a.moved == len) {
 			data++;
 			ASSERT_EQ(0, a.err);
-			ASSERT_TRUE(is_filled(LOCAL, 3 * PAGE, early_byte, 0));
+			ASSERT_TRUE(is_filled(LOCAL, len, early_byte, 0));
 			continue;
 		}
-		/* The module holds all three pages at once: without mmap_lock, no byte moves. */
+		/* The module holds all pages at once: without mmap_lock, no byte moves. */
 		again++;
 		ASSERT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, ANON_AT, 0, EAGAIN));
 	}
@@ -1754,19 +1762,20 @@ struct chase {
 static void *chase(void *arg)
 {
 	static __thread unsigned char buf[2 * PAGE];
+	size_t len = in_one_hold(2);
 	struct chase *c = arg;
 	long end = now_ms() + PATIENCE_MS;
 
 	while (now_ms() < end) {
-		memset(buf, 0, sizeof(buf));
-		c->last = ask(c->door, c->who, c->flags, ANON_AT, buf, sizeof(buf));
+		memset(buf, 0, len);
+		c->last = ask(c->door, c->who, c->flags, ANON_AT, buf, len);
 		/* BATCH fails with ESRCH, or its segment does if the target exits midway. */
 		if (c->last.reason == ESRCH || (!c->last.reason && c->last.err == ESRCH)) {
 			c->wrong |= c->last.moved;
 			return NULL;
 		}
-		if (c->last.moved == sizeof(buf) && !c->last.err && !c->last.reason) {
-			c->wrong |= !is_filled(buf, sizeof(buf), early_byte, 0);
+		if (c->last.moved == len && !c->last.err && !c->last.reason) {
+			c->wrong |= !is_filled(buf, len, early_byte, 0);
 			c->data++;
 		} else if (!c->last.moved && c->last.reason == EAGAIN) {
 			c->again++;
@@ -2773,10 +2782,11 @@ static void build_hugetlb(void)
 static void expect_first_huge_page(struct __test_metadata *_metadata, uint32_t flags, int error,
 				   char *before, char *after, size_t size)
 {
-	const size_t len = HUGE_PAGE < LOCAL_SIZE ? HUGE_PAGE : LOCAL_SIZE;
+	size_t len = LOCAL_SIZE, i, j, k;
 	struct answer a;
-	size_t i, j, k;
 
+	if (len > HUGE_PAGE)
+		len = HUGE_PAGE;
 	describe(target.pid, HUGE_AT, before, size);
 	for (i = 0; i < DOORS; i += 2) {
 		if (!has_flags(&doors[i], flags))
