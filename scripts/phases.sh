@@ -11,7 +11,7 @@
 phases_uml=(readme abi target batch cache window pressure wait parity lifetime library
 	preload examples command-scan command-typed command-strings command-dump command security
 	fail race fuzz readonly permission)
-phases_stock=(readme abi abi32 target batch cache window pressure wait parity parity32
+phases_stock=(readme abi abi32 target batch batch32 cache window pressure wait parity parity32
 	lifetime library library32 preload examples command-dump command-diff command-memory
 	command-output path trace security security32 race readonly permission)
 # With every checker each phase takes ten times as long. So these are only the ones that
@@ -20,13 +20,13 @@ phases_debug=(abi abi32 target batch cache window pressure wait parity lifetime 
 	security fail race fuzz permission)
 # All phases of the module, library and shim, for make check-all and make coverage. Without
 # "path", because checkers add functions to the traced path.
-phases_debug_all=(readme abi abi32 target batch cache window pressure wait parity parity32
-	lifetime library library32 preload trace security security32 fail fail32 race fuzz readonly
-	permission)
+phases_debug_all=(readme abi abi32 target batch batch32 cache window pressure wait parity
+	parity32 lifetime library library32 preload trace security security32 fail fail32 race fuzz
+	readonly permission)
 # Debian's kernel for another architecture, emulated: the tests of the module that need only
 # a C library.
-phases_arm64=(abi abi32 target batch cache window pressure wait parity parity32 lifetime
-	tags trace security security32)
+phases_arm64=(abi abi32 target batch batch32 cache window pressure wait parity parity32
+	lifetime tags trace security security32)
 # The kernel with pages of 16 KiB runs no 32-bit programs.
 phases_arm64_16k=(abi target batch cache window pressure wait parity lifetime tags trace
 	security)
