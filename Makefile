@@ -82,7 +82,7 @@ demo: ## boot Debian's kernel in QEMU and read one process from another in it
 kunit: ## run the KUnit suites in User mode Linux; FILTER='pvmread_cache*' selects some
 	@scripts/kunit "$$FILTER"
 
-check: ## every check there is: builds, style, KUnit, guests; 40 minutes, and 15 more the first time
+check: ## every check there is: builds, style, KUnit, guests; 40 minutes, and 25 more the first time
 	@scripts/check
 
 check-all: ## the guests on every kernel, the check on Debian 12 and 13: hours the first time
