@@ -1074,16 +1074,22 @@ static void end_worker(const struct op *op, struct outcome *out)
 
 static bool fits_ring(const struct op *op, const struct outcome *out, unsigned int met)
 {
-	/* io_uring cancels a request if it has no memory for its first worker. */
-	if (out->good && out->ret == -1 && met & MEMORY &&
-	    (out->err == ENOMEM || out->err == ECANCELED))
+	if (out->good && out->ret == -1 && out->err == ENOMEM && met & MEMORY)
 		return true;
 	return fits_file(op, out, met);
 }
 
+/* io_uring cancels a request if it has no memory for its first worker. */
+static bool fits_ring_without_worker(const struct op *op, const struct outcome *out,
+				     unsigned int met)
+{
+	return (out->good && out->ret == -1 && out->err == ECANCELED && met & MEMORY) ||
+	       fits_ring(op, out, met);
+}
+
 static const struct door
-	ring_door = { call_ring, fits_ring, begin_ring, end_ring },
-	fixed_door = { call_ring, fits_ring, begin_ring_fixed, end_ring },
+	ring_door = { call_ring, fits_ring_without_worker, begin_ring, end_ring },
+	fixed_door = { call_ring, fits_ring_without_worker, begin_ring_fixed, end_ring },
 	both_door = { call_ring, fits_ring, begin_ring_with_worker, end_ring },
 	worker_door = { call_ring, fits_ring, begin_worker, end_worker };
 
