@@ -1923,7 +1923,7 @@ TEST_F(batch, array_at_a_bad_address_is_efault)
 {
 	static const uint64_t addr[] = {
 		0, 1, KERNEL_ADDR, ODD_ADDR, UINT64_MAX, UINT64_MAX - 39, UINT64_MAX - 100,
-		VEND, VEND - 1, VBASE - 1,
+		VEND, VEND - 1, VBASE - 1, VBASE | 1ULL << 40,
 	};
 	uint64_t completed;
 	size_t i;
@@ -2533,7 +2533,10 @@ static uint64_t pick_odd(struct rng *rng, uint64_t base)
 	case 5:
 		return base + SIDE_PAGES * PAGE - below(rng, 100);
 	default:
-		/* On arm64 bit 63 belongs to a tag, so a 64-bit process can read there. */
+		/*
+		 * On arm64 the kernel ignores bit 63 of a remote address, as part of a tag. Only a
+		 * 64-bit process can ask the syscall for such an address.
+		 */
 		return base | 1ULL << (sizeof(void *) < 8 ? 40 : 63);
 	}
 }
