@@ -496,7 +496,7 @@ static void be_file_system(int ready)
 
 /*
  * By default, a process that writes to a few shared pages of a FUSE file system may have to wait
- * until they are written back, which this server does not do.
+ * until they are written back, and this server never answers a WRITE.
  */
 static bool lift_dirty_limit(void)
 {
@@ -510,7 +510,7 @@ static bool lift_dirty_limit(void)
 	return !set_number(path, 0);
 }
 
-/* Return: true once it is mounted on @dir. */
+/* Return: true once it is mounted on @dir and ready. */
 static bool start_file_system(void)
 {
 	int ready[2];
@@ -1329,7 +1329,9 @@ static int run_command(const char *const *args, const char *pid)
 		execv(COMMAND, (char *const *)argv);
 		_exit(127);
 	}
-	if (child < 0 || reap_in(child, PATIENCE_MS, &status) < 0) {
+	if (child < 0)
+		return -1;
+	if (reap_in(child, PATIENCE_MS, &status) < 0) {
 		kill(child, SIGKILL);
 		return -1;
 	}
@@ -1338,7 +1340,7 @@ static int run_command(const char *const *args, const char *pid)
 
 /*
  * Newer kernels list mappings under RCU, if they are built with CONFIG_PER_VMA_LOCK.
- * Return: true if this kernel lists the target's although its mmap_lock is held.
+ * Return: true if this kernel lists the target's mappings although its mmap_lock is held.
  */
 static bool lists_mappings_without_lock(void)
 {
@@ -1354,6 +1356,8 @@ static bool lists_mappings_without_lock(void)
 		fd = open(path, O_RDONLY);
 		_exit(fd < 0 || read(fd, text, sizeof(text)) <= 0);
 	}
+	if (child < 0)
+		return false;
 	ended = reap_in(child, at_once_ms(), &status) >= 0;
 	if (!ended) {
 		kill(child, SIGKILL);
@@ -1372,7 +1376,10 @@ TEST_F(target, command_with_nowait_does_not_wait_for_mmap_lock)
 		/* The module says that it would have to wait. */
 		{ { "read", "0x68000000", "16" }, 1, 1 },
 		{ { "watch", "0x68000000", "16" }, 1, 1 },
-		/* The command gives up reading the mappings in /proc, or all memory is locked. */
+		/*
+		 * The command gives up reading the mappings in /proc. If the kernel lists them, it
+		 * cannot read any memory without waiting.
+		 */
 		{ { "read", "[heap]", "16" }, 2, 1 },
 		{ { "maps" }, 2, 0 },
 		{ { "scan", "x" }, 2, 2 },
@@ -1436,7 +1443,7 @@ static void build_pages(void)
 	fill(page, 4 * PAGE, early_byte);
 }
 
-/* Return: the bytes of @pages pages, or as many as one hold of the mmap_lock moves at most. */
+/* Return: the size of @pages pages, or what the module moves under one hold of the mmap_lock. */
 static size_t in_one_hold(size_t pages)
 {
 	size_t len = pages * PAGE, most = 0x10000;
@@ -1466,7 +1473,7 @@ TEST_F(target, contended_mmap_lock_gives_data_or_eagain)
 			ASSERT_TRUE(is_filled(LOCAL, len, early_byte, 0));
 			continue;
 		}
-		/* The module holds all pages at once: without mmap_lock, no byte moves. */
+		/* Without the mmap_lock no byte moves, and one hold of it is enough for all. */
 		again++;
 		ASSERT_TRUE(is_answer(&a, door, PVMREAD_NOWAIT, ANON_AT, 0, EAGAIN));
 	}
