@@ -6,8 +6,8 @@
 # shellcheck disable=SC2034 # used where this is sourced
 
 # Most of the command's tests run in only one of these two guests: in "stock" if they need two
-# CPUs, a 32-bit program, or a kernel that writes cores. command-dump runs in both: in User mode
-# Linux its cores have no registers.
+# CPUs, a 32-bit program, or a kernel that writes cores. command-dump runs in both, because
+# the cores that it writes in User mode Linux have no registers.
 phases_uml=(readme abi target batch cache window pressure wait parity lifetime library
 	preload examples command-scan command-typed command-strings command-dump command security
 	fail race fuzz readonly permission)

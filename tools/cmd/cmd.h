@@ -227,7 +227,7 @@ struct maps {
 /**
  * enum maps_detail - what is loaded of each mapping
  * @MAPS_PLAIN: the contents of /proc/PID/maps
- * @MAPS_QUICK: also those of /proc/PID/smaps, if that takes less than a second or two
+ * @MAPS_QUICK: also those of /proc/PID/smaps, unless that takes longer than a second or two
  * @MAPS_FULL: also those of /proc/PID/smaps, if the kernel has it
  */
 enum maps_detail {
