@@ -495,8 +495,8 @@ static void be_file_system(int ready)
 }
 
 /*
- * By default, a process that writes to a few shared pages of a FUSE file system may have to wait
- * until they are written back, and this server never answers a WRITE.
+ * A FUSE file system has a strict limit of dirty pages by default. A process that writes to shared
+ * pages may have to wait until some are written back, and this server never answers a WRITE.
  */
 static bool lift_dirty_limit(void)
 {
@@ -1446,7 +1446,7 @@ static void build_pages(void)
 /* Return: the size of @pages pages, or what the module moves under one hold of the mmap_lock. */
 static size_t in_one_hold(size_t pages)
 {
-	size_t len = pages * PAGE, most = 0x10000;
+	size_t len = pages * PAGE, most = 0x10000;	/* PVMREAD_ENGINE_CHUNK */
 
 	return len < most ? len : most;
 }
