@@ -33,8 +33,8 @@ phases_arm64_16k=(abi target batch cache window pressure wait parity lifetime ta
 phases_ppc64el=(abi target batch cache wait parity lifetime trace security)
 # Some tests of target and batch expect that a copy ends at the byte that faults: see COPY_SLACK.
 phases_riscv64=(abi parity lifetime trace security)
-# A 32-bit kernel has neither the cache nor windows. Not "batch": some of its buffers would end
-# above 3 GiB, so this kernel moves no byte of them. Not "fail": at each system call such a kernel
-# copies from the user's stack, and an injected failure there kills the program.
+# A 32-bit kernel has neither the cache nor windows. Not "batch": it sends segments whose buffers
+# would end above 3 GiB, and expects that a part of them is moved. Not "fail": at each system call
+# such a kernel copies from the user's stack, and an injected failure there kills the program.
 phases_i386=(abi target wait parity lifetime library trace security permission)
 phases_s390x=(abi target batch cache parity lifetime trace security)
