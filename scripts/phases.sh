@@ -13,7 +13,7 @@ phases_uml=(readme abi target batch cache window pressure wait parity lifetime l
 	fail race fuzz readonly permission)
 phases_stock=(readme abi abi32 target batch batch32 cache window pressure wait parity parity32
 	lifetime library library32 preload examples command-dump command-diff command-memory
-	command-output path trace security security32 race readonly permission)
+	command-output path trace security security32 lsm race readonly permission)
 # With every checker each phase takes ten times as long. So these are only the ones that
 # need what User mode Linux lacks: two CPUs, huge pages, 32-bit callers or a second LSM.
 phases_debug=(abi abi32 target batch cache window pressure wait parity lifetime trace
