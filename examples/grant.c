@@ -9,6 +9,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -88,7 +89,7 @@ int main(void)
 		granter(pair[1]);
 		return 0;
 	}
-	if (!geteuid() && (setgid(65534) || setuid(65534)))
+	if (!geteuid() && (setgroups(0, NULL) || setgid(65534) || setuid(65534)))
 		err(1, "cannot become nobody");
 	target = receive_file(pair[0], &address);
 	show(target, "granted", address);
