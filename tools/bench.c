@@ -1589,10 +1589,11 @@ static void part_cost(void)
 			for (;;)
 				pause();
 		}
+		/* Otherwise read() would never return if the target exits early. */
+		close(fds[1]);
 		if (target < 0 || read(fds[0], &c, 1) != 1)
 			errx(1, "the target ended early");
 		close(fds[0]);
-		close(fds[1]);
 		figures[0] = least_of(cost_attach_plain, &work, 20);
 		figures[1] = least_of(cost_attach, &work, 1);
 		fd = attach_to(target, PVMREAD_CACHE);
