@@ -194,14 +194,22 @@ static int attach_thread(struct target *target, int dev, unsigned int flags)
 {
 	char path[64];
 	struct dirent *entry;
-	int fd = -1;
+	int fd = -1, error;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%d/task", target->pid);
-	dir = target->proc == PROC_OURS ? opendir(path) : NULL;
 	errno = ESRCH;
-	/* EPERM from one thread is the answer for all. */
-	while (dir && fd < 0 && errno == ESRCH) {
+	if (target->proc != PROC_OURS)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/task", target->pid);
+	dir = opendir(path);
+	if (!dir) {
+		if (errno == ENOENT)
+			errno = ESRCH;
+		return -1;
+	}
+	errno = ESRCH;
+	/* Any error except ESRCH would be the same for every thread. */
+	while (fd < 0 && errno == ESRCH) {
 		entry = readdir(dir);
 		if (!entry)
 			break;
@@ -210,10 +218,9 @@ static int attach_thread(struct target *target, int dev, unsigned int flags)
 		target->tid = strtol(entry->d_name, NULL, 10);
 		fd = attach_number(target, dev, target->tid, flags);
 	}
-	if (dir)
-		closedir(dir);
-	if (fd < 0 && errno != EPERM)
-		errno = ESRCH;
+	error = errno;
+	closedir(dir);
+	errno = error;
 	return fd;
 }
 
@@ -249,6 +256,8 @@ static void open_proc(struct target *target)
 		return;
 	snprintf(path, sizeof(path), "/proc/%d", target->tid);
 	target->proc_dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (target->proc_dir < 0 && errno != ENOENT)
+		fail(errno, "%s", path);
 	if (target->proc_dir < 0 || !is_thread(target, target->tid) || !target_is_alive(target))
 		fail(0, "%s: has exited", target->name);
 }
