@@ -5,14 +5,27 @@
  *   command-terminal EXPECT INPUT COMMAND...
  *
  * Runs COMMAND on a new terminal, types INPUT when it has printed EXPECT, and copies
- * its output. Exits with its status, or with 128 + N after signal N.
+ * its output. If INPUT is Ctrl-S, resizes the terminal while COMMAND cannot write to it, and
+ * then types Ctrl-Q. Exits with the status of COMMAND, or with 128 + N after signal N.
  */
 #include <err.h>
 #include <pty.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define CTRL_S		"\023"
+#define CTRL_Q		"\021"
+/* Long enough for a command that keeps drawing to block in write(2). */
+#define STOPPED_US	500000
+
+static void type(int terminal, const char *input)
+{
+	if (write(terminal, input, strlen(input)) < 0)
+		err(2, "terminal");
+}
 
 int main(int argc, char **argv)
 {
@@ -42,8 +55,17 @@ int main(int argc, char **argv)
 		seen[length] = '\0';
 		if (!argv[2] || !strstr(seen, argv[1]))
 			continue;
-		if (write(terminal, argv[2], strlen(argv[2])) < 0)
-			err(2, "terminal");
+		type(terminal, argv[2]);
+		if (!strcmp(argv[2], CTRL_S)) {
+			usleep(STOPPED_US);
+			size.ws_col--;
+			if (ioctl(terminal, TIOCSWINSZ, &size))
+				err(2, "TIOCSWINSZ");
+			usleep(STOPPED_US);
+			if (waitpid(pid, NULL, WNOHANG))
+				errx(2, "it ended while its output was stopped");
+			type(terminal, CTRL_Q);
+		}
 		argv[2] = NULL;
 	}
 	if (waitpid(pid, &status, 0) != pid)

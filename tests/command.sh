@@ -449,6 +449,9 @@ if [ -e /dev/ptmx ]; then
 		pvmread watch -n 0.2 "$pid" "$(at counter)" 4
 	t "watch on a terminal: other screen" says "$out" "$(printf '\033\\[\\?1049h')"
 	t "watch on a terminal: screen is restored" [ "$(grep -c "$(printf '\033\\[?1049l')" "$out")" = 1 ]
+	t "watch on a terminal: resized while Ctrl-S holds the output" status 0 \
+		on_terminal every "$(printf '\023')" \
+		pvmread watch -n 0.05 -c 40 "$pid" "$(at counter)" 4
 	t "watch on a terminal: Ctrl-C while it waits for a page" status 130 \
 		on_terminal '^@' "$(printf '\003')" sh -c \
 		"printf '^@'; exec pvmread watch $pid $(at stuck)+4090 10"

@@ -257,8 +257,9 @@ int cmd_watch(int argc, char **argv)
 		       "until Ctrl-C; bytes that changed since the last read are highlighted. A "
 		       "pipe or file gets a hexdump whenever the bytes have changed.",
 	};
-	struct sigaction on_winch = { .sa_handler = on_resize };
-	struct sigaction on_tstp = { .sa_handler = on_stop };
+	/* Restart a write(2) that Ctrl-S blocks. ppoll() still fails with EINTR. */
+	struct sigaction on_winch = { .sa_handler = on_resize, .sa_flags = SA_RESTART };
+	struct sigaction on_tstp = { .sa_handler = on_stop, .sa_flags = SA_RESTART };
 	const char *term = getenv("TERM");
 	struct arguments args = { .seconds = 1 };
 	struct target target;
