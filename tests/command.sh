@@ -565,6 +565,10 @@ if [ -e "$completion" ] && command -v bash >/dev/null; then
 	t "completion: a name" want 0 "$out" '^.\[heap.\]$' complete read "$pid" '[h'
 	t "completion: a name that is a command" want 0 "$out" '^.\$.\(touch. pwned.\)$' \
 		complete read "$pid" ''
+	t "completion: a process after --filter" want 0 "$out" "^$pid\$" \
+		complete dump --filter 0x33 "$pid"
+	t "completion: a name after --output=FILE" want 0 "$out" '^.\[heap.\]$' \
+		complete read --output = file "$pid" '[h'
 	t "completion: a type" want 0 "$out" '^u32$' complete scan -t u
 	t "completion: a test" want 0 "$out" '^increased$' complete rescan file i
 	t "completion: that command is not run" [ ! -e pwned ]
