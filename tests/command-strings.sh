@@ -41,7 +41,7 @@ tail -c 8192 "$work/text" >"$work/r"
 dd if=/dev/zero of="$work/text" bs=4096 count=512 2>/dev/null
 put 0x0100 '\0Gr\303\274\303\237e \346\227\245\346\234\254 \360\237\224\221\0'
 put 0x0140 'over\300\257long\0sur\355\240\200rogate\0'
-put 0x0180 'csi1\302\2332345\0bidi\342\200\256turn\0priv\356\200\200ate.\0'
+put 0x0180 'csi1\302\2332345\0bidi\342\200\256turn\0priv\356\200\200ate.\0mark\342\200\217here\0'
 put 0x01c0 'cut \303'
 put 0x0200 'P\0\037\4 \0\60\4@\0\0\0'
 put 0x0220 '\0\0o\0d\0d\0\344\0'
@@ -124,6 +124,8 @@ bidi
 turn
 priv
 ate.
+mark
+here
 cut ' $utf8
 t "  across a chunk boundary" finds 'b€yond' -e u -r 0x1400ffff0-0x140100100
 t "  from the middle of a character" finds 'yond' -e u -r 0x140100000-0x140100100

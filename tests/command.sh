@@ -548,6 +548,17 @@ t "a program with an escape in its name" start evil "$work/$(printf 'e\033[31m')
 t "control bytes in its name become ?" want 1 "$err" "process $pid \\(e\\?\\[31m\\)" \
 	pvmread read "$pid" 0x1000 4
 
+if [ -e /usr/lib/locale/C.utf8/LC_CTYPE ]; then
+	cp "$here/command-target" "$work/$(printf '\303\274\342\200\256x')"
+	t "a program with a bidirectional control in its name" \
+		start turned "$work/$(printf '\303\274\342\200\256x')" 1000
+	t "the control becomes ?, a letter stays" want 1 "$err" \
+		"process $pid \\($(printf '\303\274')[?][?][?]x\\)" \
+		env LC_CTYPE=C.UTF-8 pvmread read "$pid" 0x1000 4
+else
+	skip "a bidirectional control in a name" "no UTF-8 locale here"
+fi
+
 # --- completion: not in every guest ---
 
 completion=${COMPLETION:-/etc/pvmread.bash-completion}

@@ -318,8 +318,12 @@ unsigned char *parse_hex(const char *text, size_t *length);
 void hexdump(FILE *out, uint64_t addr, const unsigned char *bytes, size_t length,
 	     const unsigned char *old);
 
+/* is_bidi_control() - whether @c is a Unicode bidirectional control character */
+bool is_bidi_control(uint32_t c);
+
 /*
- * printable() - replace characters of @text that the locale cannot print by '?', in place
+ * printable() - replace by '?', in place, each byte of a character of @text that the locale cannot
+ * print, or that is a bidirectional control character
  *
  * Names come from the target, and may contain escape sequences for our terminal.
  */

@@ -131,8 +131,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
  * is_text() - whether the character can be part of a string
  *
  * Not iswprint(), because the contents of memory do not depend on the caller's locale.
- * Excludes control characters, line separators, characters that change the direction of
- * text, noncharacters and private-use characters.
+ * Excludes control characters, line separators, noncharacters and private-use characters.
  */
 static bool is_text(uint32_t c)
 {
@@ -140,7 +139,7 @@ static bool is_text(uint32_t c)
 		return c >= ' ' || c == '\t';
 	if (c < 0xa0 || c > 0x10ffff)
 		return false;
-	if ((c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069))
+	if (c == 0x2028 || c == 0x2029 || is_bidi_control(c))
 		return false;
 	/* Surrogates, private use */
 	if ((c >= 0xd800 && c <= 0xf8ff) || c >= 0xe0000)

@@ -59,6 +59,12 @@ void hexdump(FILE *out, uint64_t addr, const unsigned char *bytes, size_t length
 	}
 }
 
+bool is_bidi_control(uint32_t c)
+{
+	return c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) ||
+	       (c >= 0x2066 && c <= 0x2069);
+}
+
 char *printable(char *text)
 {
 	mbstate_t state = {};
@@ -68,7 +74,7 @@ char *printable(char *text)
 
 	for (at = text; *at; at += length) {
 		length = mbrtowc(&c, at, strlen(at), &state);
-		if (length <= MB_LEN_MAX && iswprint(c))
+		if (length <= MB_LEN_MAX && iswprint(c) && !is_bidi_control(c))
 			continue;
 		if (length > MB_LEN_MAX) {
 			length = 1;
