@@ -655,6 +655,8 @@ int cmd_dump(int argc, char **argv)
 	struct dump dump = { .args = &args, .target = &target };
 
 	argp_parse(&argp, argc, argv, 0, NULL, &args);
+	if (!KNOWS_REGISTERS)
+		fail(0, "dump works only on x86-64");
 	target_open(&target, args.pid, args.flags);
 	catch_signals();
 	dump_target(&dump);

@@ -24,10 +24,6 @@
 
 #include "elfcore.h"
 
-#ifndef __x86_64__
-#error "pvmread dump knows the registers of x86-64 only"
-#endif
-
 /* No file of /proc that is read here is larger. */
 #define PROC_MAX	65536
 /* Milliseconds to wait for running threads to block. */
@@ -405,6 +401,7 @@ static struct waiting parse_syscall(const struct thread *thread)
 	return at;
 }
 
+#ifdef __x86_64__
 /**
  * thread_pointer() - fs_base of an x86-64 thread, without asking ptrace
  *
@@ -437,6 +434,46 @@ static uint64_t thread_pointer(const struct target *target, pid_t tid)
 	return 0;
 }
 
+/* set_registers() - set the known registers; the others stay 0 */
+static void set_registers(elf_gregset_t *set, const struct target *target,
+			  const struct maps *maps, pid_t tid, const struct waiting *at,
+			  bool guess)
+{
+	struct user_regs_struct regs = {
+		.cs = USER_CS,
+		.ss = USER_DS,
+		.rdi = at->arg[0],
+		.rsi = at->arg[1],
+		.rdx = at->arg[2],
+		.r10 = at->arg[3],
+		.r8 = at->arg[4],
+		.r9 = at->arg[5],
+		.rip = at->pc,
+		.rsp = at->sp,
+		.orig_rax = at->call,
+		.fs_base = thread_pointer(target, tid),
+	};
+
+	if (at->known && at->call >= 0) {
+		/* The values that the registers have during a system call. */
+		regs.rax = -ENOSYS;
+		regs.rcx = at->pc;
+	}
+	if (guess && at->sp)
+		regs.rbp = guess_frame(target, maps, at->sp);
+	_Static_assert(sizeof(regs) == sizeof(*set), "the kernel's order of registers");
+	memcpy(set, &regs, sizeof(regs));
+}
+#else
+/* Never called: cmd_dump() fails first on these architectures. */
+static void set_registers(elf_gregset_t *set, const struct target *target,
+			  const struct maps *maps, pid_t tid, const struct waiting *at,
+			  bool guess)
+{
+	(void)set, (void)target, (void)maps, (void)tid, (void)at, (void)guess;
+}
+#endif
+
 static void add_prstatus32(FILE *out, const struct elf_prpsinfo *info, pid_t tid,
 			   const struct waiting *at)
 {
@@ -468,20 +505,6 @@ static void add_prstatus64(FILE *out, const struct target *target, const struct 
 			   const struct elf_prpsinfo *info, pid_t tid, const struct waiting *at,
 			   bool guess)
 {
-	struct user_regs_struct regs = {
-		.cs = USER_CS,
-		.ss = USER_DS,
-		.rdi = at->arg[0],
-		.rsi = at->arg[1],
-		.rdx = at->arg[2],
-		.r10 = at->arg[3],
-		.r8 = at->arg[4],
-		.r9 = at->arg[5],
-		.rip = at->pc,
-		.rsp = at->sp,
-		.orig_rax = at->call,
-		.fs_base = thread_pointer(target, tid),
-	};
 	struct elf_prstatus status = {
 		.pr_pid = tid,
 		.pr_ppid = info->pr_ppid,
@@ -489,15 +512,7 @@ static void add_prstatus64(FILE *out, const struct target *target, const struct 
 		.pr_sid = info->pr_sid,
 	};
 
-	if (at->known && at->call >= 0) {
-		/* The values that the registers have during a system call. */
-		regs.rax = -ENOSYS;
-		regs.rcx = at->pc;
-	}
-	if (guess && at->sp)
-		regs.rbp = guess_frame(target, maps, at->sp);
-	_Static_assert(sizeof(regs) == sizeof(status.pr_reg), "the kernel's order of registers");
-	memcpy(&status.pr_reg, &regs, sizeof(regs));
+	set_registers(&status.pr_reg, target, maps, tid, at, guess);
 	add_note(out, "CORE", NT_PRSTATUS, &status, sizeof(status));
 }
 

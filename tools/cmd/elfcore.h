@@ -7,6 +7,13 @@
 
 #include "cmd.h"
 
+/* Whether notes_make() can store the registers of this machine. */
+#ifdef __x86_64__
+#define KNOWS_REGISTERS	true
+#else
+#define KNOWS_REGISTERS	false
+#endif
+
 /**
  * struct thread - a thread of the target
  * @syscall: its line of /proc/PID/task/TID/syscall

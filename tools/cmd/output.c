@@ -179,7 +179,7 @@ static bool remove_created(const struct place *place, const struct statx *st,
 	return S_ISREG(st->stx_mode) && !st->stx_size && st->stx_nlink == 1 &&
 	       st->stx_uid == geteuid() && (st->stx_mask & STATX_BTIME) &&
 	       (birth->tv_sec > since->tv_sec ||
-		(birth->tv_sec == since->tv_sec && birth->tv_nsec >= since->tv_nsec)) &&
+		(birth->tv_sec == since->tv_sec && (long)birth->tv_nsec >= since->tv_nsec)) &&
 	       !unlinkat(place->dir, place->name, 0);
 }
 
