@@ -23,11 +23,10 @@ phases_debug=(abi abi32 target batch cache window pressure wait parity lifetime 
 phases_debug_all=(readme abi abi32 target batch batch32 cache window pressure wait parity
 	parity32 lifetime library library32 preload trace security security32 fail fail32 race fuzz
 	readonly permission)
-# Debian's kernel for another architecture, emulated: the tests of the module that need only
-# a C library.
-phases_arm64=(abi abi32 target batch batch32 cache window pressure wait parity parity32
-	lifetime tags trace security security32)
-# The kernel with pages of 16 KiB runs no 32-bit programs.
+# Debian's kernel for another architecture, emulated.
+phases_arm64=(readme abi abi32 target batch batch32 cache window pressure wait parity parity32
+	lifetime library preload tags trace security security32)
+# The kernel with pages of 16 KiB runs neither 32-bit programs nor the tests of the tools.
 phases_arm64_16k=(abi target batch cache window pressure wait parity lifetime tags trace
 	security)
 phases_ppc64el=(abi target batch cache wait parity lifetime trace security)
@@ -37,4 +36,4 @@ phases_riscv64=(abi parity lifetime trace security)
 # would end above 3 GiB, and expects that a part of them is moved. Not "fail": at each system call
 # such a kernel copies from the user's stack, and an injected failure there kills the program.
 phases_i386=(abi target wait parity lifetime library trace security permission)
-phases_s390x=(abi target batch cache parity lifetime trace security)
+phases_s390x=(readme abi target batch cache parity lifetime library trace security)

@@ -318,10 +318,16 @@ unheard() {
 	read -r unheard_status <"$work/status"
 	return "$unheard_status"
 }
-t "dump: closed stderr pipe: status 1" status 1 unheard
-t "dump: closed stderr pipe: core is complete" \
-	[ "$(cd "$work/int" && echo ./* ./.[!.]*)" = './core ./f ./.[!.]*' ]
-rm -f "$work/int/core"
+if [ "$(uname -m)" = x86_64 ]; then
+	t "dump: closed stderr pipe: status 1" status 1 unheard
+	t "dump: closed stderr pipe: core is complete" \
+		[ "$(cd "$work/int" && echo ./* ./.[!.]*)" = './core ./f ./.[!.]*' ]
+	rm -f "$work/int/core"
+else
+	t "dump fails on other architectures and says why" want 2 "$err" 'dump works only on x86-64' \
+		pvmread dump -o "$work/core" "$pid"
+	skip "dump: closed stderr pipe" "dump works only on x86-64"
+fi
 
 # --- closed files ---
 

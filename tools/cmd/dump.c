@@ -646,7 +646,7 @@ int cmd_dump(int argc, char **argv)
 		       "For a thread that waits in a system call, the core has the program "
 		       "counter, the stack pointer, and the call's number and arguments. For each "
 		       "thread of a 64-bit program, it has the base of the thread-local variables. "
-		       "The other registers are 0. This command works only on x86.\n\n"
+		       "The other registers are 0. This command works only on x86-64.\n\n"
 		       "Exit status: 0 for success, 1 if memory that should be readable was not, "
 		       "2 for trouble.",
 	};
