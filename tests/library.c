@@ -65,10 +65,23 @@ static int cut_ioctl(int fd, unsigned long cmd, void *arg)
 	return ioctl(fd, cmd, arg);
 }
 
+/* If not 0, refused_open() fails with this errno. */
+static int open_error;
+
+static int refused_open(const char *path, int flags)
+{
+	if (!open_error)
+		return open(path, flags);
+	errno = open_error;
+	return -1;
+}
+
+#define open	refused_open
 #define pread	cut_pread
 #define pwrite	cut_pwrite
 #define ioctl	cut_ioctl
 #include "../tools/lib/libpvmread.c"
+#undef open
 #undef pread
 #undef pwrite
 #undef ioctl
@@ -100,6 +113,7 @@ FIXTURE_SETUP(library)
 	size_t i;
 
 	most_bytes = SIZE_MAX;
+	open_error = 0;
 	self->readonly = !!getenv("READONLY");
 	ASSERT_EQ(near, mmap(near, PAGES * PAGE, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
@@ -250,6 +264,14 @@ TEST_F(library, open_by_nobody_is_eacces)
 {
 	ASSERT_EQ(0, setresgid(NOBODY, NOBODY, NOBODY));
 	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, NOBODY));
+	EXPECT_ERROR(EACCES, pvmread_open(O_RDONLY));
+	EXPECT_ERROR(EACCES, pvmread_open(O_RDWR));
+}
+
+/* open(2) fails with EPERM in a container whose device cgroup does not allow the device. */
+TEST_F(library, open_refused_by_a_device_cgroup_is_eacces)
+{
+	open_error = EPERM;
 	EXPECT_ERROR(EACCES, pvmread_open(O_RDONLY));
 	EXPECT_ERROR(EACCES, pvmread_open(O_RDWR));
 }

@@ -39,6 +39,12 @@ int pvmread_open(int flags)
 	if (fd < 0) {
 		if (errno == ENOENT || errno == ENXIO || errno == ENOTDIR || errno == EISDIR)
 			errno = ENODEV;
+		/*
+		 * A device cgroup refuses open(2) with EPERM. The library uses EPERM only for
+		 * targets that the caller may not access.
+		 */
+		if (errno == EPERM)
+			errno = EACCES;
 		return -1;
 	}
 	if (pvmread_get_info(fd, &info)) {
@@ -310,7 +316,8 @@ const char *pvmread_strerror(int error)
 		return "no " PVMREAD_DEVICE " here: load the module (as root: modprobe pvmread)";
 	case EACCES:
 		return "no permission to open " PVMREAD_DEVICE
-		       ": be root, or a member of its group (usermod -aG pvmread USER)";
+		       ": be root, or a member of its group (usermod -aG pvmread USER);"
+		       " in a container, allow the device";
 	case EPERM:
 		return "not permitted: be the process's user (and see ptrace_scope) or root";
 	case ESRCH:

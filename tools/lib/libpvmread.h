@@ -32,7 +32,8 @@ extern "C" {
  * Return: a file descriptor for the functions below that take @dev, or -1:
  *
  *  - ENODEV: the module is not loaded, or the file is not its device
- *  - EACCES: the caller may not open the node: it is not in the node's group
+ *  - EACCES: the caller may not open the node: it is not in the node's group, or a
+ *	container's device cgroup denies access
  *  - EINVAL: @flags has another bit, or is O_WRONLY
  *  - any other errno of open(2)
  */
