@@ -36,6 +36,11 @@ module	= 644:build/modules/pvmread.ko:/lib/modules/$(release)/updates/pvmread.ko
 dkmsdir	:= /usr/src/pvmread-$(VERSION)
 dkms	:= $(foreach file,dkms.conf Kbuild $(wildcard pvmread*.[ch]) uapi/linux/pvmread.h,\
 	644:$(file):$(dkmsdir)/$(file))
+# Each has a directory there, beside links named kernel-...
+dkms_others = $(if $(DESTDIR),,$(filter-out $(VERSION) kernel-%,\
+	$(notdir $(patsubst %/,%,$(wildcard /var/lib/dkms/pvmread/*/)))))
+name_others = $(if $(dkms_others),@echo "dkms also has pvmread $(dkms_others); to remove one:\
+	dkms remove pvmread/VERSION --all" >&2)
 dkms_has_it = $(if $(DESTDIR),,$(wildcard /var/lib/dkms/pvmread/$(VERSION)))
 
 # The tools' Makefile runs in its own directory.
@@ -61,6 +66,7 @@ install-man: ## install the man pages
 
 install-dkms: ## install the module's source for dkms
 	$(call put,$(dkms))
+	$(name_others)
 
 rpm: ## build the RPM packages, into build/rpm
 	@scripts/rpm
@@ -74,6 +80,7 @@ ifeq ($(dkms_has_it),)
 else
 	@echo "$(dkmsdir) stays: first dkms remove pvmread/$(VERSION) --all" >&2
 endif
+	$(name_others)
 	+@$(in_tools) $@
 
 demo: ## boot Debian's kernel in QEMU and read one process from another in it
