@@ -79,15 +79,19 @@ TEST_F(readme, peek_reads_a_process_and_leaves_no_file_open)
 	close(next);
 }
 
-TEST_F(readme, watch_shows_a_counter)
+TEST_F(readme, watch_shows_a_counter_and_leaves_no_file_open)
 {
 	const volatile uint64_t *counter;
 	struct pvmread_info info;
+	int next = dup(0);
 	uint64_t there;
 
+	close(next);
 	ASSERT_EQ(pvmread_get_info(self->dev, &info), 0);
 	memcpy(&there, self->mem + 8, sizeof(there));
 	counter = watch(self->dev, self->pid, (uintptr_t)self->mem + 8);
+	EXPECT_EQ(dup(0), next);
+	close(next);
 	if (!(info.features & PVMREAD_FEATURE_WINDOW)) {
 		EXPECT_EQ(counter, NULL);
 		SKIP(return, "not in this kernel: windows");
