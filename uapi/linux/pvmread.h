@@ -79,7 +79,7 @@
  * /proc/PID/fdinfo/FD of a target file shows
  *
  *  - pid: the target's pid in the pid namespace of the reader's /proc; 0 if it has none
- *    there, -1 if it has exited
+ *    there, -1 if it has exited or called execve(2)
  *  - range: the attached range, as in /proc/PID/maps
  *  - mode: "r" or "rw", with "nowait" and "resident" if attached so, "cache" if the file
  *    has a cache, "window" if it can be mapped
@@ -157,12 +157,12 @@
  *    caller's mappings; or the caller was killed
  *  - ENOMEM, and what mmap(2) lists
  *
- * A window cannot be split, moved or resized. munmap(), mprotect() and madvise() of a part of
- * it fail with EINVAL. mremap() fails with EINVAL, or with EFAULT if it would grow the window.
- * A forked child does not inherit a window, and core dumps omit it. process_vm_readv(2),
- * ptrace(2), READV, registered buffers of io_uring and userfaultfd(2) refuse it. MADV_RANDOM
- * and MADV_SEQUENTIAL control how many neighbours a fault maps. The file descriptor can be
- * closed while the window is in use.
+ * A window cannot be split, moved or resized. munmap(), mprotect() and madvise() fail with
+ * EINVAL if they would have to split it. mremap() fails with EINVAL, or with EFAULT if it would
+ * grow the window. A forked child does not inherit a window, and core dumps omit it.
+ * process_vm_readv(2), ptrace(2), READV, registered buffers of io_uring and userfaultfd(2)
+ * refuse it. MADV_RANDOM and MADV_SEQUENTIAL control how many neighbours a fault maps. The file
+ * descriptor can be closed while the window is in use.
  *
  * Cost: ATTACH and changes to the target's mappings cost the same as with PVMREAD_CACHE. An
  * MMU notifier also watches the caller's own mappings. A change that removes pages from a
@@ -196,7 +196,8 @@
  *	It is not available on s390, in paravirtualized Xen guests, or with aliasing CPU caches
  * @PVMREAD_FEATURE_WINDOW: PVMREAD_WINDOW works. The module was loaded with windows=1, and
  *	PVMREAD_FEATURE_CACHE is set. It needs x86-64, or arm64 without
- *	CONFIG_DEBUG_VM, and no page_table_check=on
+ *	CONFIG_DEBUG_VM; no page_table_check=on; and CONFIG_TASKS_RCU if the kernel is
+ *	preemptible
  */
 enum pvmread_feature {
 	PVMREAD_FEATURE_READV		= 1 << 0,
