@@ -24,11 +24,18 @@
 #define VM_MEMORY	0x10000U
 #define VM_MOST		0x10000U
 
-/* mov (%bx), %eax; hlt; mov %eax, (%bx); hlt - for a CPU in real mode */
-static const unsigned char vm_program[] = { 0x66, 0x8b, 0x07, 0xf4, 0x66, 0x89, 0x07, 0xf4 };
+/*
+ * mov (%bx), %eax; out %al, $0; mov %eax, (%bx); out %al, $0 - for a CPU in real mode
+ *
+ * Each half ends with an out, not a hlt: Linux 6.14 handles hlt with interrupts off, and on an
+ * AMD CPU without next RIP saving, such as QEMU's, it then reads memory that may fault.
+ */
+static const unsigned char vm_program[] = {
+	0x66, 0x8b, 0x07, 0xe6, 0x00, 0x66, 0x89, 0x07, 0xe6, 0x00
+};
 
 #define VM_LOADS	0	/* where each half begins */
-#define VM_STORES	4
+#define VM_STORES	5
 
 static_assert(sizeof(struct kvm_run) <= PAGE, "struct kvm_run");
 
@@ -106,7 +113,7 @@ static int vm_run(const struct vm *vm, uint64_t begin, size_t offset, uint32_t *
 	/* KVM lets its user emulate a store to memory that this process may not write. */
 	if (run->exit_reason == KVM_EXIT_MMIO && run->mmio.is_write)
 		return EROFS;
-	if (run->exit_reason != KVM_EXIT_HLT)
+	if (run->exit_reason != KVM_EXIT_IO)
 		return EPROTO;
 	if (ioctl(vm->cpu, KVM_GET_REGS, &regs))
 		return errno;
