@@ -78,8 +78,8 @@ struct counter {
  */
 struct process {
 	atomic_int pid;
-	atomic_bool warned;
-	atomic_bool reported;
+	atomic_int warned;
+	atomic_int reported;
 	atomic_llong seen;
 	atomic_llong missed;
 	struct counter counters[CALLS][WAYS];
@@ -226,7 +226,7 @@ static void read_flags(const char *list)
 /* Print @complaint at the first call: most programs that inherit the variable make no call. */
 static void complain(void)
 {
-	static atomic_bool complained;
+	static atomic_int complained;
 
 	if (complaint.len && !atomic_exchange(&complained, true))
 		say(&complaint);
