@@ -48,13 +48,14 @@
  * Neither the file nor a request that is faulting in the caller's own memory keeps
  * the target's memory alive. When the target has exited or has called
  * execve(2), every read, write and BATCH fails with ESRCH. The file never shows anything of
- * a new image. Requests keep working while another process shares the memory, as
- * after vfork(2), or accesses it by process_vm_readv(2) or a page fault in a window.
+ * a new image. There is one exception: requests still work while another process shares the
+ * memory, as after vfork(2), or accesses it by process_vm_readv(2) or a page fault in a
+ * window.
  *
- * A read does not break copy-on-write sharing (except on s390). A write makes a private
- * copy for the target first, and marks pages dirty that it has written or was about to
- * write when it ended. If source and destination overlap, the order in which bytes move is
- * undefined.
+ * A read does not break copy-on-write sharing (except on s390). A write to a private mapping
+ * first makes a private copy for the target. A write marks pages dirty that it has written or
+ * was about to write when it ended. If source and destination overlap, the order in which
+ * bytes move is undefined.
  *
  * A transfer that ends early returns a short count, as read(2) does. A transfer that
  * moved nothing fails with
@@ -70,11 +71,11 @@
  *  - EBADF: the file was not attached for writing
  *  - EINVAL, EOVERFLOW: the position is 2^63 or more and the VFS refuses it
  *
- * An asynchronous request with RWF_NOWAIT moves all its bytes or fails with EAGAIN. Such a
- * request of more than 64 KiB always fails. One within a single page may fault that page in; a
- * longer one fails unless all its pages are mapped. io_uring first tries every request this
- * way. After EAGAIN, an io_uring worker repeats the whole request. If the caller's own memory
- * had to be faulted in midway, a part may have been copied before EAGAIN.
+ * An asynchronous request with RWF_NOWAIT moves all its bytes or fails with EAGAIN. A request
+ * of more than 64 KiB always fails. A request within one page may fault that page in. Any
+ * other request fails unless all its pages are mapped. io_uring first tries every request
+ * this way. After EAGAIN, an io_uring worker repeats the whole request. If the caller's own
+ * memory had to be faulted in midway, a part may have been copied before EAGAIN.
  *
  * /proc/PID/fdinfo/FD of a target file shows
  *
@@ -84,9 +85,9 @@
  *  - mode: "r" or "rw", with "nowait" and "resident" if attached so, "cache" if the file
  *    has a cache, "window" if it can be mapped
  *  - read, written: bytes moved so far
- *  - faults: number of transfers that ended at the target's memory (EIO)
- *  - hits, misses: number of cache look-ups that found the first page they needed, and of
- *    those that did not. A read makes at least one for each 64 KiB
+ *  - faults: number of reads, writes and BATCH segments that ended with EIO
+ *  - hits, misses: number of look-ups whose first page was in the cache, and of those whose
+ *    first page was not. A read makes at least one for each 64 KiB
  *  - invalidations: number of MMU notifier invalidations in the attached range
  *  - mapped: size in pages of the ranges that page faults have mapped in windows
  *  - zapped: number of times that an invalidation removed pages from a window, or flushed
@@ -99,9 +100,8 @@
  * A target file that was attached with PVMREAD_CACHE caches the kernel addresses of the
  * pages that it has read. A later read or BATCH of such a page does not look it up in the
  * target. An 8-byte read takes about a third of the instructions of the same read without
- * the flag, a read of 1 MiB about half. As without the flag, a read returns what the
- * target's memory holds at the time of the call, and the same errors. Writes do not use the
- * cache.
+ * the flag, a read of 1 MiB about half. A read returns what the target's memory holds at the
+ * time of the call. The errors are the same as without the flag. Writes do not use the cache.
  *
  * The cache holds no reference to the target's pages. An MMU notifier removes an entry
  * before the target's page table changes. There are up to 4,096 entries. If a reader needs
@@ -140,7 +140,7 @@
  *
  *  - the target has exited or called execve(2)
  *  - the target has not mapped the address, or has no read permission there
- *  - GUP refuses the memory (device memory, secret memory, another window), or a driver
+ *  - the memory cannot be pinned (device memory, secret memory, another window), or a driver
  *    has mapped it
  *
  * A system call that gets such an address fails with EFAULT.
@@ -196,8 +196,8 @@
  *	It is not available on s390, in paravirtualized Xen guests, or with aliasing CPU caches
  * @PVMREAD_FEATURE_WINDOW: PVMREAD_WINDOW works. The module was loaded with windows=1, and
  *	PVMREAD_FEATURE_CACHE is set. It needs x86-64, or arm64 without
- *	CONFIG_DEBUG_VM; no page_table_check=on; and CONFIG_TASKS_RCU if the kernel is
- *	preemptible
+ *	CONFIG_DEBUG_VM; a kernel that does not check page tables (page_table_check=on or
+ *	CONFIG_PAGE_TABLE_CHECK_ENFORCED); and CONFIG_TASKS_RCU if the kernel is preemptible
  */
 enum pvmread_feature {
 	PVMREAD_FEATURE_READV		= 1 << 0,
@@ -216,17 +216,17 @@ enum pvmread_feature {
  * enum pvmread_flag - how a request names its target and what it may do
  * @PVMREAD_PIDFD: the pid field is a pidfd (see pidfd_open(2)). It names the process
  *	even after its pid was reused. The pidfd of a single thread (PIDFD_THREAD) works
- *	if that thread leads its process. Special values (PIDFD_SELF, 6.15
+ *	if it is the thread-group leader. Special values (PIDFD_SELF, 6.15
  *	and later) work if the kernel has them
  * @PVMREAD_NOWAIT: do not wait for the target. Mapped pages are copied; a write does not copy to
  *	shared pages of a FUSE file. Unmapped private anonymous pages are faulted in, as are
  *	pages in the page cache that are up to date, unlocked and without PG_readahead. But on
- *	FUSE, on hugetlbfs and in memory registered with userfaultfd(2) none is faulted in. Any
- *	other page ends the transfer with EAGAIN, as does a contended mmap_lock. No file system
+ *	FUSE, on hugetlbfs and in memory registered with userfaultfd(2) no page is faulted in. A
+ *	page that would have to be waited for ends the transfer with EAGAIN, as does a contended
+ *	mmap_lock. No file system
  *	is asked to read a page or to make it writable, unless the file is truncated at that
- *	moment. These waits remain: for execve(2) of the target (READV, WRITEV, ATTACH), memory
- *	allocation, migration, swap devices in memory, the lock of a page that was written,
- *	hugetlb locks, and the peers of a cluster file system
+ *	moment. Some waits remain: for execve(2) of the target (READV, WRITEV, ATTACH), memory
+ *	allocation, migration, and others that pvmread(4) lists
  * @PVMREAD_RESIDENT: access only pages that the target has mapped with the permission
  *	needed. Any other page ends the transfer with EIO, as a hole does. So does a page
  *	under migration, although a retry may succeed, and on s390 a page that is shared
@@ -235,8 +235,8 @@ enum pvmread_feature {
  *	target
  * @PVMREAD_STOP: BATCH: stop after the first segment that is not moved completely
  * @PVMREAD_CACHE: ATTACH: cache the kernel addresses of the target's pages. A request with
- *	PVMREAD_NOWAIT or PVMREAD_RESIDENT reads from the cache but does not fill it. A
- *	file attached with either has no cache. See Cached target files
+ *	PVMREAD_NOWAIT or PVMREAD_RESIDENT reads from the cache but does not fill it. ATTACH
+ *	with either ignores PVMREAD_CACHE. See Cached target files
  * @PVMREAD_WINDOW: ATTACH: the file can be mapped. Not with PVMREAD_NOWAIT or
  *	PVMREAD_RESIDENT. See Windows
  *
@@ -286,9 +286,9 @@ struct pvmread_info {
  *	With PVMREAD_PIDFD it is a pidfd
  * @error: out: 0, or the errno value that says why the transfer ended before either side
  *	was used up
- * @local: in: address of an array of struct iovec, the caller's memory
+ * @local: in: address of an array of struct iovec that describes the caller's memory
  * @local_count: in: number of its elements, 0 to 1,024
- * @remote: in: address of an array of struct iovec, the target's memory
+ * @remote: in: address of an array of struct iovec that describes the target's memory
  * @remote_count: in: number of its elements, 0 to 1,024
  * @transferred: out: number of bytes moved, as the syscall returns it; 0 on failure
  * @stop_addr: out: the remote address at which the transfer ended: one past the last byte
@@ -303,7 +303,8 @@ struct pvmread_info {
  *
  * Three things differ from the syscalls. @local_count is checked as 64 bits, where the
  * syscalls check the low 32. Pages of the target that the local side has no room for are
- * neither faulted in nor pinned. A fatal signal ends the wait for the target's mmap_lock.
+ * neither faulted in nor pinned. A fatal signal ends the wait for the target's mmap_lock, and
+ * errno is then EINTR, not EFAULT.
  *
  * The syscalls have neither PVMREAD_NOWAIT nor PVMREAD_RESIDENT. With either flag, READV
  * does not pin pages, so it does not break copy-on-write sharing (except on s390). READV
@@ -323,22 +324,22 @@ struct pvmread_info {
  *  - EINTR: the caller is being killed
  *  - ESRCH: PVMREAD_NOWAIT or PVMREAD_RESIDENT, and the target has exited meanwhile
  *
- * If at least one byte moved, ioctl() returns 0. If no byte moved for one of the reasons
- * above, errno is EINTR or ESRCH if @error is, else EFAULT. If the command fails before it
- * begins to copy, @error is errno.
+ * If at least one byte moved, ioctl() returns 0. If none moved for one of the reasons above,
+ * errno is the same as @error for EINTR and ESRCH, and EFAULT for the others. If the command
+ * fails before it begins to copy, @error is errno.
  *
  * errno, in the order of the checks:
  *
  *  - EBADF: READV on a file not open for reading, WRITEV on one not open for writing
  *  - EROFS: WRITEV, and the module was loaded with readonly=1
- *  - EINVAL: @local_count is over 1,024, or a length in the local array is negative as
- *    a ssize_t
- *  - EFAULT: the local array cannot be read, or one of its elements is outside of user
- *    space
+ *  - EINVAL: @local_count is over 1,024
  *  - ENOMEM: no memory for a copy of the local array
+ *  - EFAULT: the local array cannot be read
+ *  - EINVAL: a length in it is negative as a ssize_t
+ *  - EFAULT: one of its elements is outside of user space
  *  - (success, 0 bytes: all local lengths are 0)
- *  - EINVAL, ENOMEM, EFAULT: the same for the remote array, except that an address
- *    outside of user space fails only when the copy reaches it
+ *  - EINVAL, ENOMEM, EFAULT, EINVAL: the same for the remote array. An address outside of
+ *    user space in it fails only when the copy reaches it
  *  - (success, 0 bytes: all remote lengths are 0)
  *  - ENOMEM: no memory for page pointers
  *  - EOPNOTSUPP: PVMREAD_PIDFD, and the module did not find pidfd_get_task()
