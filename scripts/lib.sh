@@ -197,13 +197,15 @@ debian_arch() {
 # suite with package lists of its own. Download the lists for this machine's
 # architecture and for ARCH.
 private_apt() {
-	local suite=$1 host arch mirror start=$SECONDS dir
+	local suite=$1 host arch mirror start=$SECONDS dir LOCK_FD
 	host=$(debian_arch)
 	arch=${2:-$host}
 	dir=$CACHE/apt/$suite
 	[[ $arch == "$host" ]] || dir+=-$arch
 
 	command -v apt-get >/dev/null || die "no apt here: set KSRC to a kernel tree"
+	# Scripts that hold different locks may use the same package lists.
+	lock "apt-${dir##*/}"
 	mirror=$(debian_mirror)
 	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
 	cat >"$dir/sources.list" <<-END
