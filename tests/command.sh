@@ -512,7 +512,7 @@ until [ $tries = 500 ]; do
 done
 echo "$old_max" >/proc/sys/kernel/pid_max
 pids="$pids $pid"
-until grep -q ready "$work/again"; do sleep 0.05; done
+until grep -q ready "$work/again" || ! kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
 t "PID $victim is reused" [ "$pid" = "$victim" ]
 printf wrong >&9
 exec 9>&-
