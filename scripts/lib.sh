@@ -28,6 +28,9 @@ die() {
 	exit 1
 }
 
+[[ $ROOT$CACHE != *[[:space:]]* ]] ||
+	die "kbuild cannot build below a directory with a blank in its name: $ROOT, $CACHE"
+
 # stopped STATUS - exit on a signal. A second signal must not interrupt the cleanup,
 # because make forwards SIGTERM to a script that has already received it.
 stopped() {
