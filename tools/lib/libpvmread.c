@@ -313,7 +313,8 @@ const char *pvmread_strerror(int error)
 
 	switch (error) {
 	case ENODEV:
-		return "no " PVMREAD_DEVICE " here: load the module (as root: modprobe pvmread)";
+		return "no " PVMREAD_DEVICE ": load the module (as root: modprobe pvmread);"
+		       " or the file was not attached with PVMREAD_WINDOW";
 	case EACCES:
 		return "no permission to open " PVMREAD_DEVICE
 		       ": be root, or a member of its group (usermod -aG pvmread USER);"
@@ -322,6 +323,8 @@ const char *pvmread_strerror(int error)
 		return "not permitted: be the process's user (and see ptrace_scope) or root";
 	case ESRCH:
 		return "no such process: it has exited, has called execve, or has no memory";
+	case ENXIO:
+		return "not in the range that was attached";
 	case EIO:
 		return "not mapped, not accessible or not in the range: see /proc/PID/maps";
 	case EFAULT:
@@ -333,9 +336,10 @@ const char *pvmread_strerror(int error)
 	case EBADF:
 		return "not an open file, not a pidfd, or not for writing (O_RDWR, PVMREAD_WRITE)";
 	case EINVAL:
-		return "invalid request: unknown flag, more than 1024 vectors, or an invalid range";
+		return "invalid request: unknown flag, more than 1024 iovecs, or an invalid range";
 	case EOPNOTSUPP:
-		return "not supported by this kernel or module: PVMREAD_PIDFD, _CACHE or _WINDOW";
+		return "not supported by this kernel or module: PVMREAD_PIDFD, PVMREAD_CACHE;"
+		       " or PVMREAD_WINDOW (needs modprobe pvmread windows=1)";
 	case ENOTTY:
 	case E2BIG:
 		return "the file does not take this call, or the module is too old: update it";

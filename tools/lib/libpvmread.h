@@ -131,7 +131,7 @@ ssize_t pvmread_write(int target, uint64_t addr, const void *buf, size_t len);
 ssize_t pvmread_read_string(int target, uint64_t addr, char *buf, size_t size);
 
 /**
- * pvmread_batch() - many small pieces at once
+ * pvmread_batch() - many segments at once
  * @target: from pvmread_attach()
  * @segs: the segments, each with its own result in @done and @error
  * @count: number of segments, any value. A count above max_batch of the module takes
@@ -193,9 +193,8 @@ ssize_t pvmread_map_read(const void *window, size_t offset, void *buf, size_t le
  * pvmread_strerror() - what an errno of this library means, and what to do
  * @error: an errno value
  *
- * For ENODEV it says how to load the module, for EACCES how to get into the group,
- * and so on for every errno that has a meaning of its own in linux/pvmread.h. For
- * any other errno it is the text of strerror(3).
+ * For ENODEV it says how to load the module, for EACCES how to get into the group, and
+ * so on. For an errno whose meaning is not special here it is the text of strerror(3).
  *
  * Return: a constant string, never NULL, in English.
  */

@@ -258,7 +258,7 @@ enum pvmread_flag {
  * @size: in: sizeof(struct pvmread_info); at least 8
  * @__reserved: in: must be 0
  * @version: out: PVMREAD_ABI_VERSION of the module
- * @max_segments: out: the most elements that an iovec array may have
+ * @max_segments: out: the most iovecs that an array of READV may have
  * @features: out: bits of &enum pvmread_feature
  * @max_bytes: out: the most bytes that one request moves. A longer request is truncated,
  *	as in read(2)
