@@ -1555,7 +1555,7 @@ TEST_F(batch, signal_ends_a_batch_in_which_128_segments_failed)
 {
 	enum { COUNT = 65536 };
 	struct pvmread_segment *seg;
-	uint64_t completed, local = 0;
+	uint64_t completed = 0, local = 0;
 	pid_t pid;
 	size_t i;
 	int fd;
