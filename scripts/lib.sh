@@ -99,6 +99,24 @@ stop_logged() {
 	fi
 }
 
+# child COMMAND... - run a script in the background and wait for it: bash handles a signal only
+# after a command in the foreground has ended. The caller's cleanup must call stop_child.
+CHILD=
+child() {
+	local status=0
+	"$@" &
+	CHILD=$!
+	wait "$CHILD" || status=$?
+	CHILD=
+	return "$status"
+}
+
+stop_child() {
+	[[ $CHILD ]] || return 0
+	kill -TERM "$CHILD" 2>/dev/null || true
+	wait "$CHILD" 2>/dev/null || true
+}
+
 # tree_version TREE - print the version in a kernel tree's Makefile
 tree_version() {
 	awk '$2 == "=" && $1 == "VERSION" { v = $3 }
