@@ -924,7 +924,7 @@ TEST(strerror_says_what_to_do)
 		{ EIO, "/proc/PID/maps" }, { EFAULT, "caller" }, { EBADF, "O_RDWR" },
 		{ EOPNOTSUPP, "PVMREAD_PIDFD" }, { ENOTTY, "update" }, { E2BIG, "update" },
 		{ EINVAL, "flag" }, { ENOMEM, "memory" }, { EINTR, "signal" },
-		{ ENODEV, "PVMREAD_WINDOW" }, { EOPNOTSUPP, "windows=1" }, { ENXIO, "attached" },
+		{ EOPNOTSUPP, "windows=1" }, { ENXIO, "attached" },
 	};
 	int error;
 	size_t i;

@@ -313,8 +313,7 @@ const char *pvmread_strerror(int error)
 
 	switch (error) {
 	case ENODEV:
-		return "no " PVMREAD_DEVICE ": load the module (as root: modprobe pvmread);"
-		       " or the file was not attached with PVMREAD_WINDOW";
+		return "no " PVMREAD_DEVICE " here: load the module (as root: modprobe pvmread)";
 	case EACCES:
 		return "no permission to open " PVMREAD_DEVICE
 		       ": be root, or a member of its group (usermod -aG pvmread USER);"

@@ -193,8 +193,9 @@ ssize_t pvmread_map_read(const void *window, size_t offset, void *buf, size_t le
  * pvmread_strerror() - what an errno of this library means, and what to do
  * @error: an errno value
  *
- * For ENODEV it says how to load the module, for EACCES how to get into the group, and
- * so on. For an errno whose meaning is not special here it is the text of strerror(3).
+ * For ENODEV of pvmread_open() it says how to load the module, for EACCES how to get into
+ * the group, and so on. For an errno whose meaning is not special here it is the text of
+ * strerror(3).
  *
  * Return: a constant string, never NULL, in English.
  */

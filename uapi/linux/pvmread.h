@@ -87,7 +87,8 @@
  *  - read, written: bytes moved so far
  *  - faults: number of reads, writes and BATCH segments that ended with EIO
  *  - hits, misses: number of look-ups whose first page was in the cache, and of those whose
- *    first page was not. A read makes at least one for each 64 KiB
+ *    first page was not. A read makes at least one for each 64 KiB. An asynchronous read
+ *    with RWF_NOWAIT is a miss unless all its pages are there
  *  - invalidations: number of MMU notifier invalidations in the attached range
  *  - mapped: size in pages of the ranges that page faults have mapped in windows
  *  - zapped: number of times that an invalidation removed pages from a window, or flushed
@@ -196,8 +197,8 @@
  *	It is not available on s390, in paravirtualized Xen guests, or with aliasing CPU caches
  * @PVMREAD_FEATURE_WINDOW: PVMREAD_WINDOW works. The module was loaded with windows=1, and
  *	PVMREAD_FEATURE_CACHE is set. It needs x86-64, or arm64 without
- *	CONFIG_DEBUG_VM; a kernel that does not check page tables (page_table_check=on or
- *	CONFIG_PAGE_TABLE_CHECK_ENFORCED); and CONFIG_TASKS_RCU if the kernel is preemptible
+ *	CONFIG_DEBUG_VM; neither page_table_check=on nor CONFIG_PAGE_TABLE_CHECK_ENFORCED; and
+ *	CONFIG_TASKS_RCU if the kernel is preemptible
  */
 enum pvmread_feature {
 	PVMREAD_FEATURE_READV		= 1 << 0,
@@ -221,12 +222,11 @@ enum pvmread_feature {
  * @PVMREAD_NOWAIT: do not wait for the target. Mapped pages are copied; a write does not copy to
  *	shared pages of a FUSE file. Unmapped private anonymous pages are faulted in, as are
  *	pages in the page cache that are up to date, unlocked and without PG_readahead. But on
- *	FUSE, on hugetlbfs and in memory registered with userfaultfd(2) no page is faulted in. A
- *	page that would have to be waited for ends the transfer with EAGAIN, as does a contended
- *	mmap_lock. No file system
- *	is asked to read a page or to make it writable, unless the file is truncated at that
- *	moment. Some waits remain: for execve(2) of the target (READV, WRITEV, ATTACH), memory
- *	allocation, migration, and others that pvmread(4) lists
+ *	FUSE, on hugetlbfs and in memory registered with userfaultfd(2) no page is faulted in. Any
+ *	other page that the target may access ends the transfer with EAGAIN, as does a contended
+ *	mmap_lock. No file system is asked to read a page or to make it writable, unless the file
+ *	is truncated at that moment. Some waits remain: for execve(2) of the target (READV,
+ *	WRITEV, ATTACH), memory allocation, migration, and others that pvmread(4) lists
  * @PVMREAD_RESIDENT: access only pages that the target has mapped with the permission
  *	needed. Any other page ends the transfer with EIO, as a hole does. So does a page
  *	under migration, although a retry may succeed, and on s390 a page that is shared
@@ -235,8 +235,8 @@ enum pvmread_feature {
  *	target
  * @PVMREAD_STOP: BATCH: stop after the first segment that is not moved completely
  * @PVMREAD_CACHE: ATTACH: cache the kernel addresses of the target's pages. A request with
- *	PVMREAD_NOWAIT or PVMREAD_RESIDENT reads from the cache but does not fill it. ATTACH
- *	with either ignores PVMREAD_CACHE. See Cached target files
+ *	PVMREAD_NOWAIT or PVMREAD_RESIDENT reads from the cache but does not fill it. A
+ *	file attached with one of the two gets no cache. See Cached target files
  * @PVMREAD_WINDOW: ATTACH: the file can be mapped. Not with PVMREAD_NOWAIT or
  *	PVMREAD_RESIDENT. See Windows
  *
@@ -334,12 +334,12 @@ struct pvmread_info {
  *  - EROFS: WRITEV, and the module was loaded with readonly=1
  *  - EINVAL: @local_count is over 1,024
  *  - ENOMEM: no memory for a copy of the local array
- *  - EFAULT: the local array cannot be read
- *  - EINVAL: a length in it is negative as a ssize_t
+ *  - EFAULT, EINVAL: an element of the local array cannot be read, or its length is negative
+ *    as a ssize_t; the first such element decides
  *  - EFAULT: one of its elements is outside of user space
  *  - (success, 0 bytes: all local lengths are 0)
- *  - EINVAL, ENOMEM, EFAULT, EINVAL: the same for the remote array. An address outside of
- *    user space in it fails only when the copy reaches it
+ *  - EINVAL, ENOMEM, EFAULT: the same for the remote array. An address outside of user space
+ *    in it fails only when the copy reaches it
  *  - (success, 0 bytes: all remote lengths are 0)
  *  - ENOMEM: no memory for page pointers
  *  - EOPNOTSUPP: PVMREAD_PIDFD, and the module did not find pidfd_get_task()
