@@ -28,8 +28,8 @@ die() {
 	exit 1
 }
 
-[[ $ROOT$CACHE != *[[:space:]]* ]] ||
-	die "kbuild cannot build below a directory with a blank in its name: $ROOT, $CACHE"
+[[ $ROOT != *[[:space:]]* ]] ||
+	die "kbuild cannot build in a directory with a blank in its name: $ROOT"
 
 # stopped STATUS - exit on a signal. A second signal must not interrupt the cleanup,
 # because make forwards SIGTERM to a script that has already received it.
@@ -49,13 +49,17 @@ lacks() {
 	echo "ok - $2 # SKIP $1 is not installed"
 }
 
-# lock NAME - let one process at a time prepare NAME; the lock is held until the script ends
+# lock NAME - let one process at a time use NAME; the lock is held until the script ends
 lock() {
+	[[ $CACHE != *[[:space:]]* ]] ||
+		die "kbuild cannot build in a directory with a blank in its name: $CACHE"
 	mkdir -p "$CACHE/locks"
 	exec {LOCK_FD}>"$CACHE/locks/$1"
 	if ! flock -n "$LOCK_FD"; then
-		say "waiting for another run that prepares $1"
-		flock "$LOCK_FD"
+		say "waiting for another run that uses $1"
+		# In the background, so that a signal to us ends the wait.
+		flock "$LOCK_FD" &
+		wait $!
 	fi
 }
 
