@@ -218,6 +218,18 @@ debian_arch() {
 	esac
 }
 
+# The exit status of scripts/kernel-stock and scripts/cross if the mirror lacks a package: some
+# mirrors do not have all architectures, and some are not complete after a release of Debian.
+MIRROR_LACKS=3
+
+# no_download LOG WHAT - exit because apt-get failed
+no_download() {
+	cat "$1" >&2
+	grep -q '404 *Not Found' "$1" || die "$2"
+	say "error: $2: the mirror lacks a file"
+	exit "$MIRROR_LACKS"
+}
+
 # private_apt SUITE [ARCH] - set APT to apt-get's and apt-cache's options for that
 # suite with package lists of its own. Download the lists for this machine's
 # architecture and for ARCH.
@@ -254,7 +266,7 @@ private_apt() {
 	END
 	APT=(-q -c "$dir/apt.conf")
 	apt-get "${APT[@]}" update >"$dir/update.log" 2>&1 ||
-		{ cat "$dir/update.log" >&2; die "cannot read the package lists of $suite"; }
+		no_download "$dir/update.log" "cannot read the package lists of $suite"
 	say "package lists of Debian's $suite from $mirror ($(took "$start"))"
 }
 
@@ -263,5 +275,5 @@ download_debs() {
 	local dir=$1
 	shift
 	(cd "$dir" && apt-get "${APT[@]}" download "$@" >"$dir.log" 2>&1) ||
-		{ cat "$dir.log" >&2; die "the download failed"; }
+		no_download "$dir.log" "the download failed"
 }
