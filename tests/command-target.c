@@ -5,7 +5,8 @@
  *   command-target SECONDS [FILE...]
  *
  * Prints a line "NAME ADDRESS" for each place, and ends after SECONDS. Changes
- * "counter" ten times a second. The files are mapped under their names.
+ * "counter" ten times a second. The files are mapped under their names. The line "zombie"
+ * has the pid of a child that has exited.
  */
 #include <err.h>
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "uffd.h"
@@ -62,6 +64,19 @@ static bool leave_to_nobody(void *page)
 	return false;
 }
 
+/* A shell may reap its children at any time. */
+static pid_t leave_zombie(void)
+{
+	siginfo_t info;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	if (pid < 0 || waitid(P_PID, pid, &info, WEXITED | WNOWAIT))
+		err(1, "zombie");
+	return pid;
+}
+
 static void place(const char *name, const void *at)
 {
 	printf("%s 0x%lx\n", name, (unsigned long)(uintptr_t)at);
@@ -76,6 +91,7 @@ int main(int argc, char **argv)
 
 	if (argc < 2)
 		errx(1, "usage: command-target SECONDS [FILE...]");
+	printf("zombie %d\n", leave_zombie());
 	end = 10 * strtoul(argv[1], NULL, 10);
 	for (i = 2; i < (unsigned int)argc; i++)
 		map_file(argv[i]);
