@@ -54,6 +54,8 @@ static void begin(void)
 	static const unsigned char text[] = {
 		'z', 0, 0x7c, 0x01, 0x3d, 0xd8, 0x00, 0xde, 'x', 0,
 	};
+	/* A constant 77777777 may be at an aligned address in the program's own code. */
+	volatile uint32_t tenth = 7777777;
 	uint32_t *at = (uint32_t *)MANY;
 	unsigned int i;
 
@@ -85,7 +87,7 @@ static void begin(void)
 
 	map(MANY, many * sizeof(*at) + 4 * KIB);
 	for (i = 0; i < many; i++)
-		at[i] = 77777777;
+		at[i] = 10 * tenth + 7;
 }
 
 static void step(void)
