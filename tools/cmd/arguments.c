@@ -157,7 +157,8 @@ static enum match match_name(const char *name, const char *text, size_t length)
 		return MATCH_EXACT;
 	do {
 		match = match_rest(part, text, length);
-		best = match > best ? match : best;
+		if (match > best)
+			best = match;
 		part = strchrnul(part, '/');
 	} while (*part++);
 	return best;
