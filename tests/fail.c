@@ -58,8 +58,10 @@
 /* The distance between NULs. */
 #define STRING		200UL
 
-#define REFCNT		"/sys/module/pvmread/refcnt"
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
+/* References to the module: of the open device, and of the device and a sweep's target file. */
+#define REFS_DEVICE	1
+#define REFS_SWEEP	2
 /* No request here makes this many calls, or allocates objects of this many bytes. */
 #define MOST		1000000UL
 #define ROUNDS		10
@@ -1342,16 +1344,9 @@ static const struct door
 
 /* --- The sweep --- */
 
-/* Values from before the sweep. No request may change them, nor next_fd. */
-static long refcnt_before, pins_before;
+/* The number of pins before the sweep. No request may change it, or next_fd. */
+static long pins_before;
 static unsigned char expected[REGION], found[REGION];
-
-static int refcnt_fd;
-
-static long refcnt(void)
-{
-	return get_number(refcnt_fd);
-}
 
 static int lowest_fd(void)
 {
@@ -1361,21 +1356,13 @@ static int lowest_fd(void)
 	return fd;
 }
 
-/* A kernel worker releases a ring, so wait for its reference to the module. */
 static bool is_as_before(const char **what)
 {
-	long end = now_ms() + PATIENCE_MS;
-
 	*what = "a file descriptor is left";
 	if (lowest_fd() != next_fd)
 		return false;
-	*what = "a reference to the module is left";
-	while (refcnt() != refcnt_before) {
-		if (now_ms() > end)
-			return false;
-		usleep(1000);
-	}
-	return true;
+	*what = "the module has too many references, or too few";
+	return module_refs_become(REFS_SWEEP);
 }
 
 /* The moved bytes have arrived, and nothing else has changed. */
@@ -1468,14 +1455,13 @@ static bool begin_sweep(const struct op *op)
 	file = attach(dev, target.pid, PVMREAD_WRITE | flags, 0, 0);
 	look_at_times();
 	next_fd = lowest_fd();
-	refcnt_before = refcnt();
 	pins_before = pins_held();
-	return file >= 0 && refcnt_before > 0;
+	return file >= 0;
 }
 
 /*
  * No page is pinned any more, and no reference to the target's memory or to a page of
- * either side is left.
+ * either side is left. Only the open device still holds a reference to the module.
  */
 static bool end_sweep(const char **what)
 {
@@ -1496,6 +1482,10 @@ static bool end_sweep(const char **what)
 		usleep(1000);
 	}
 	close(file);
+	if (good && !module_refs_become(REFS_DEVICE)) {
+		*what = "a reference to the target file is left";
+		good = false;
+	}
 	munlockall();
 	unmake_region(LOCAL);
 	left = end_files();
@@ -1658,6 +1648,7 @@ FIXTURE_SETUP(fail)
 			SKIP(return, "not in this kernel: %s", attribute[i]);
 		close(fd);
 	}
+	ASSERT_TRUE(module_refs_become(0));
 	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dev) {
 		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
@@ -1675,8 +1666,6 @@ FIXTURE_SETUP(fail)
 		ASSERT_TRUE(set_attribute(only, "probability", 100));
 	nth_fd = open("/proc/self/fail-nth", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, nth_fd);
-	refcnt_fd = open(REFCNT, O_RDONLY | O_CLOEXEC);
-	ASSERT_LE(0, refcnt_fd);
 	make_it_fail_fd = open("/proc/self/make-it-fail", O_WRONLY | O_CLOEXEC);
 	ASSERT_LE(0, make_it_fail_fd);
 	ASSERT_LE(0, proc_number("/proc/vmstat", "nr_foll_pin_acquired"));

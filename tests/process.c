@@ -8,7 +8,18 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 
+#include "numbers.h"
 #include "process.h"
+
+/* The harness runs each test in a child. They all share this. */
+static bool *gave_up;
+
+static __attribute__((constructor)) void share(void)
+{
+	gave_up = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (gave_up == MAP_FAILED)
+		abort();
+}
 
 long now_ms(void)
 {
@@ -240,6 +251,31 @@ int load(const char *parameters)
 int unload(int flags)
 {
 	return syscall(SYS_delete_module, MODULE_NAME, flags);
+}
+
+/*
+ * Every open file of the device and every target file holds a reference to the module.
+ * io_uring can keep its own reference to such a file for a while after the request has
+ * completed or the ring was closed. Before a test counts references, it must wait until
+ * those of the previous test are gone.
+ *
+ * Return: false if the module does not have exactly @refs references within PATIENCE_MS, or
+ * is not loaded. After that no test of the program waits for references again, because each
+ * would wait for the same leaked one.
+ */
+bool module_refs_become(long refs)
+{
+	long end = now_ms() + (*gave_up ? 0 : PATIENCE_MS), now;
+
+	while ((now = number_in(MODULE_REFS)) != refs) {
+		if (now < 0 || now_ms() > end) {
+			*gave_up = true;
+			fprintf(stderr, "# references to the module: %ld, not %ld\n", now, refs);
+			return false;
+		}
+		usleep(1000);
+	}
+	return true;
 }
 
 struct pins pins(void)

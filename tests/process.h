@@ -20,6 +20,8 @@
 /* The module's file in a guest, and its name when it is loaded. */
 #define MODULE_FILE	"/pvmread.ko"
 #define MODULE_NAME	"pvmread"
+/* The file that shows the number of references to the module. */
+#define MODULE_REFS	"/sys/module/" MODULE_NAME "/refcnt"
 
 /**
  * struct pins - pages pinned and unpinned since boot
@@ -57,6 +59,7 @@ long proc_number(const char *path, const char *name);
 int write_file(const char *path, const char *text);
 int load(const char *parameters);
 int unload(int flags);
+bool module_refs_become(long refs);
 struct pins pins(void);
 long pins_held(void);
 long stray_pages(void);

@@ -50,7 +50,6 @@
 #define HUGE_PAGES	512UL
 #define ELSEWHERE	0x70000000UL
 
-#define MODULE_REFS	"/sys/module/pvmread/refcnt"
 #define MODULE_READONLY	"/sys/module/pvmread/parameters/readonly"
 #define KSM		"/sys/kernel/mm/ksm/"
 #define THP		"/sys/kernel/mm/transparent_hugepage/"
@@ -727,6 +726,7 @@ FIXTURE_SETUP(race)
 	if (access(MODULE_READONLY, R_OK) == 0 && is_on(MODULE_READONLY))
 		SKIP(return, "the module was loaded with readonly=1");
 	prepare_board(_metadata);
+	ASSERT_TRUE(module_refs_become(0));
 	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dev);
 }

@@ -76,7 +76,6 @@
 #define BOB		1002
 
 #define YAMA_SCOPE	"/proc/sys/kernel/yama/ptrace_scope"
-#define MODULE_REFS	"/sys/module/pvmread/refcnt"
 
 /* The errno of the test's own errors: no call here fails with it. */
 #define NONSENSE	EDOM
@@ -482,19 +481,6 @@ static int batch(int fd, unsigned int flags, struct pvmread_segment *segment, ui
 static int errno_of(ssize_t ret)
 {
 	return ret > 0 ? NONSENSE : ret < 0 ? errno : 0;
-}
-
-/* A ring releases its files some time after it was closed. */
-static bool module_refs_become(int refs)
-{
-	long begin = now_ms();
-
-	while (number_in(MODULE_REFS) != refs) {
-		if (now_ms() - begin > PATIENCE_MS)
-			return false;
-		usleep(1000);
-	}
-	return true;
 }
 
 /**
@@ -1165,6 +1151,7 @@ static void set_up(struct __test_metadata *_metadata)
 	ASSERT_NE(MAP_FAILED, board);
 	ASSERT_EQ(0, pipe(told));
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, sock));
+	ASSERT_TRUE(module_refs_become(0));
 	dev = open(PVMREAD_DEVICE, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dev) {
 		TH_LOG("%s: %s", PVMREAD_DEVICE, strerror(errno));
