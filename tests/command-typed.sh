@@ -5,6 +5,7 @@
 # Runs inside a guest that has loaded the module: "pvmread scan --type", the options by
 # which scan selects mappings, and "pvmread rescan". Needs typed-target in /tests.
 . "${0%/*}/tap.sh"
+. "${0%/*}/reuse-pid.sh"
 PATH=/bin:/usr/bin
 export PATH
 work=$tap/work
@@ -360,24 +361,14 @@ t "a new file" save u32 3123456789
 stop
 t "rescan after the process exited" refuses 'no such process' pvmread rescan "$file"
 
-# A low PID is reused soon: after the highest PID the kernel goes on at 300.
-old_max=$(cat /proc/sys/kernel/pid_max)
-echo 400 >/proc/sys/kernel/pid_max
-until sh -c '[ $$ -lt 350 ]'; do :; done
+low_pids
 start
 victim=$target
 t "a file of process $victim" save u32 3123456789
 stop
-tries=0
-until [ $tries = 500 ]; do
-	sleep 1000 &
-	target=$!
-	[ "$target" != "$victim" ] || break
-	kill -KILL "$target"
-	wait "$target" 2>/dev/null
-	tries=$((tries + 1))
-done
-echo "$old_max" >/proc/sys/kernel/pid_max
+reuse "$victim" sleep 1000
+target=$reuser
+high_pids
 t "the PID is reused" [ "$target" = "$victim" ]
 t "  rescan refuses the new process" refuses 'has exited, and .* has reused its PID; scan again$' \
 	pvmread rescan "$file"

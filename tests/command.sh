@@ -8,6 +8,8 @@
 here=$(dirname "$0")
 # shellcheck source=tests/tap.sh
 . "$here/tap.sh"
+# shellcheck source=tests/reuse-pid.sh
+. "$here/reuse-pid.sh"
 module=${MODULE:-/pvmread.ko}
 work=$tap/work
 pids=
@@ -478,11 +480,8 @@ t "a dead process: watch" want 2 "$err" 'no such process' pvmread watch "$pid" 0
 t "a zombie" want 2 "$err" 'has exited' pvmread maps "$(at zombie)"
 pid=$first
 
-# Another process gets the PID while "write" waits for its input. A low PID is reused
-# soon: after the highest PID the kernel goes on at 300.
-old_max=$(cat /proc/sys/kernel/pid_max)
-echo 400 >/proc/sys/kernel/pid_max
-until sh -c '[ $$ -lt 350 ]'; do :; done
+# Another process gets the PID while "write" waits for its input.
+low_pids
 start victim "$here/command-target" 1000
 mkfifo "$work/fifo"
 pvmread write "$pid" "$(at last victim)" <"$work/fifo" >"$work/write" 2>&1 &
@@ -497,20 +496,10 @@ done
 kill -KILL "$pid"
 wait "$pid" 2>/dev/null
 victim=$pid
-tries=0
-# Processes with another PID end before they become a target, instead of being killed: the
-# target forks, and User mode Linux 6.12 panics if a process is killed in fork(2).
-until [ $tries = 500 ]; do
-	# Close the FIFO here, or the writer would never see its end.
-	# shellcheck disable=SC2016 # the inner shell's PID and arguments
-	sh -c '[ $$ != "$1" ] || exec "$2" 1000' sh "$victim" "$here/command-target" \
-		>"$work/again" 9>&- &
-	pid=$!
-	[ "$pid" != "$victim" ] || break
-	wait "$pid"
-	tries=$((tries + 1))
-done
-echo "$old_max" >/proc/sys/kernel/pid_max
+# The target must not inherit the FIFO, or the writer would never see end-of-file.
+reuse "$victim" "$here/command-target" 1000 >"$work/again" 9>&-
+pid=$reuser
+high_pids
 pids="$pids $pid"
 until grep -q ready "$work/again" || ! kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
 t "PID $victim is reused" [ "$pid" = "$victim" ]
