@@ -274,7 +274,7 @@ start dump-target large
 : >"$work/ready"
 dump_and_stop
 kill -USR1 "$target"
-until [ -s "$work/ready" ]; do
+until [ -s "$work/ready" ] || ! kill -0 "$target"; do
 	usleep 100000
 done
 kill -CONT $dump

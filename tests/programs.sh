@@ -225,7 +225,7 @@ target block >$work/ready &
 blocked=$!
 # Once it has printed "ready", wait until it sleeps.
 if read -r _ <$work/ready; then
-	until grep -q '^State:.S' /proc/$blocked/status; do sleep 0.1; done
+	until grep -q '^State:.S' /proc/$blocked/status || ! kill -0 $blocked; do sleep 0.1; done
 fi
 program eu-stack 8 eu-stack -p $blocked
 kill $blocked
