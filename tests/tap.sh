@@ -23,12 +23,13 @@ t() {
 		echo "ok $tap_count $tap_what"
 	else
 		tap_failed=$((tap_failed + 1))
-		echo "not ok $tap_count $tap_what"
+		# As in the other tests, the cause comes before the result.
 		echo "# $*"
 		for tap_file in t out err; do
 			[ ! -s "$tap/$tap_file" ] || head -n 20 "$tap/$tap_file" |
 				sed "s/^/# $tap_file: /"
 		done
+		echo "not ok $tap_count $tap_what"
 	fi
 }
 
