@@ -218,8 +218,8 @@ debian_arch() {
 	esac
 }
 
-# The exit status of scripts/kernel-stock and scripts/cross if the mirror lacks a package: some
-# mirrors do not have all architectures, and some are not complete after a release of Debian.
+# The exit status of scripts/kernel-stock and scripts/cross if the mirror lacks a file: some
+# mirrors do not have all architectures, and some are incomplete for a while after a release.
 MIRROR_LACKS=3
 
 # no_download LOG WHAT - exit because apt-get failed
