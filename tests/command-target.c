@@ -6,7 +6,7 @@
  *
  * Prints a line "NAME ADDRESS" for each place, and ends after SECONDS. Changes
  * "counter" ten times a second. The files are mapped under their names. The line "zombie"
- * has the pid of a child that has exited.
+ * has the pid of a child that has exited and is not reaped.
  */
 #include <err.h>
 #include <errno.h>
@@ -64,7 +64,7 @@ static bool leave_to_nobody(void *page)
 	return false;
 }
 
-/* A shell may reap its children at any time. */
+/* The test script cannot keep a zombie, because a shell may reap its children at any time. */
 static pid_t leave_zombie(void)
 {
 	siginfo_t info;

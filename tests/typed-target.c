@@ -54,7 +54,10 @@ static void begin(void)
 	static const unsigned char text[] = {
 		'z', 0, 0x7c, 0x01, 0x3d, 0xd8, 0x00, 0xde, 'x', 0,
 	};
-	/* A constant 77777777 may be at an aligned address in the program's own code. */
+	/*
+	 * Compute 77777777. As a constant it could be in the program's own code at an aligned
+	 * address, and scan would find it there too.
+	 */
 	volatile uint32_t tenth = 7777777;
 	uint32_t *at = (uint32_t *)MANY;
 	unsigned int i;
